@@ -1,4 +1,6 @@
 //! Exports the guests that AWS Wickr bills a network for, with the evidence that the list is complete.
 
+pub mod dataset;
 pub mod guest;
 pub mod period;
+pub mod roster;
