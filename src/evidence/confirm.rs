@@ -140,7 +140,7 @@ pub async fn confirm(
     let mut walks: Vec<Walked> = vec![first];
     loop {
         totals.push(total().await?);
-        let made: Vec<WalkFacts> = walks.iter().map(facts_of).collect();
+        let made = facts_of(&walks);
         let verdict = judge(&Facts {
             has_ended: state.has_ended(),
             zero_accepted: settings.zero_accepted,
@@ -156,16 +156,29 @@ pub async fn confirm(
             Verdict::Refuse(refusal) => return Err(refusal.into()),
             Verdict::WalkAgain => {
                 progress.expect(totals[0].count());
-                let direction = if walks.len() % 2 == 0 { Direction::Forward } else { Direction::Backward };
-                tracing::info!(walk = walks.len() + 1, direction = direction.as_str(), "walking again to confirm");
+                let direction = if walks.len().is_multiple_of(2) { Direction::Forward } else { Direction::Backward };
+                tracing::info!(
+                    walk = walks.len() + 1,
+                    direction = direction.as_str(),
+                    "walking again to confirm"
+                );
                 walks.push(walk(api, &plan(settings, spelling, direction), progress).await?);
             }
         }
     }
 }
 
-fn facts_of(walked: &Walked) -> WalkFacts {
-    WalkFacts { guests: walked.roster.guests(), content: walked.roster.content_sha256() }
+fn facts_of(walks: &[Walked]) -> Vec<WalkFacts> {
+    let same_as_before = |index: usize| {
+        index.checked_sub(1).is_some_and(|before| walks[before].roster.same_guests(&walks[index].roster))
+    };
+    let facts = walks.iter().enumerate();
+    facts
+        .map(|(index, walked)| WalkFacts {
+            guests: walked.roster.guests(),
+            same_as_before: same_as_before(index),
+        })
+        .collect()
 }
 
 fn plan(settings: &ConfirmSettings, spelling: PeriodSpelling, direction: Direction) -> WalkPlan {
@@ -188,9 +201,8 @@ async fn first_walk(
     settings: &ConfirmSettings,
     progress: &dyn Progress,
 ) -> Result<(Walked, PeriodSpelling), WalkError> {
-    let in_spelling = async |spelling| {
-        walk(api, &plan(settings, spelling, Direction::Forward), progress).await
-    };
+    let in_spelling =
+        async |spelling| walk(api, &plan(settings, spelling, Direction::Forward), progress).await;
     let (asked, other) = (settings.spelling, settings.spelling.other());
     let first = in_spelling(asked).await;
     match &first {
@@ -198,7 +210,10 @@ async fn first_walk(
         Err(error) if !error.refuses_the_question() => return first.map(|walked| (walked, asked)),
         Ok(_) | Err(_) => {}
     }
-    tracing::info!(spelling = settings.period.spelled(other), "asking again in the other spelling of the period");
+    tracing::info!(
+        spelling = settings.period.spelled(other),
+        "asking again in the other spelling of the period"
+    );
     match (first, in_spelling(other).await) {
         (Ok(empty), Ok(walked)) if walked.roster.guests() == 0 => Ok((empty, asked)),
         (_, Ok(walked)) => Ok((walked, other)),
@@ -208,8 +223,7 @@ async fn first_walk(
     }
 }
 
-/// Keeps the last forward walk of those that count: two equal walks hold the same roster, and which of them is
-/// kept must not depend on how many were needed.
+/// Keeps the forward walk of the two that agree: which of them is kept must not depend on how many were needed.
 fn confirmed(
     walks: &[Walked],
     state: PeriodState,
@@ -221,10 +235,7 @@ fn confirmed(
         .iter()
         .rev()
         .take(2)
-        .find(|walked| {
-            walked.direction == Direction::Forward
-                && walked.roster.content_sha256() == last.roster.content_sha256()
-        })
+        .find(|walked| walked.direction == Direction::Forward && walked.roster.same_guests(&last.roster))
         .unwrap_or(last);
     ConfirmedRoster {
         roster: published.roster.clone(),

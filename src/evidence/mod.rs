@@ -7,8 +7,6 @@ mod confirm;
 mod control_total;
 mod verdict;
 
-pub use confirm::{
-    ConfirmError, ConfirmSettings, ConfirmedRoster, WalkRecord, WalkTimes, confirm,
-};
+pub use confirm::{ConfirmError, ConfirmSettings, ConfirmedRoster, WalkRecord, WalkTimes, confirm};
 pub use control_total::{ControlTotal, HISTORY_DAYS, read_control_total};
-pub use verdict::{ConfirmedBy, Confirmation, Facts, Reconciliation, Refusal, Verdict, WalkFacts, judge};
+pub use verdict::{Confirmation, ConfirmedBy, Facts, Reconciliation, Refusal, Verdict, WalkFacts, judge};

@@ -133,8 +133,7 @@ pub async fn walk(
             spelling: plan.spelling,
             next_token,
         };
-        let page =
-            api.list_guest_users(&request).await.map_err(|error| failed(page_number, error.into()))?;
+        let page = api.list_guest_users(&request).await.map_err(|error| failed(page_number, error.into()))?;
         edge_repeats += guard.admit(&page).map_err(|error| failed(page_number, error.into()))?;
         for guest in &page.guests {
             builder
