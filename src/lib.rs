@@ -2,3 +2,5 @@
 
 pub mod guest;
 pub mod period;
+#[cfg(feature = "simulator")]
+pub mod simulator;
