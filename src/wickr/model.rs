@@ -61,6 +61,9 @@ pub enum ShapeError {
         /// What it says, bounded in length.
         found: String,
     },
+    /// The list of networks turns in circles.
+    #[error("the service handed out a token of the list of networks for the second time")]
+    RepeatedNetworksToken,
     /// A count of the history is not a number, or a month stands there twice.
     #[error("the count history is not usable: {0}")]
     History(String),
