@@ -3,4 +3,5 @@
 pub mod dataset;
 pub mod guest;
 pub mod period;
+pub mod publish;
 pub mod roster;

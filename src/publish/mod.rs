@@ -1,0 +1,16 @@
+//! Publication: from a confirmed roster to files that finance and engines read.
+//!
+//! [`destination`] is the seam to what files are stored in, with [`local`] behind it; [`layout`] knows every
+//! path; [`manifest`] is the document whose replacement is the publication; [`publisher`] keeps the order in
+//! which all this happens, and [`summary`] is derived from it. Nothing here reads a clock or encodes a roster.
+
+pub mod destination;
+pub mod digest;
+pub mod layout;
+pub mod local;
+pub mod lock;
+pub mod manifest;
+pub mod publication;
+pub mod publisher;
+mod recheck;
+pub mod shrink;
