@@ -93,9 +93,10 @@ impl ExitStatus {
     #[must_use]
     pub fn of_task(error: &TaskError) -> Self {
         match error {
-            TaskError::Network(error) => Self::of_api(error),
+            TaskError::Network(error) | TaskError::Confirm(ConfirmError::History(error)) => {
+                Self::of_api(error)
+            }
             TaskError::Confirm(ConfirmError::Walk(error)) => Self::of_walk(error),
-            TaskError::Confirm(ConfirmError::History(error)) => Self::of_api(error),
             TaskError::Confirm(ConfirmError::Refused(_)) => Self::Untrusted,
             TaskError::Publish(error) => Self::of_publication(error),
             TaskError::Lock(error) => Self::of_destination(error),
