@@ -6,6 +6,7 @@ use super::{UsageError, print, stop};
 use crate::cli::SimulateArguments;
 use crate::exit::ExitStatus;
 use crate::job::JobDefinition;
+use crate::period::{BillingPeriod, PeriodSelector};
 use crate::report::error_chain;
 use crate::simulator::Simulator;
 
@@ -16,9 +17,8 @@ pub(super) async fn simulate(arguments: SimulateArguments) -> anyhow::Result<Exi
         None => None,
     };
     let mut config = written.unwrap_or_default();
-    for selector in &arguments.periods {
-        let selected = selector.select(Utc::now(), 0).map_err(|error| UsageError(error.to_string()))?;
-        config.periods.extend(selected.into_iter().map(|selected| selected.period));
+    if !arguments.periods.is_empty() {
+        config.periods = selected_periods(&arguments.periods)?;
     }
     if !arguments.networks.is_empty() {
         config.networks = arguments.networks;
@@ -43,4 +43,13 @@ pub(super) async fn simulate(arguments: SimulateArguments) -> anyhow::Result<Exi
     stop.cancelled().await;
     simulator.shutdown().await;
     Ok(ExitStatus::Success)
+}
+
+fn selected_periods(selectors: &[PeriodSelector]) -> Result<Vec<BillingPeriod>, UsageError> {
+    let mut periods = Vec::new();
+    for selector in selectors {
+        let selected = selector.select(Utc::now(), 0).map_err(|error| UsageError(error.to_string()))?;
+        periods.extend(selected.into_iter().map(|selected| selected.period));
+    }
+    Ok(periods)
 }
