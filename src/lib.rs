@@ -5,3 +5,4 @@ pub mod guest;
 pub mod period;
 pub mod publish;
 pub mod roster;
+pub mod verify;
