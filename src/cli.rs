@@ -40,6 +40,8 @@ pub struct Cli {
 pub enum Command {
     /// Export guest counts and rosters of networks and billing periods.
     Run(Box<RunArguments>),
+    /// Read everything that is published: is it whole and unaltered?
+    Verify(VerifyArguments),
     /// Serve a simulated Wickr Admin API on this machine, to try things out against.
     #[cfg(feature = "simulator")]
     Simulate(SimulateArguments),
