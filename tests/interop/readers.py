@@ -167,7 +167,10 @@ def _plain(value: Any) -> Any:
 
 
 def _sorted(rows: Iterable[dict[str, Any]]) -> Rows:
-    return sorted(rows, key=lambda row: [row.get(name, "") for name in ORDER])
+    """Order rows by what they are about; a guarded cell stands where the value it guards would."""
+    return sorted(
+        rows, key=lambda row: [row.get(name, "").removeprefix("'") for name in ORDER]
+    )
 
 
 def read_all(output: Path) -> dict[str, dict[str, Rows]]:
