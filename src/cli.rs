@@ -9,7 +9,7 @@ use crate::dataset::Format;
 use crate::guest::NetworkId;
 use crate::job::{JobOverrides, Networks, OnMismatch, Span};
 use crate::period::PeriodSelector;
-use crate::publish::TaskKey;
+use crate::publish::{FORMATS, TaskKey};
 use crate::telemetry::LogFormat;
 
 /// Version and commit, as `--version` prints them.
@@ -40,8 +40,6 @@ pub struct Cli {
 pub enum Command {
     /// Export guest counts and rosters of networks and billing periods.
     Run(Box<RunArguments>),
-    /// Read everything that is published: is it whole and unaltered?
-    Verify(VerifyArguments),
     /// Serve a simulated Wickr Admin API on this machine, to try things out against.
     #[cfg(feature = "simulator")]
     Simulate(SimulateArguments),
@@ -195,6 +193,16 @@ impl RunArguments {
 
 fn parse_networks(text: &str) -> Result<Networks, crate::guest::NetworkIdError> {
     if text == "all" { Ok(Networks::All) } else { text.parse().map(|id| Networks::Listed(vec![id])) }
+}
+
+impl ValueEnum for Format {
+    fn value_variants<'a>() -> &'a [Self] {
+        &FORMATS
+    }
+
+    fn to_possible_value(&self) -> Option<clap::builder::PossibleValue> {
+        Some(clap::builder::PossibleValue::new(self.name()))
+    }
 }
 
 /// How a summary is printed.

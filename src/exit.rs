@@ -59,10 +59,7 @@ impl ExitStatus {
     #[must_use]
     pub fn of_all(statuses: impl IntoIterator<Item = Self>) -> Self {
         let rank = |status: &Self| Self::BY_PRECEDENCE.iter().position(|listed| listed == status);
-        statuses
-            .into_iter()
-            .min_by_key(|status| rank(status).unwrap_or(usize::MAX))
-            .unwrap_or(Self::Success)
+        statuses.into_iter().min_by_key(|status| rank(status).unwrap_or(usize::MAX)).unwrap_or(Self::Success)
     }
 
     /// Maps any error that ends a command: the first cause that has a code decides.
@@ -89,15 +86,17 @@ impl ExitStatus {
             .map(Self::of_api)
             .or_else(|| cause.downcast_ref::<DestinationError>().map(Self::of_destination))
             .or_else(|| cause.downcast_ref::<PublishError>().map(Self::of_publication))
+            .or_else(|| cause.downcast_ref::<TaskError>().map(Self::of_task))
     }
 
     /// Maps the failure of a task.
     #[must_use]
     pub fn of_task(error: &TaskError) -> Self {
         match error {
-            TaskError::Network(error) => Self::of_api(error),
+            TaskError::Network(error) | TaskError::Confirm(ConfirmError::History(error)) => {
+                Self::of_api(error)
+            }
             TaskError::Confirm(ConfirmError::Walk(error)) => Self::of_walk(error),
-            TaskError::Confirm(ConfirmError::History(error)) => Self::of_api(error),
             TaskError::Confirm(ConfirmError::Refused(_)) => Self::Untrusted,
             TaskError::Publish(error) => Self::of_publication(error),
             TaskError::Lock(error) => Self::of_destination(error),
@@ -151,7 +150,14 @@ impl ExitStatus {
     }
 
     fn of_publication(error: &PublishError) -> Self {
-        PUBLICATION
+        match error {
+            PublishError::Destination(error) => Self::of_destination(error),
+            PublishError::ManifestDamaged { .. }
+            | PublishError::ManifestLost { .. }
+            | PublishError::MixedSources { .. } => Self::Destination,
+            PublishError::Shrink(_) => Self::Refused,
+            PublishError::Encode { .. } | PublishError::Inconsistent { .. } => Self::Bug,
+        }
     }
 }
 

@@ -194,10 +194,11 @@ impl ExportContext {
             period_state: confirmed.state(),
             content_sha256: roster.content_sha256(),
             roster: RosterRecord { mode: roster_kind(&self.job.roster), key_id: self.job.roster.key_id() },
-            csv: self.job.formats.contains(&Format::Csv).then_some(CsvRecord {
-                bom: self.job.csv.bom,
-                formula_guard: self.job.csv.formula_guard,
-            }),
+            csv: self
+                .job
+                .formats
+                .contains(&Format::Csv)
+                .then_some(CsvRecord { bom: self.job.csv.bom, formula_guard: self.job.csv.formula_guard }),
             counts: Counts {
                 guests: roster.guests(),
                 api_guests: confirmation.api_guests,

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use anyhow::Context as _;
 use aws_credential_types::provider::SharedCredentialsProvider;
-use chrono::{SubsecRound, Utc};
+use chrono::SubsecRound;
 use tokio::sync::Semaphore;
 use tokio::task::JoinSet;
 use tokio::time::Instant;
@@ -17,9 +17,7 @@ use crate::exit::ExitStatus;
 use crate::export::{ExportContext, Exported, Task, TaskError};
 use crate::job::{Job, JobDefinition, JobSource, Networks, OnMismatch};
 use crate::pacing::{Paced, Pacer, PacerSettings, RequestCount, RetryPolicy};
-use crate::publish::{
-    Publisher, PublisherSettings, SourceKind, TaskKey, destination, layout, read_manifest, summary,
-};
+use crate::publish::{Publisher, PublisherSettings, SourceKind, TaskKey, destination, layout, read_manifest};
 use crate::report::{RunFacts, RunSummary, TaskSummary, error_chain, table};
 use crate::telemetry::ProgressBars;
 use crate::wickr::{
@@ -104,7 +102,6 @@ pub(super) async fn run(arguments: RunArguments, bars: Option<ProgressBars>) -> 
         asked: asking.count(),
     };
     let run_summary = RunSummary::new(facts, summaries, exit);
-    update_summary(&context, &run_summary).await;
     print(&match arguments.summary {
         SummaryFormat::Text => table(&run_summary),
         SummaryFormat::Json => serde_json::to_string_pretty(&run_summary)?,
@@ -238,4 +235,32 @@ fn sum_up(
             (TaskSummary::of_failure(task, state, name, &error), status)
         }
     }
+}
+
+/// Says what would be done, task by task, and where it would go.
+async fn dry_run(context: &ExportContext, tasks: &[Task]) -> anyhow::Result<ExitStatus> {
+    let destination = context.publisher.destination();
+    let mut lines = Vec::new();
+    for task in tasks {
+        let state = task.key.period.state_at(context.as_of(), context.job.settle_days);
+        let published = read_manifest(destination.as_ref(), task.key).await?;
+        let plan = match &published {
+            Some(manifest) if context.is_settled(*task, manifest) => {
+                format!("keep revision {} ({} guests)", manifest.revision, manifest.counts.guests)
+            }
+            Some(manifest) => {
+                format!("walk again; revision {} has {} guests", manifest.revision, manifest.counts.guests)
+            }
+            None => "walk and publish".to_owned(),
+        };
+        let place = layout::manifest(task.key);
+        lines.push(format!("{} {} {state}: {plan} -> {place}", task.key.network, task.key.period));
+    }
+    lines.push(format!(
+        "Dry run: nothing was walked or written. {} would be asked, and files would go to {}",
+        context.endpoint.url.as_str().trim_end_matches('/'),
+        destination.describe()
+    ));
+    print(&lines.join("\n"))?;
+    Ok(ExitStatus::Success)
 }

@@ -156,7 +156,8 @@ pub async fn confirm(
             Verdict::Refuse(refusal) => return Err(refusal.into()),
             Verdict::WalkAgain => {
                 progress.expect(totals[0].count());
-                let direction = if walks.len().is_multiple_of(2) { Direction::Forward } else { Direction::Backward };
+                let direction =
+                    if walks.len().is_multiple_of(2) { Direction::Forward } else { Direction::Backward };
                 tracing::info!(
                     walk = walks.len() + 1,
                     direction = direction.as_str(),

@@ -13,7 +13,7 @@ use crate::dataset::Format;
 use crate::dataset::csv::CsvOptions;
 use crate::guest::NetworkId;
 use crate::period::{PeriodError, PeriodSelector, PeriodSpelling, SelectedPeriod};
-use crate::publish::{ShrinkLimit, TaskKey};
+use crate::publish::{FORMATS, ShrinkLimit, TaskKey};
 use crate::roster::{PseudonymKey, PseudonymKeyError, RosterMode};
 
 /// How many tasks are worked on at once, at most.
@@ -156,7 +156,9 @@ pub enum JobError {
     #[error("periods: {0}")]
     Periods(#[from] PeriodError),
     /// `all` beside ids.
-    #[error("`all` and single networks exclude each other; give --network or source.networks one or the other")]
+    #[error(
+        "`all` and single networks exclude each other; give --network or source.networks one or the other"
+    )]
     AllAndSome,
     /// A day that has not come.
     #[error(
@@ -176,7 +178,9 @@ pub enum JobError {
         kind: &'static str,
     },
     /// The program was built without the simulator.
-    #[error("source.kind is `simulator`, and this program was built without the simulator; build it with the default features")]
+    #[error(
+        "source.kind is `simulator`, and this program was built without the simulator; build it with the default features"
+    )]
     NoSimulator,
     /// A roster mode and its key do not go together.
     #[error("output.roster: {0}")]
@@ -207,8 +211,11 @@ impl Job {
             return Err(JobError::FutureAsOf { as_of });
         }
         let settle_days = within(definition.settle_days.unwrap_or(3), "settle_days", 0..=60, "0 to 60 days")?;
-        let selectors =
-            if overrides.periods.is_empty() { definition.periods.unwrap_or_default() } else { overrides.periods };
+        let selectors = if overrides.periods.is_empty() {
+            definition.periods.unwrap_or_default()
+        } else {
+            overrides.periods
+        };
         let periods = periods(&selectors, as_of.unwrap_or(now), settle_days)?;
         let networks = networks(overrides.networks, definition.source.networks)?;
         let output = overrides.output.or(definition.output.url).ok_or(JobError::Missing {
@@ -216,7 +223,7 @@ impl Job {
             setting: "--output DIR or output.url",
         })?;
         let mut formats = if overrides.formats.is_empty() {
-            definition.output.formats.unwrap_or_else(|| Format::ALL.to_vec())
+            definition.output.formats.unwrap_or_else(|| FORMATS.to_vec())
         } else {
             overrides.formats
         };
@@ -285,7 +292,7 @@ impl Job {
             on_mismatch: overrides.on_mismatch.or(definition.on_mismatch).unwrap_or_default(),
             shrink: ShrinkLimit {
                 share: within(max_shrink, "max_shrink", 0.0..=1.0, "a share from 0 to 1")?,
-                rows: definition.max_shrink_rows.unwrap_or(10),
+                guests: definition.max_shrink_rows.unwrap_or(10),
             },
             allow_shrink: overrides.allow_shrink.into_iter().chain(definition.allow_shrink).collect(),
             accept_zero: overrides.accept_zero.into_iter().chain(definition.accept_zero).collect(),
@@ -420,7 +427,9 @@ fn roster_mode(
         RosterDisclosure::Pseudonymous => {
             let bytes = match (key_env, key_file) {
                 (Some(name), None) => variable(&name).map(String::into_bytes).ok_or_else(|| {
-                    JobError::PseudonymKey(format!("the environment variable {name} is not set; put the key there"))
+                    JobError::PseudonymKey(format!(
+                        "the environment variable {name} is not set; put the key there"
+                    ))
                 })?,
                 (None, Some(path)) => std::fs::read(&path).map_err(|error| {
                     JobError::PseudonymKey(format!("the key file {} cannot be read: {error}", path.display()))
@@ -449,7 +458,8 @@ mod tests {
         Job::resolve(overrides, definition, now, variable).map_err(|error| error.to_string())
     }
 
-    const COMPLETE: &str = "periods = [\"previous\"]\n[source]\nnetworks = [\"12345678\"]\n[output]\nurl = \"out\"\n";
+    const COMPLETE: &str =
+        "periods = [\"previous\"]\n[source]\nnetworks = [\"12345678\"]\n[output]\nurl = \"out\"\n";
 
     #[test]
     fn defaults_are_those_of_the_documentation() {
@@ -460,8 +470,8 @@ mod tests {
         assert_eq!(job.walk_attempts, 3);
         assert!((job.max_requests_per_second - 10.0).abs() < f64::EPSILON);
         assert!((job.shrink.share - 0.10).abs() < f64::EPSILON);
-        assert_eq!(job.shrink.rows, 10);
-        assert_eq!(job.formats, Format::ALL);
+        assert_eq!(job.shrink.guests, 10);
+        assert_eq!(job.formats, FORMATS);
         assert!(job.csv.formula_guard && !job.csv.bom);
         assert_eq!(job.fresh_for, TimeDelta::zero());
     }
@@ -510,8 +520,14 @@ mod tests {
         for (setting, expected) in [
             ("settle_days = 61", "settle_days is 61; it must be 0 to 60 days"),
             ("concurrency = 0", "concurrency is 0; it must be 1 to 256 tasks"),
-            ("max_requests_per_second = 0.0", "max_requests_per_second is 0.0; it must be 0.01 to 10000 requests"),
-            ("max_requests_per_second = nan", "max_requests_per_second is NaN; it must be 0.01 to 10000 requests"),
+            (
+                "max_requests_per_second = 0.0",
+                "max_requests_per_second is 0.0; it must be 0.01 to 10000 requests",
+            ),
+            (
+                "max_requests_per_second = nan",
+                "max_requests_per_second is NaN; it must be 0.01 to 10000 requests",
+            ),
             ("max_shrink = 1.5", "max_shrink is 1.5; it must be a share from 0 to 1"),
             ("walk.attempts = 0", "walk.attempts is 0; it must be 1 to 10"),
             ("request.attempts = 0", "request.attempts is 0; it must be 1 to 100"),
@@ -535,10 +551,15 @@ mod tests {
 
     #[test]
     fn settings_of_the_other_source_are_refused() {
-        let simulated = COMPLETE.replace("[source]\n", "[source]\nkind = \"simulator\"\nregion = \"us-east-1\"\n");
+        let simulated =
+            COMPLETE.replace("[source]\n", "[source]\nkind = \"simulator\"\nregion = \"us-east-1\"\n");
         let error = resolve(&simulated, JobOverrides::default()).unwrap_err();
-        assert!(error.starts_with("--region or source.region has no meaning for a simulator source"), "{error}");
-        let error = resolve(&format!("{COMPLETE}[simulator]\nguests = 5\n"), JobOverrides::default()).unwrap_err();
+        assert!(
+            error.starts_with("--region or source.region has no meaning for a simulator source"),
+            "{error}"
+        );
+        let error =
+            resolve(&format!("{COMPLETE}[simulator]\nguests = 5\n"), JobOverrides::default()).unwrap_err();
         assert!(error.starts_with("[simulator] has no meaning for a wickr source"), "{error}");
     }
 

@@ -156,8 +156,7 @@ impl TaskSummary {
         };
         let contradicted =
             manifest.counts.reconciliation == Reconciliation::Mismatch && manifest.period_state.has_ended();
-        let exit =
-            if contradicted && fails_on_mismatch { ExitStatus::Refused } else { ExitStatus::Success };
+        let exit = if contradicted && fails_on_mismatch { ExitStatus::Refused } else { ExitStatus::Success };
         Self { exit_code: exit.code(), ..Self::of_manifest(manifest, status, count, contradicted) }
     }
 

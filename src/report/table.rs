@@ -32,7 +32,7 @@ pub fn table(summary: &RunSummary) -> String {
 
 fn grid(tasks: &[TaskSummary]) -> String {
     let mut table = Table::new();
-    table.load_preset(presets::NOTHING).set_header(
+    table.load_style(presets::NOTHING).set_header(
         [
             ("NETWORK", CellAlignment::Left),
             ("PERIOD", CellAlignment::Left),

@@ -1,0 +1,318 @@
+//! Where publications go: the seam between what is published and what it is stored in.
+//!
+//! Everything above works in whole files and knows three ways to put one in place ([`Precondition`]); an object
+//! store maps them to conditional puts, a folder to links and renames. Reading hands out a [`File`] of this
+//! machine, even from a store, which spools it first: the Parquet reader wants random access, and a download
+//! that breaks off then cannot be taken for the end of the data.
+
+use std::fmt;
+use std::fs::File;
+use std::io;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+use async_trait::async_trait;
+use tempfile::NamedTempFile;
+
+use super::layout::RelativePath;
+use super::local::LocalDestination;
+use super::lock::Holder;
+
+/// What must be true of a path for a staged file to be put there.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Precondition {
+    /// Nothing is there yet: for what is immutable.
+    Absent,
+    /// What is there is what was read: compare and swap, for manifests.
+    Unchanged(Version),
+    /// None: for derived files, written under a lock.
+    Any,
+}
+
+/// Tells one content of a path from another: a digest locally, an entity tag in a store.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Version(pub(crate) String);
+
+/// A small file that was read whole, and the version that it had.
+#[derive(Clone, Debug)]
+pub struct Versioned {
+    /// The content.
+    pub bytes: Vec<u8>,
+    /// What to put in [`Precondition::Unchanged`] to replace exactly this content.
+    pub version: Version,
+}
+
+/// A file being written where no reader looks; it vanishes when dropped.
+#[derive(Debug)]
+pub struct StagedFile {
+    pub(crate) file: NamedTempFile,
+}
+
+impl io::Write for StagedFile {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.file.write(bytes)
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        self.file.flush()
+    }
+}
+
+/// What a listing found.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Listing {
+    /// The regular files, in the order of their paths.
+    pub files: Vec<ListedFile>,
+    /// What is there but is no regular file of a usable name: links, pipes, names that are no text.
+    pub foreign: Vec<String>,
+}
+
+/// One file of a listing.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ListedFile {
+    /// Its path.
+    pub path: RelativePath,
+    /// Its length in bytes.
+    pub bytes: u64,
+}
+
+/// A lock that is held until it is dropped.
+#[derive(Debug)]
+pub struct HeldLock {
+    pub(crate) guard: Box<dyn LockGuard>,
+}
+
+impl HeldLock {
+    /// Makes sure that the lock is still this process's.
+    ///
+    /// # Errors
+    /// [`DestinationError::LockLost`] if somebody else may hold it by now.
+    pub async fn confirm(&self) -> Result<(), DestinationError> {
+        self.guard.confirm().await
+    }
+}
+
+/// What stands behind a [`HeldLock`]; dropping it releases the lock.
+#[async_trait]
+pub trait LockGuard: fmt::Debug + Send + Sync {
+    /// Makes sure that the lock is still this process's.
+    async fn confirm(&self) -> Result<(), DestinationError>;
+}
+
+/// A folder, or later a bucket, that publications are written to and read from.
+#[async_trait]
+pub trait Destination: fmt::Debug + Send + Sync {
+    /// Names the destination for people: a path or a URL, without credentials.
+    fn describe(&self) -> String;
+
+    /// Makes sure that files can be created and removed, creating the root where it is missing.
+    async fn probe_writable(&self) -> Result<(), DestinationError>;
+
+    /// Begins a file that [`Self::install`] puts in place.
+    async fn stage(&self) -> Result<StagedFile, DestinationError>;
+
+    /// Puts a staged file in place, whole and durable, or leaves the path as it was.
+    async fn install(
+        &self,
+        staged: StagedFile,
+        path: &RelativePath,
+        precondition: Precondition,
+    ) -> Result<(), DestinationError>;
+
+    /// Reads a file of at most `limit` bytes; none if nothing is there.
+    async fn read(&self, path: &RelativePath, limit: u64) -> Result<Option<Versioned>, DestinationError>;
+
+    /// Opens a file for reading; none if nothing is there.
+    async fn open(&self, path: &RelativePath) -> Result<Option<File>, DestinationError>;
+
+    /// Makes `to` the same file as `from`, replacing what is there; nothing happens where it already is.
+    async fn copy(&self, from: &RelativePath, to: &RelativePath) -> Result<(), DestinationError>;
+
+    /// Removes a file; it is no error if nothing is there.
+    async fn remove(&self, path: &RelativePath) -> Result<(), DestinationError>;
+
+    /// Lists everything below a folder; a folder that is missing is empty.
+    async fn list(&self, folder: &RelativePath) -> Result<Listing, DestinationError>;
+
+    /// Takes a lock, waiting at most `wait` for whoever holds it.
+    async fn lock(&self, name: &RelativePath, wait: Duration) -> Result<HeldLock, DestinationError>;
+}
+
+/// Why a destination did not do what it was asked.
+#[derive(Debug, thiserror::Error)]
+pub enum DestinationError {
+    /// Permissions, or a read-only filesystem (exit 73).
+    #[error("{place} cannot be {operation}: {source}; give this user the right to write there")]
+    Refused {
+        /// What was tried, as a participle: `written`, `read`, `listed`.
+        operation: &'static str,
+        /// Where.
+        place: String,
+        /// What the system said.
+        source: io::Error,
+    },
+    /// No space, or a quota (exit 73).
+    #[error("{place} cannot be {operation}: {source}; free some space and run again")]
+    Full {
+        /// What was tried.
+        operation: &'static str,
+        /// Where.
+        place: String,
+        /// What the system said.
+        source: io::Error,
+    },
+    /// Anything else that the system said (exit 73).
+    #[error("{place} cannot be {operation}: {source}")]
+    Io {
+        /// What was tried.
+        operation: &'static str,
+        /// Where.
+        place: String,
+        /// What the system said.
+        source: io::Error,
+    },
+    /// Something else stands where a file or a folder of the output belongs (exit 73).
+    #[error("{place} is {found}; move it away, the output needs this name")]
+    InTheWay {
+        /// Where.
+        place: String,
+        /// What is there.
+        found: &'static str,
+    },
+    /// A file that should be small is not (exit 73).
+    #[error(
+        "{place} is longer than the {limit} bytes that such a file can have, so it was not written by this \
+         program; move it away"
+    )]
+    TooLong {
+        /// Where.
+        place: String,
+        /// The longest accepted, in bytes.
+        limit: u64,
+    },
+    /// The path no longer holds what it held when it was read (exit 75).
+    #[error("{place} was changed by somebody else in the meantime; run again")]
+    Changed {
+        /// Where.
+        place: String,
+    },
+    /// Somebody else holds the lock (exit 75).
+    #[error(
+        "{place} is locked{holder}, for longer than the {waited:?} that were waited; run again when that run \
+         has ended, or wait longer with --lock-wait",
+        holder = .holder.as_ref().map_or_else(String::new, |holder| format!(" by {holder}"))
+    )]
+    Locked {
+        /// The lock.
+        place: String,
+        /// Who holds it, where that is known.
+        holder: Option<Holder>,
+        /// How long was waited.
+        waited: Duration,
+    },
+    /// The lock was taken away from this process (exit 75).
+    #[error("{place} is no longer this run's lock: the file was removed or replaced; run again")]
+    LockLost {
+        /// The lock.
+        place: String,
+    },
+    /// A worker of this process died (exit 70).
+    #[error("a worker that was writing or reading {place} panicked; this is a bug, please report it")]
+    Worker {
+        /// Where.
+        place: String,
+    },
+}
+
+impl DestinationError {
+    /// Classifies what the system said about a path.
+    pub(crate) fn io(operation: &'static str, place: impl Into<String>, source: io::Error) -> Self {
+        let place = place.into();
+        match source.kind() {
+            io::ErrorKind::PermissionDenied | io::ErrorKind::ReadOnlyFilesystem => {
+                Self::Refused { operation, place, source }
+            }
+            io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded | io::ErrorKind::FileTooLarge => {
+                Self::Full { operation, place, source }
+            }
+            _ => Self::Io { operation, place, source },
+        }
+    }
+}
+
+/// Why a text names no destination (exit 2).
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum DestinationUrlError {
+    /// The text is empty.
+    #[error("the output is empty; write a folder, such as ./out")]
+    Empty,
+    /// An object store, which this version does not write to.
+    #[error(
+        "`{0}` names an object store, which this version does not write to; write a folder and copy it there"
+    )]
+    Store(String),
+    /// Another scheme.
+    #[error("`{0}` is of no scheme that can be written to; write a folder or a file:// URL")]
+    Scheme(String),
+    /// A `file://` URL that names no absolute path of this machine.
+    #[error("`{0}` names no folder of this machine; write file:///absolute/path")]
+    NotLocal(String),
+}
+
+/// Reads a destination: a path, or a `file://` URL of this machine. Nothing is touched.
+///
+/// # Errors
+/// [`DestinationUrlError`] for other schemes; object stores are named as such.
+pub fn parse(text: &str) -> Result<Arc<dyn Destination>, DestinationUrlError> {
+    Ok(Arc::new(LocalDestination::new(local_path(text)?)))
+}
+
+fn local_path(text: &str) -> Result<PathBuf, DestinationUrlError> {
+    if text.is_empty() {
+        return Err(DestinationUrlError::Empty);
+    }
+    let Some((scheme, rest)) = text.split_once("://") else {
+        return Ok(PathBuf::from(text));
+    };
+    match scheme.to_ascii_lowercase().as_str() {
+        "file" => {
+            let path = rest.strip_prefix("localhost").unwrap_or(rest);
+            let decodes_to_itself = !path.contains(['%', '?', '#']);
+            if path.starts_with('/') && decodes_to_itself {
+                Ok(PathBuf::from(path))
+            } else {
+                Err(DestinationUrlError::NotLocal(text.to_owned()))
+            }
+        }
+        "s3" | "s3a" | "gs" | "gcs" | "az" | "azure" | "abfs" | "abfss" => {
+            Err(DestinationUrlError::Store(text.to_owned()))
+        }
+        _ => Err(DestinationUrlError::Scheme(text.to_owned())),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn paths_and_file_urls_are_folders_of_this_machine() {
+        assert_eq!(local_path("out").unwrap(), PathBuf::from("out"));
+        assert_eq!(local_path("/var/out put").unwrap(), PathBuf::from("/var/out put"));
+        assert_eq!(local_path("file:///var/out").unwrap(), PathBuf::from("/var/out"));
+        assert_eq!(local_path("file://localhost/var/out").unwrap(), PathBuf::from("/var/out"));
+    }
+
+    #[test]
+    fn what_cannot_be_written_to_is_refused_with_its_reason() {
+        for text in ["s3://bucket/prefix", "gs://bucket", "az://container", "S3://bucket"] {
+            assert_eq!(local_path(text), Err(DestinationUrlError::Store(text.to_owned())), "{text}");
+        }
+        assert_eq!(local_path(""), Err(DestinationUrlError::Empty));
+        assert!(matches!(local_path("ftp://host/x"), Err(DestinationUrlError::Scheme(_))));
+        for text in ["file://host/x", "file://x", "file:///a%20b", "file:///a?b"] {
+            assert!(matches!(local_path(text), Err(DestinationUrlError::NotLocal(_))), "{text}");
+        }
+    }
+}

@@ -1,0 +1,474 @@
+//! Where everything in an output lies: every path that is ever read or written is made here.
+//!
+//! A manifest read back is input like any other, so a path is a [`RelativePath`] from the moment it is parsed:
+//! nothing that could leave the output's root can be expressed. Strays are told from publications by parsing a
+//! path into a [`Place`] and by nothing else, so that writing and recognising cannot drift apart.
+
+use std::fmt;
+use std::str::FromStr;
+
+use serde::{Deserialize, Serialize};
+
+use crate::dataset::{Dataset, Format};
+use crate::guest::NetworkId;
+use crate::period::BillingPeriod;
+
+/// The longest path within an output, in bytes: what the narrowest object store takes as a key.
+pub const MAX_PATH_BYTES: usize = 1024;
+/// The longest segment of a path, in bytes: what common filesystems take as a name.
+pub const MAX_SEGMENT_BYTES: usize = 255;
+
+const MANIFEST_FILE: &str = "manifest.json";
+
+/// Every dataset, in the order in which files are listed.
+pub const DATASETS: [Dataset; 2] = [Dataset::GuestRoster, Dataset::GuestCounts];
+/// Every format, in the order in which files are listed.
+pub const FORMATS: [Format; 2] = [Format::Parquet, Format::Csv];
+
+/// A path below an output's root, `/` between its segments, which cannot lead out of it.
+#[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(try_from = "String", into = "String")]
+pub struct RelativePath(String);
+
+/// A text that is not a path within an output.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("`{path}` is no path within an output: {rule}")]
+pub struct RelativePathError {
+    path: String,
+    rule: &'static str,
+}
+
+impl RelativePath {
+    /// Accepts segments parted by `/`, none of them empty, `.` or `..`, without backslashes, colons and
+    /// control characters.
+    ///
+    /// # Errors
+    /// [`RelativePathError`] with the rule that the text breaks.
+    pub fn new(text: &str) -> Result<Self, RelativePathError> {
+        let refuse = |rule| Err(RelativePathError { path: text.escape_debug().take(200).collect(), rule });
+        if text.len() > MAX_PATH_BYTES {
+            return refuse("it is longer than 1024 bytes");
+        }
+        if text.chars().any(|character| character.is_control() || matches!(character, '\\' | ':')) {
+            return refuse("it holds a backslash, a colon or a control character");
+        }
+        for segment in text.split('/') {
+            match segment {
+                "" => return refuse("a segment is empty, so it is absolute or ambiguous"),
+                "." | ".." => return refuse("`.` and `..` are not allowed"),
+                long if long.len() > MAX_SEGMENT_BYTES => {
+                    return refuse("a segment is longer than 255 bytes");
+                }
+                _ => {}
+            }
+        }
+        Ok(Self(text.to_owned()))
+    }
+
+    /// Makes a path of parts that this module wrote itself.
+    fn known(text: String) -> Self {
+        debug_assert!(Self::new(&text).is_ok(), "{text}");
+        Self(text)
+    }
+
+    /// Returns the path as it is written in a manifest.
+    #[must_use]
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+
+    /// Returns the segments from the root down.
+    pub fn segments(&self) -> impl Iterator<Item = &str> {
+        self.0.split('/')
+    }
+
+    /// Says whether the path lies below a prefix, which ends at a segment's edge.
+    #[must_use]
+    pub fn is_below(&self, prefix: &Self) -> bool {
+        self.0.strip_prefix(&prefix.0).is_some_and(|rest| rest.starts_with('/'))
+    }
+
+    /// Returns the path of `name` in the folder that this path names.
+    ///
+    /// # Errors
+    /// [`RelativePathError`] if the name is none.
+    pub fn join(&self, name: &str) -> Result<Self, RelativePathError> {
+        Self::new(&format!("{}/{name}", self.0))
+    }
+}
+
+impl FromStr for RelativePath {
+    type Err = RelativePathError;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        Self::new(text)
+    }
+}
+
+impl TryFrom<String> for RelativePath {
+    type Error = RelativePathError;
+
+    fn try_from(text: String) -> Result<Self, Self::Error> {
+        Self::new(&text)
+    }
+}
+
+impl From<RelativePath> for String {
+    fn from(path: RelativePath) -> Self {
+        path.0
+    }
+}
+
+impl fmt::Display for RelativePath {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.write_str(&self.0)
+    }
+}
+
+impl fmt::Debug for RelativePath {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Display::fmt(self, formatter)
+    }
+}
+
+/// One network in one billing period: what is walked, locked and published as a whole. Ordered by period.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Deserialize)]
+#[serde(try_from = "String")]
+pub struct TaskKey {
+    /// The billing period.
+    pub period: BillingPeriod,
+    /// The network.
+    pub network: NetworkId,
+}
+
+impl TaskKey {
+    /// Names the task of a network in a period.
+    #[must_use]
+    pub const fn new(network: NetworkId, period: BillingPeriod) -> Self {
+        Self { period, network }
+    }
+
+    fn folder(self) -> String {
+        format!("period={}/network={}", self.period, self.network)
+    }
+
+    fn from_segments(period: &str, network: &str) -> Option<Self> {
+        Some(Self {
+            period: period.strip_prefix("period=")?.parse().ok()?,
+            network: network.strip_prefix("network=")?.parse().ok()?,
+        })
+    }
+}
+
+/// A text that names no task.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("`{0}` is not NETWORK/PERIOD, such as 12345678/2026-10")]
+pub struct TaskKeyError(String);
+
+impl FromStr for TaskKey {
+    type Err = TaskKeyError;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        text.split_once('/')
+            .and_then(|(network, period)| Some(Self::new(network.parse().ok()?, period.parse().ok()?)))
+            .ok_or_else(|| TaskKeyError(text.chars().take(40).collect()))
+    }
+}
+
+impl TryFrom<String> for TaskKey {
+    type Error = TaskKeyError;
+
+    fn try_from(text: String) -> Result<Self, Self::Error> {
+        text.parse()
+    }
+}
+
+impl fmt::Display for TaskKey {
+    /// Writes `NETWORK/PERIOD`, as `--allow-shrink` and `--accept-zero` take it.
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(formatter, "{}/{}", self.network, self.period)
+    }
+}
+
+/// The folder of one revision: its number, counted from 1, and a nonce that no two attempts share.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct RevisionName {
+    /// The revision's number.
+    pub number: u32,
+    /// What tells two attempts at the same number apart.
+    pub nonce: u32,
+}
+
+impl fmt::Display for RevisionName {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(formatter, "r{:06}-{:08x}", self.number, self.nonce)
+    }
+}
+
+impl RevisionName {
+    fn parse(text: &str) -> Option<Self> {
+        let (number, nonce) = text.strip_prefix('r')?.split_once('-')?;
+        let name = Self { number: number.parse().ok()?, nonce: u32::from_str_radix(nonce, 16).ok()? };
+        // Only the one spelling that is ever written: `r1-A`, `r+00001-…` and the like are strays.
+        (name.number > 0 && name.to_string() == text).then_some(name)
+    }
+}
+
+/// What a path in an output holds.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Place {
+    /// The publication of a task.
+    Manifest(TaskKey),
+    /// The manifest as it stood when its revision was published.
+    RevisionManifest(TaskKey, RevisionName),
+    /// A data file of a revision.
+    RevisionFile(TaskKey, RevisionName, Dataset, Format),
+    /// A current copy of a data file.
+    Current(TaskKey, Dataset, Format),
+    /// The summary in one format.
+    Summary(Format),
+}
+
+impl Place {
+    /// Recognises a path; none is a stray.
+    #[must_use]
+    pub fn of(path: &RelativePath) -> Option<Self> {
+        let segments: Vec<&str> = path.segments().collect();
+        match segments.as_slice() {
+            ["manifests", period, network, MANIFEST_FILE] => {
+                TaskKey::from_segments(period, network).map(Self::Manifest)
+            }
+            ["revisions", period, network, revision, name] => {
+                let task = TaskKey::from_segments(period, network)?;
+                let revision = RevisionName::parse(revision)?;
+                if *name == MANIFEST_FILE {
+                    return Some(Self::RevisionManifest(task, revision));
+                }
+                let (dataset, format) = parse_file_name(name)?;
+                Some(Self::RevisionFile(task, revision, dataset, format))
+            }
+            ["summary", format, name] => FORMATS
+                .into_iter()
+                .find(|known| known.name() == *format && *name == file_name(Dataset::GuestCounts, *known))
+                .map(Self::Summary),
+            [dataset, format, period, network, name] => {
+                let (named_dataset, named_format) = parse_file_name(name)?;
+                if named_dataset.name() != *dataset || named_format.name() != *format {
+                    return None;
+                }
+                let task = TaskKey::from_segments(period, network)?;
+                Some(Self::Current(task, named_dataset, named_format))
+            }
+            _ => None,
+        }
+    }
+
+    /// Returns the task that the place belongs to; the summary belongs to none.
+    #[must_use]
+    pub const fn task(&self) -> Option<TaskKey> {
+        match self {
+            Self::Manifest(task)
+            | Self::RevisionManifest(task, _)
+            | Self::RevisionFile(task, ..)
+            | Self::Current(task, ..) => Some(*task),
+            Self::Summary(_) => None,
+        }
+    }
+}
+
+fn file_name(dataset: Dataset, format: Format) -> String {
+    format!("{}.{}", dataset.name(), format.name())
+}
+
+fn parse_file_name(name: &str) -> Option<(Dataset, Format)> {
+    every_data_file().find(|(dataset, format)| file_name(*dataset, *format) == name)
+}
+
+/// Lists every dataset in every format.
+pub fn every_data_file() -> impl Iterator<Item = (Dataset, Format)> {
+    DATASETS.into_iter().flat_map(|dataset| FORMATS.into_iter().map(move |format| (dataset, format)))
+}
+
+/// The manifest whose replacement publishes a task.
+#[must_use]
+pub fn manifest(task: TaskKey) -> RelativePath {
+    RelativePath::known(format!("manifests/{}/{MANIFEST_FILE}", task.folder()))
+}
+
+/// The folder of all manifests.
+#[must_use]
+pub fn manifests() -> RelativePath {
+    RelativePath::known("manifests".to_owned())
+}
+
+/// The folder of all revisions.
+#[must_use]
+pub fn revisions() -> RelativePath {
+    RelativePath::known("revisions".to_owned())
+}
+
+/// The folder of one task's revisions.
+#[must_use]
+pub fn task_revisions(task: TaskKey) -> RelativePath {
+    RelativePath::known(format!("revisions/{}", task.folder()))
+}
+
+/// A data file of a revision.
+#[must_use]
+pub fn revision_file(
+    task: TaskKey,
+    revision: RevisionName,
+    dataset: Dataset,
+    format: Format,
+) -> RelativePath {
+    RelativePath::known(format!("revisions/{}/{revision}/{}", task.folder(), file_name(dataset, format)))
+}
+
+/// The manifest that is kept with a revision.
+#[must_use]
+pub fn revision_manifest(task: TaskKey, revision: RevisionName) -> RelativePath {
+    RelativePath::known(format!("revisions/{}/{revision}/{MANIFEST_FILE}", task.folder()))
+}
+
+/// The current copy of a data file: one format a prefix, for engines that read folders.
+#[must_use]
+pub fn current(task: TaskKey, dataset: Dataset, format: Format) -> RelativePath {
+    let (dataset_name, format_name) = (dataset.name(), format.name());
+    let file = file_name(dataset, format);
+    RelativePath::known(format!("{dataset_name}/{format_name}/{}/{file}", task.folder()))
+}
+
+/// The summary in one format.
+#[must_use]
+pub fn summary(format: Format) -> RelativePath {
+    RelativePath::known(format!("summary/{}/{}", format.name(), file_name(Dataset::GuestCounts, format)))
+}
+
+/// The folders that hold published files and nothing else.
+#[must_use]
+pub fn published_prefixes() -> Vec<RelativePath> {
+    let own = ["manifests", "revisions", "summary"].into_iter();
+    own.chain(DATASETS.map(Dataset::name)).map(|name| RelativePath::known(name.to_owned())).collect()
+}
+
+/// The lock of one task.
+#[must_use]
+pub fn task_lock(task: TaskKey) -> RelativePath {
+    RelativePath::known(format!(".locks/{}.lock", task.folder()))
+}
+
+/// The lock of the summary, which all tasks share.
+#[must_use]
+pub fn summary_lock() -> RelativePath {
+    RelativePath::known(".locks/summary.lock".to_owned())
+}
+
+/// The lock under which an output's first manifest is published, so that two first runs cannot mix sources.
+#[must_use]
+pub fn first_publication_lock() -> RelativePath {
+    RelativePath::known(".locks/first-publication.lock".to_owned())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn task() -> TaskKey {
+        TaskKey::new("01234567".parse().unwrap(), "2026-10".parse().unwrap())
+    }
+
+    #[test]
+    fn no_path_leads_out_of_the_output() {
+        for text in [
+            "",
+            "/etc/passwd",
+            "..",
+            "../other",
+            "revisions/../../other",
+            "revisions/./x",
+            "revisions//x",
+            "revisions/",
+            "C:/x",
+            "a\\..\\b",
+            "a\0b",
+            "a\nb",
+        ] {
+            assert!(RelativePath::new(text).is_err(), "{text:?}");
+        }
+        assert!(RelativePath::new(&"a".repeat(256)).is_err());
+        assert!(RelativePath::new(&vec!["a"; 600].join("/")).is_err());
+        assert!(RelativePath::new("revisions/..x/a b~.txt").is_ok());
+        assert!(serde_json::from_str::<RelativePath>("\"../x\"").is_err());
+    }
+
+    #[test]
+    fn the_layout_is_the_documented_one() {
+        let revision = RevisionName { number: 1, nonce: 0x1a2b_3c4d };
+        let paths = [
+            manifest(task()),
+            revision_manifest(task(), revision),
+            revision_file(task(), revision, Dataset::GuestRoster, Format::Parquet),
+            current(task(), Dataset::GuestCounts, Format::Csv),
+            summary(Format::Csv),
+        ]
+        .map(String::from);
+        assert_eq!(
+            paths,
+            [
+                "manifests/period=2026-10/network=01234567/manifest.json",
+                "revisions/period=2026-10/network=01234567/r000001-1a2b3c4d/manifest.json",
+                "revisions/period=2026-10/network=01234567/r000001-1a2b3c4d/guest_roster.parquet",
+                "guest_counts/csv/period=2026-10/network=01234567/guest_counts.csv",
+                "summary/csv/guest_counts.csv",
+            ]
+        );
+    }
+
+    #[test]
+    fn every_path_that_is_written_is_recognised_as_what_it_is() {
+        let revision = RevisionName { number: 1_234_567, nonce: 7 };
+        assert_eq!(Place::of(&manifest(task())), Some(Place::Manifest(task())));
+        assert_eq!(
+            Place::of(&revision_manifest(task(), revision)),
+            Some(Place::RevisionManifest(task(), revision))
+        );
+        for (dataset, format) in every_data_file() {
+            assert_eq!(
+                Place::of(&revision_file(task(), revision, dataset, format)),
+                Some(Place::RevisionFile(task(), revision, dataset, format))
+            );
+            let current = current(task(), dataset, format);
+            assert_eq!(Place::of(&current), Some(Place::Current(task(), dataset, format)));
+            assert!(published_prefixes().iter().any(|prefix| current.is_below(prefix)));
+        }
+        for format in FORMATS {
+            assert_eq!(Place::of(&summary(format)), Some(Place::Summary(format)));
+        }
+    }
+
+    #[test]
+    fn what_merely_resembles_a_published_path_is_a_stray() {
+        for text in [
+            "manifests/period=2026-10/network=1234567/manifest.json",
+            "manifests/period=2026_10/network=12345678/manifest.json",
+            "manifests/period=2026-10/network=12345678/manifest.json.bak",
+            "revisions/period=2026-10/network=12345678/r1-1a2b3c4d/manifest.json",
+            "revisions/period=2026-10/network=12345678/r000000-1a2b3c4d/manifest.json",
+            "revisions/period=2026-10/network=12345678/r000001-1A2B3C4D/manifest.json",
+            "revisions/period=2026-10/network=12345678/r+00001-1a2b3c4d/manifest.json",
+            "guest_roster/csv/period=2026-10/network=12345678/guest_roster.parquet",
+            "guest_roster/csv/period=2026-10/network=12345678/guest_counts.csv",
+            "summary/csv/guest_counts.parquet",
+            "summary/csv/guest_roster.csv",
+        ] {
+            assert_eq!(Place::of(&RelativePath::new(text).unwrap()), None, "{text}");
+        }
+    }
+
+    #[test]
+    fn a_prefix_ends_at_the_edge_of_a_segment() {
+        let prefix = RelativePath::new("revisions/period=2026-1").unwrap();
+        assert!(RelativePath::new("revisions/period=2026-1/x").unwrap().is_below(&prefix));
+        assert!(!RelativePath::new("revisions/period=2026-10/x").unwrap().is_below(&prefix));
+    }
+}

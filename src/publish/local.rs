@@ -1,0 +1,564 @@
+//! A folder of this machine as a destination.
+//!
+//! Files are written under `.staging/` at the root, which no engine reads, and come into place by one function
+//! that makes file and folder durable; there is no other way in. A staged file is locked while its writer
+//! lives, so what a dead run left is told from what a live one is writing by asking the system, not a clock.
+//! What is in place is read-only: current copies are links to revisions, and a spreadsheet that saves in place
+//! would change both.
+
+use std::fs::{self, DirBuilder, File, Permissions, TryLockError};
+use std::io::{self, Read};
+use std::os::unix::fs::{DirBuilderExt, MetadataExt, PermissionsExt};
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use async_trait::async_trait;
+use tempfile::{NamedTempFile, TempPath};
+
+use super::destination::{
+    Destination, DestinationError, HeldLock, ListedFile, Listing, Precondition, StagedFile, Version,
+    Versioned,
+};
+use super::digest::{FileDigest, Measure};
+use super::layout::RelativePath;
+use super::lock::FileLock;
+
+const STAGING: &str = ".staging";
+const FOLDER_MODE: u32 = 0o700;
+const FILE_MODE: u32 = 0o400;
+/// How often an operation is begun again because another process swept a name or pruned a folder under it.
+const ATTEMPTS: u32 = 8;
+
+/// A folder that publications are written to and read from.
+#[derive(Clone, Debug)]
+pub struct LocalDestination {
+    root: PathBuf,
+}
+
+impl LocalDestination {
+    /// Names the folder; nothing is touched.
+    #[must_use]
+    pub const fn new(root: PathBuf) -> Self {
+        Self { root }
+    }
+
+    fn at(&self, path: &RelativePath) -> PathBuf {
+        self.root.join(path.as_str())
+    }
+
+    fn staging(&self) -> PathBuf {
+        self.root.join(STAGING)
+    }
+
+    /// Runs file operations on a thread that may block.
+    async fn blocking<T: Send + 'static>(
+        &self,
+        place: &Path,
+        work: impl FnOnce(&Self) -> Result<T, DestinationError> + Send + 'static,
+    ) -> Result<T, DestinationError> {
+        let own = self.clone();
+        let joined = tokio::task::spawn_blocking(move || work(&own)).await;
+        joined.map_err(|_| DestinationError::Worker { place: shown(place) })?
+    }
+
+    /// Creates a file under `.staging/`, locked for as long as it is open.
+    fn staged(&self) -> Result<NamedTempFile, DestinationError> {
+        let staging = self.staging();
+        for _ in 0..ATTEMPTS {
+            create_folder(&staging)?;
+            let created = tempfile::Builder::new().prefix("part-").rand_bytes(12).tempfile_in(&staging);
+            let file = match created {
+                Err(error) if error.kind() == io::ErrorKind::NotFound => continue,
+                other => other.map_err(|error| DestinationError::io("written", shown(&staging), error))?,
+            };
+            let locked = file.as_file().lock().and_then(|()| file.as_file().metadata());
+            let metadata =
+                locked.map_err(|error| DestinationError::io("locked", shown(file.path()), error))?;
+            // A sweep may have come between creating and locking.
+            if metadata.nlink() > 0 {
+                return Ok(file);
+            }
+        }
+        Err(DestinationError::Changed { place: shown(&staging) })
+    }
+
+    /// Puts staged content in place: the only way that a file of the output comes to be.
+    ///
+    /// The content is durable before its name is, and the name before this returns.
+    fn put_in_place(
+        content: &File,
+        mut staged: TempPath,
+        target: &Path,
+        replace: bool,
+    ) -> Result<(), DestinationError> {
+        let failed = |error| DestinationError::io("written", shown(target), error);
+        content.set_permissions(Permissions::from_mode(FILE_MODE)).map_err(failed)?;
+        content.sync_all().map_err(failed)?;
+        let folder = target.parent().unwrap_or(Path::new("."));
+        for _ in 0..ATTEMPTS {
+            create_folder(folder)?;
+            let put = if replace { staged.persist(target) } else { staged.persist_noclobber(target) };
+            match put {
+                Ok(()) => return sync_folder(folder).map_err(failed),
+                Err(refused) => match refused.error.kind() {
+                    // Another task's last file left the folder, which was pruned under us.
+                    io::ErrorKind::NotFound => staged = refused.path,
+                    io::ErrorKind::AlreadyExists => {
+                        return Err(DestinationError::Changed { place: shown(target) });
+                    }
+                    io::ErrorKind::IsADirectory => {
+                        return Err(DestinationError::InTheWay { place: shown(target), found: "a folder" });
+                    }
+                    _ => return Err(failed(refused.error)),
+                },
+            }
+        }
+        Err(DestinationError::Changed { place: shown(target) })
+    }
+
+    /// Removes staged files whose writers are dead.
+    fn sweep_staging(&self) -> Result<(), DestinationError> {
+        let staging = self.staging();
+        let failed = |error| DestinationError::io("swept", shown(&staging), error);
+        for entry in fs::read_dir(&staging).map_err(failed)? {
+            let entry = entry.map_err(failed)?;
+            if !entry.file_type().is_ok_and(|kind| kind.is_file()) {
+                continue;
+            }
+            let Ok(file) = File::open(entry.path()) else { continue };
+            match file.try_lock() {
+                Ok(()) => match fs::remove_file(entry.path()) {
+                    Ok(()) => {
+                        tracing::debug!(file = %entry.path().display(), "swept a dead run's staged file");
+                    }
+                    Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+                    Err(error) => return Err(failed(error)),
+                },
+                Err(TryLockError::WouldBlock) => {}
+                Err(TryLockError::Error(error)) => return Err(failed(error)),
+            }
+        }
+        Ok(())
+    }
+
+    fn link(&self, source: &Path, target: &Path) -> Result<(), DestinationError> {
+        let staging = self.staging();
+        create_folder(&staging)?;
+        let linked =
+            tempfile::Builder::new().prefix("link-").make_in(&staging, |path| fs::hard_link(source, path));
+        match linked {
+            Ok(link) => {
+                let content = open_regular(source)?.ok_or_else(|| missing("copied", source))?;
+                Self::put_in_place(&content, link.into_temp_path(), target, true)
+            }
+            // Some filesystems have no links, or have had enough of them: a copy serves as well.
+            Err(_) => self.copy_bytes(source, target),
+        }
+    }
+
+    fn copy_bytes(&self, source: &Path, target: &Path) -> Result<(), DestinationError> {
+        let failed = |error| DestinationError::io("copied", shown(source), error);
+        if let Some(existing) = open_regular(target)?
+            && digest_of(existing).map_err(failed)? == digest_of(open_existing(source)?).map_err(failed)?
+        {
+            return Ok(());
+        }
+        let mut staged = self.staged()?;
+        io::copy(&mut open_existing(source)?, &mut staged)
+            .map_err(|error| DestinationError::io("written", shown(target), error))?;
+        let (content, path) = staged.into_parts();
+        Self::put_in_place(&content, path, target, true)
+    }
+
+    fn list_below(&self, folder: &RelativePath, listing: &mut Listing) -> Result<(), DestinationError> {
+        let failed = |error| DestinationError::io("listed", shown(&self.at(folder)), error);
+        let entries = match fs::read_dir(self.at(folder)) {
+            Ok(entries) => entries,
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
+            Err(error) => return Err(failed(error)),
+        };
+        for entry in entries {
+            let entry = entry.map_err(failed)?;
+            let name = entry.file_name();
+            let path = name.to_str().and_then(|name| folder.join(name).ok());
+            let metadata = match fs::symlink_metadata(entry.path()) {
+                Ok(metadata) => metadata,
+                Err(error) if error.kind() == io::ErrorKind::NotFound => continue,
+                Err(error) => return Err(failed(error)),
+            };
+            match path {
+                Some(path) if metadata.is_dir() => self.list_below(&path, listing)?,
+                Some(path) if metadata.is_file() => {
+                    listing.files.push(ListedFile { path, bytes: metadata.len() });
+                }
+                _ => listing.foreign.push(format!("{folder}/{}", name.to_string_lossy().escape_debug())),
+            }
+        }
+        Ok(())
+    }
+}
+
+fn shown(path: &Path) -> String {
+    path.display().to_string()
+}
+
+fn missing(operation: &'static str, path: &Path) -> DestinationError {
+    DestinationError::io(operation, shown(path), io::Error::from(io::ErrorKind::NotFound))
+}
+
+/// Creates a folder and those above it, each durable in the one that holds it.
+fn create_folder(folder: &Path) -> Result<(), DestinationError> {
+    let failed = |error| DestinationError::io("created", shown(folder), error);
+    match fs::metadata(folder) {
+        Ok(metadata) if metadata.is_dir() => return Ok(()),
+        Ok(_) => {
+            return Err(DestinationError::InTheWay { place: shown(folder), found: "no folder" });
+        }
+        Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+        Err(error) if error.kind() == io::ErrorKind::NotADirectory => {}
+        Err(error) => return Err(failed(error)),
+    }
+    let above = match folder.parent() {
+        Some(above) if !above.as_os_str().is_empty() => above,
+        _ => Path::new("."),
+    };
+    create_folder(above)?;
+    match DirBuilder::new().mode(FOLDER_MODE).create(folder) {
+        Ok(()) => sync_folder(above).map_err(failed),
+        Err(error) if error.kind() == io::ErrorKind::AlreadyExists && folder.is_dir() => Ok(()),
+        Err(error) => Err(failed(error)),
+    }
+}
+
+fn sync_folder(folder: &Path) -> io::Result<()> {
+    let folder = if folder.as_os_str().is_empty() { Path::new(".") } else { folder };
+    File::open(folder)?.sync_all()
+}
+
+/// Opens a regular file; never a pipe that would block, never a link that leads elsewhere.
+fn open_regular(path: &Path) -> Result<Option<File>, DestinationError> {
+    let absent =
+        |error: &io::Error| matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::NotADirectory);
+    match fs::symlink_metadata(path) {
+        Ok(metadata) if metadata.is_file() => {}
+        Ok(_) => {
+            return Err(DestinationError::InTheWay { place: shown(path), found: "no regular file" });
+        }
+        Err(error) if absent(&error) => return Ok(None),
+        Err(error) => return Err(DestinationError::io("read", shown(path), error)),
+    }
+    match File::open(path) {
+        Ok(file) => Ok(Some(file)),
+        Err(error) if absent(&error) => Ok(None),
+        Err(error) => Err(DestinationError::io("read", shown(path), error)),
+    }
+}
+
+fn open_existing(path: &Path) -> Result<File, DestinationError> {
+    open_regular(path)?.ok_or_else(|| missing("read", path))
+}
+
+fn digest_of(file: File) -> io::Result<String> {
+    Ok(Measure::of(file)?.sha256.to_string())
+}
+
+fn is_same_file(one: &Path, other: &Path) -> bool {
+    match (fs::symlink_metadata(one), fs::symlink_metadata(other)) {
+        (Ok(one), Ok(other)) => one.is_file() && (one.dev(), one.ino()) == (other.dev(), other.ino()),
+        _ => false,
+    }
+}
+
+#[async_trait]
+impl Destination for LocalDestination {
+    fn describe(&self) -> String {
+        shown(&self.root)
+    }
+
+    async fn probe_writable(&self) -> Result<(), DestinationError> {
+        self.blocking(&self.root, |own| {
+            let mut staged = own.staged()?;
+            io::Write::write_all(&mut staged, b"probe")
+                .and_then(|()| staged.as_file().sync_all())
+                .map_err(|error| DestinationError::io("written", own.describe(), error))?;
+            drop(staged);
+            own.sweep_staging()
+        })
+        .await
+    }
+
+    async fn stage(&self) -> Result<StagedFile, DestinationError> {
+        self.blocking(&self.root, |own| own.staged().map(|file| StagedFile { file })).await
+    }
+
+    /// Compares and swaps under the caller's lock: no system call does both for a file.
+    async fn install(
+        &self,
+        staged: StagedFile,
+        path: &RelativePath,
+        precondition: Precondition,
+    ) -> Result<(), DestinationError> {
+        let target = self.at(path);
+        self.blocking(&target.clone(), move |_| {
+            let (content, staged) = staged.file.into_parts();
+            let replace = match precondition {
+                Precondition::Absent => false,
+                Precondition::Any => true,
+                Precondition::Unchanged(version) => {
+                    let failed = |error| DestinationError::io("read", shown(&target), error);
+                    let present = open_regular(&target)?.map(digest_of).transpose().map_err(failed)?;
+                    if present.map(Version) != Some(version) {
+                        return Err(DestinationError::Changed { place: shown(&target) });
+                    }
+                    true
+                }
+            };
+            Self::put_in_place(&content, staged, &target, replace)
+        })
+        .await
+    }
+
+    async fn read(&self, path: &RelativePath, limit: u64) -> Result<Option<Versioned>, DestinationError> {
+        let place = self.at(path);
+        self.blocking(&place.clone(), move |_| {
+            let Some(file) = open_regular(&place)? else { return Ok(None) };
+            let mut bytes = Vec::new();
+            file.take(limit.saturating_add(1))
+                .read_to_end(&mut bytes)
+                .map_err(|error| DestinationError::io("read", shown(&place), error))?;
+            if bytes.len() as u64 > limit {
+                return Err(DestinationError::TooLong { place: shown(&place), limit });
+            }
+            let version = Version(FileDigest::of(&bytes).to_string());
+            Ok(Some(Versioned { bytes, version }))
+        })
+        .await
+    }
+
+    async fn open(&self, path: &RelativePath) -> Result<Option<File>, DestinationError> {
+        let place = self.at(path);
+        self.blocking(&place.clone(), move |_| open_regular(&place)).await
+    }
+
+    async fn copy(&self, from: &RelativePath, to: &RelativePath) -> Result<(), DestinationError> {
+        let (source, target) = (self.at(from), self.at(to));
+        self.blocking(&target.clone(), move |own| {
+            // Renaming one name of a file over another of the same file does nothing, not even remove it.
+            if is_same_file(&source, &target) { Ok(()) } else { own.link(&source, &target) }
+        })
+        .await
+    }
+
+    async fn remove(&self, path: &RelativePath) -> Result<(), DestinationError> {
+        let place = self.at(path);
+        self.blocking(&place.clone(), move |own| {
+            match fs::remove_file(&place) {
+                Ok(()) => {}
+                Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
+                Err(error) => return Err(DestinationError::io("removed", shown(&place), error)),
+            }
+            let folders = place.ancestors().skip(1).take_while(|folder| **folder != own.root);
+            for (depth, folder) in folders.enumerate() {
+                if depth == 0 {
+                    sync_folder(folder)
+                        .map_err(|error| DestinationError::io("removed", shown(&place), error))?;
+                }
+                // Only an empty folder goes; that it is not empty is no failure.
+                if fs::remove_dir(folder).is_err() {
+                    break;
+                }
+            }
+            Ok(())
+        })
+        .await
+    }
+
+    async fn list(&self, folder: &RelativePath) -> Result<Listing, DestinationError> {
+        let folder = folder.clone();
+        self.blocking(&self.at(&folder), move |own| {
+            let mut listing = Listing::default();
+            own.list_below(&folder, &mut listing)?;
+            listing.files.sort_by(|one, other| one.path.cmp(&other.path));
+            listing.foreign.sort();
+            Ok(listing)
+        })
+        .await
+    }
+
+    async fn lock(&self, name: &RelativePath, wait: Duration) -> Result<HeldLock, DestinationError> {
+        let path = self.at(name);
+        let folder = path.parent().unwrap_or(&self.root).to_owned();
+        self.blocking(&folder.clone(), move |_| create_folder(&folder)).await?;
+        Ok(HeldLock { guard: Box::new(FileLock::acquire(path, wait).await?) })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io::Write;
+
+    use super::*;
+
+    fn output() -> (tempfile::TempDir, LocalDestination) {
+        let folder = tempfile::tempdir().unwrap();
+        let destination = LocalDestination::new(folder.path().join("deep/output"));
+        (folder, destination)
+    }
+
+    fn path(text: &str) -> RelativePath {
+        RelativePath::new(text).unwrap()
+    }
+
+    async fn put(destination: &LocalDestination, to: &str, text: &str, precondition: Precondition) -> bool {
+        let mut staged = destination.stage().await.unwrap();
+        staged.write_all(text.as_bytes()).unwrap();
+        match destination.install(staged, &path(to), precondition).await {
+            Ok(()) => true,
+            Err(DestinationError::Changed { .. }) => false,
+            Err(error) => panic!("{error}"),
+        }
+    }
+
+    async fn text_at(destination: &LocalDestination, at: &str) -> Option<String> {
+        let read = destination.read(&path(at), 1024).await.unwrap()?;
+        Some(String::from_utf8(read.bytes).unwrap())
+    }
+
+    fn staged_files(destination: &LocalDestination) -> usize {
+        fs::read_dir(destination.staging()).unwrap().count()
+    }
+
+    #[tokio::test]
+    async fn an_immutable_file_is_created_once() {
+        let (_folder, output) = output();
+        assert!(put(&output, "a/b/c", "first", Precondition::Absent).await);
+        assert!(!put(&output, "a/b/c", "second", Precondition::Absent).await);
+        assert_eq!(text_at(&output, "a/b/c").await.as_deref(), Some("first"));
+        assert_eq!(staged_files(&output), 0);
+    }
+
+    #[tokio::test]
+    async fn a_file_is_replaced_only_while_it_is_what_was_read() {
+        let (_folder, output) = output();
+        assert!(put(&output, "m", "one", Precondition::Absent).await);
+        let version = output.read(&path("m"), 10).await.unwrap().unwrap().version;
+        assert!(put(&output, "m", "two", Precondition::Unchanged(version.clone())).await);
+        assert!(!put(&output, "m", "three", Precondition::Unchanged(version.clone())).await);
+        assert_eq!(text_at(&output, "m").await.as_deref(), Some("two"));
+        output.remove(&path("m")).await.unwrap();
+        assert!(!put(&output, "m", "four", Precondition::Unchanged(version)).await);
+    }
+
+    #[tokio::test]
+    async fn nothing_is_readable_by_others_or_writable_in_place() {
+        let (_folder, output) = output();
+        assert!(put(&output, "a/b", "x", Precondition::Any).await);
+        let mode = |at: &str| fs::metadata(output.root.join(at)).unwrap().mode() & 0o777;
+        assert_eq!((mode("a/b"), mode("a"), mode("")), (0o400, 0o700, 0o700));
+    }
+
+    #[tokio::test]
+    async fn a_copy_replaces_what_stands_there_and_is_the_same_file() {
+        let (_folder, output) = output();
+        assert!(put(&output, "r/1", "one", Precondition::Absent).await);
+        assert!(put(&output, "r/2", "two", Precondition::Absent).await);
+        for source in ["r/1", "r/2", "r/2"] {
+            output.copy(&path(source), &path("current/x")).await.unwrap();
+            assert!(is_same_file(&output.at(&path(source)), &output.at(&path("current/x"))));
+        }
+        assert_eq!(text_at(&output, "current/x").await.as_deref(), Some("two"));
+        assert_eq!(text_at(&output, "r/1").await.as_deref(), Some("one"));
+        assert_eq!(staged_files(&output), 0);
+        assert!(output.copy(&path("r/3"), &path("current/x")).await.is_err());
+    }
+
+    #[tokio::test]
+    async fn without_links_a_copy_has_the_same_bytes() {
+        let (_folder, output) = output();
+        assert!(put(&output, "r/1", "one", Precondition::Absent).await);
+        let (source, target) = (output.at(&path("r/1")), output.at(&path("current/x")));
+        output.copy_bytes(&source, &target).unwrap();
+        let first = fs::metadata(&target).unwrap().ino();
+        output.copy_bytes(&source, &target).unwrap();
+        assert_eq!(text_at(&output, "current/x").await.as_deref(), Some("one"));
+        assert_eq!(fs::metadata(&target).unwrap().ino(), first, "an equal copy is left alone");
+        assert!(!is_same_file(&source, &target));
+    }
+
+    #[tokio::test]
+    async fn removing_takes_the_folders_that_it_empties_and_no_others() {
+        let (_folder, output) = output();
+        assert!(put(&output, "a/b/c/1", "x", Precondition::Absent).await);
+        assert!(put(&output, "a/2", "x", Precondition::Absent).await);
+        output.remove(&path("a/b/c/1")).await.unwrap();
+        output.remove(&path("a/b/c/1")).await.unwrap();
+        assert!(!output.root.join("a/b").exists());
+        assert_eq!(text_at(&output, "a/2").await.as_deref(), Some("x"));
+        output.remove(&path("a/2")).await.unwrap();
+        assert!(output.root.is_dir() && !output.root.join("a").exists());
+    }
+
+    #[tokio::test]
+    async fn a_listing_is_sorted_and_names_what_is_no_file() {
+        let (_folder, output) = output();
+        for name in ["p/b/1", "p/a", "p/b/0", "q/1"] {
+            assert!(put(&output, name, "x", Precondition::Absent).await);
+        }
+        std::os::unix::fs::symlink("/etc", output.root.join("p/elsewhere")).unwrap();
+        fs::write(output.root.join("p/back\\slash"), "x").unwrap();
+        let listing = output.list(&path("p")).await.unwrap();
+        let names: Vec<&str> = listing.files.iter().map(|file| file.path.as_str()).collect();
+        assert_eq!(names, ["p/a", "p/b/0", "p/b/1"]);
+        assert_eq!(listing.foreign, ["p/back\\\\slash", "p/elsewhere"]);
+        assert_eq!(output.list(&path("nowhere")).await.unwrap(), Listing::default());
+    }
+
+    #[tokio::test]
+    async fn links_folders_and_overlong_files_are_not_read() {
+        let (_folder, output) = output();
+        assert!(put(&output, "a/b", "12345", Precondition::Absent).await);
+        std::os::unix::fs::symlink("/etc/passwd", output.root.join("link")).unwrap();
+        for name in ["link", "a"] {
+            assert!(
+                matches!(output.open(&path(name)).await, Err(DestinationError::InTheWay { .. })),
+                "{name}"
+            );
+        }
+        assert!(matches!(output.read(&path("a/b"), 4).await, Err(DestinationError::TooLong { .. })));
+        assert!(output.read(&path("a/b"), 5).await.unwrap().is_some());
+        assert!(output.open(&path("a/b/c")).await.unwrap().is_none());
+    }
+
+    #[tokio::test]
+    async fn a_sweep_takes_what_the_dead_left_and_nothing_of_the_living() {
+        let (_folder, output) = output();
+        let mut living = output.stage().await.unwrap();
+        fs::write(output.staging().join("part-dead"), "half").unwrap();
+        output.probe_writable().await.unwrap();
+        assert_eq!(staged_files(&output), 1);
+        living.write_all(b"whole").unwrap();
+        output.install(living, &path("x"), Precondition::Absent).await.unwrap();
+        assert_eq!(text_at(&output, "x").await.as_deref(), Some("whole"));
+    }
+
+    #[tokio::test]
+    async fn a_root_that_is_a_file_is_refused_with_its_name() {
+        let folder = tempfile::tempdir().unwrap();
+        let root = folder.path().join("file");
+        fs::write(&root, "x").unwrap();
+        for root in [root.clone(), root.join("below")] {
+            let error = LocalDestination::new(root).probe_writable().await.unwrap_err();
+            assert!(matches!(error, DestinationError::InTheWay { .. }), "{error}");
+        }
+    }
+
+    #[test]
+    fn what_the_system_says_is_classified() {
+        let classify = |kind: io::ErrorKind| DestinationError::io("written", "x", io::Error::from(kind));
+        assert!(matches!(classify(io::ErrorKind::PermissionDenied), DestinationError::Refused { .. }));
+        assert!(matches!(classify(io::ErrorKind::ReadOnlyFilesystem), DestinationError::Refused { .. }));
+        assert!(matches!(classify(io::ErrorKind::StorageFull), DestinationError::Full { .. }));
+        assert!(matches!(classify(io::ErrorKind::QuotaExceeded), DestinationError::Full { .. }));
+        assert!(matches!(classify(io::ErrorKind::BrokenPipe), DestinationError::Io { .. }));
+    }
+}

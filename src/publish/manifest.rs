@@ -1,0 +1,369 @@
+//! The manifest: what is published for one network in one period, and why it can be trusted.
+//!
+//! A manifest is believed only as far as it is consistent: [`Manifest::parse`] holds it against the path that it
+//! was read from and against itself, so that whatever is built on one (recovery, the shrink rule, the summary)
+//! cannot be led to another task's files. Unknown fields are ignored, so that a later version may add some; the
+//! JSON Schema in `deploy/` describes the same document for other programs.
+
+use std::collections::BTreeSet;
+
+use chrono::{DateTime, Utc};
+use serde::{Deserialize, Serialize};
+
+use super::digest::FileDigest;
+use super::layout::{FORMATS, Place, RelativePath, RevisionName, TaskKey};
+use crate::dataset::{ContentDigest, Dataset, Format};
+use crate::evidence::{ConfirmedBy, Reconciliation};
+use crate::guest::NetworkId;
+use crate::period::{BillingPeriod, PeriodState};
+
+/// The version that this program writes, and the only one that it reads.
+pub const MANIFEST_VERSION: u32 = 1;
+/// The longest manifest that is read, in bytes.
+pub const MAX_MANIFEST_BYTES: u64 = 1024 * 1024;
+
+/// What is published for one network in one period. Field by field as in `deploy/manifest.schema.json`.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Manifest {
+    /// Always [`MANIFEST_VERSION`].
+    pub manifest_version: u32,
+    /// What wrote the revision.
+    pub program: Program,
+    /// What was asked.
+    pub source: Source,
+    /// The network.
+    pub network_id: NetworkId,
+    /// The period.
+    pub billing_period: BillingPeriod,
+    /// The first instant of the period.
+    pub period_start: DateTime<Utc>,
+    /// The first instant after it.
+    pub period_end: DateTime<Utc>,
+    /// The state of the period when the first page of the walk was asked.
+    pub period_state: PeriodState,
+    /// The number of the revision, counted from 1.
+    pub revision: u32,
+    /// The digest of the roster's rows, whatever files they stand in.
+    pub content_sha256: ContentDigest,
+    /// When the revision was exported.
+    pub exported_at: DateTime<Utc>,
+    /// When the roster was last found to be the same.
+    pub checked_at: DateTime<Utc>,
+    /// What of the roster is published.
+    pub roster: RosterRecord,
+    /// How the CSV was written; none if there is none.
+    pub csv: Option<CsvRecord>,
+    /// The numbers.
+    pub counts: Counts,
+    /// The walk that the evidence comes from.
+    pub walk: Walk,
+    /// What the revision changed; none if there was nothing to compare with.
+    pub changes: Option<ChangesRecord>,
+    /// The files of the revision.
+    pub files: Vec<FileRecord>,
+}
+
+/// A program and its version.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Program {
+    /// Its name.
+    pub name: String,
+    /// Its version.
+    pub version: String,
+}
+
+/// What answered.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum SourceKind {
+    /// AWS.
+    Wickr,
+    /// The simulator, whatever address it was reached at.
+    Simulator,
+}
+
+impl SourceKind {
+    /// Returns the word used in manifests.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Wickr => "wickr",
+            Self::Simulator => "simulator",
+        }
+    }
+}
+
+/// Where the answers came from.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Source {
+    /// What answered.
+    pub kind: SourceKind,
+    /// The URL that was asked.
+    pub endpoint: String,
+    /// The region that requests were signed for.
+    pub region: String,
+    /// The account that owns the network, where it is known.
+    pub aws_account_id: Option<String>,
+    /// The name of the network, where it is known.
+    pub network_name: Option<String>,
+}
+
+/// How much of a roster is published.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum RosterKind {
+    /// Hashes and usernames as they are.
+    Full,
+    /// Hashes under the user's key, no usernames.
+    Pseudonymous,
+    /// Only how many.
+    None,
+}
+
+/// What of the roster is published.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct RosterRecord {
+    /// How much of it.
+    pub mode: RosterKind,
+    /// Which key pseudonyms were made with.
+    pub key_id: Option<String>,
+}
+
+/// How the CSV was written.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct CsvRecord {
+    /// With a byte order mark.
+    pub bom: bool,
+    /// With cells neutralised that a spreadsheet would run.
+    pub formula_guard: bool,
+}
+
+/// The numbers of a publication.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Counts {
+    /// Distinct guests.
+    pub guests: u64,
+    /// The service's own count, where there is one.
+    pub api_guests: Option<u64>,
+    /// How the two compare.
+    pub reconciliation: Reconciliation,
+    /// What confirmed the number; none for an open period that nothing confirmed.
+    pub confirmed_by: Option<ConfirmedBy>,
+}
+
+/// How the roster was read.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Walk {
+    /// `forward`, `backward` or `converge`.
+    pub strategy: String,
+    /// Full walks made.
+    pub walks: u32,
+    /// Pages read.
+    pub pages: u64,
+    /// Rows read.
+    pub rows: u64,
+    /// Rows dropped because their hash had been read.
+    pub duplicates: u64,
+    /// Those of them that repeated a row of the page before.
+    pub edge_repeats: u64,
+    /// Hashes seen with more than one username.
+    pub username_conflicts: u64,
+    /// Guests whose username is empty.
+    pub empty_usernames: u64,
+    /// Cells of the published CSV that the formula guard changed.
+    pub guarded_cells: u64,
+    /// Requests sent, repeated ones included.
+    pub requests: u64,
+    /// Requests that were answered with 429.
+    pub throttled: u64,
+    /// Requests that were repeated.
+    pub retries: u64,
+    /// Whether the walk was taken up where an earlier run left it.
+    pub resumed: bool,
+    /// Whether nothing moved while the pages were read, as far as is known.
+    pub stable: bool,
+    /// When the first page was asked.
+    pub started_at: DateTime<Utc>,
+    /// When the last page was read.
+    pub finished_at: DateTime<Utc>,
+}
+
+/// How a revision differs from the one before.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ChangesRecord {
+    /// The revision compared with.
+    pub against_revision: u32,
+    /// Guests who were not in it.
+    pub added: u64,
+    /// Guests who were only in it.
+    pub removed: u64,
+}
+
+/// One file of a revision.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct FileRecord {
+    /// Where it lies.
+    pub path: RelativePath,
+    /// What it holds.
+    pub dataset: Dataset,
+    /// How it is written.
+    pub format: Format,
+    /// Its rows, a CSV's header not among them.
+    pub rows: u64,
+    /// Its length in bytes.
+    pub bytes: u64,
+    /// Its digest.
+    pub sha256: FileDigest,
+}
+
+/// Why a manifest is not believed (exit 73; `verify`: 65).
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum ManifestError {
+    /// It is of another version than this program knows.
+    #[error(
+        "is of manifest version {0}, and this program knows version {MANIFEST_VERSION}; use a newer program"
+    )]
+    Version(u64),
+    /// It cannot be read as a manifest at all.
+    #[error("is not a manifest: {0}")]
+    Unreadable(String),
+    /// It contradicts the path it was read from, or itself.
+    #[error("contradicts itself: {0}")]
+    Inconsistent(String),
+}
+
+impl Manifest {
+    /// Reads a manifest of a task and holds it against the task and against itself.
+    ///
+    /// # Errors
+    /// [`ManifestError`] with the first contradiction found.
+    pub fn parse(bytes: &[u8], task: TaskKey) -> Result<Self, ManifestError> {
+        #[derive(Deserialize)]
+        struct Versioned {
+            manifest_version: u64,
+        }
+        let unreadable = |error: serde_json::Error| ManifestError::Unreadable(error.to_string());
+        let Versioned { manifest_version } = serde_json::from_slice(bytes).map_err(unreadable)?;
+        if manifest_version != u64::from(MANIFEST_VERSION) {
+            return Err(ManifestError::Version(manifest_version));
+        }
+        let manifest: Self = serde_json::from_slice(bytes).map_err(unreadable)?;
+        manifest.revision_of(task)?;
+        Ok(manifest)
+    }
+
+    /// Writes the manifest as it is stored: indented, with a final newline.
+    ///
+    /// # Panics
+    /// Never: every field has a JSON form.
+    #[must_use]
+    pub fn to_json(&self) -> Vec<u8> {
+        let mut json = serde_json::to_vec_pretty(self).expect("every field has a JSON form");
+        json.push(b'\n');
+        json
+    }
+
+    /// Returns the task that the manifest speaks of.
+    #[must_use]
+    pub const fn task(&self) -> TaskKey {
+        TaskKey::new(self.network_id, self.billing_period)
+    }
+
+    /// Returns the record of a data file, if the revision has it.
+    #[must_use]
+    pub fn file(&self, dataset: Dataset, format: Format) -> Option<&FileRecord> {
+        self.files.iter().find(|file| file.dataset == dataset && file.format == format)
+    }
+
+    /// Returns the formats of the revision, in a fixed order.
+    #[must_use]
+    pub fn formats(&self) -> Vec<Format> {
+        FORMATS.into_iter().filter(|format| self.file(Dataset::GuestCounts, *format).is_some()).collect()
+    }
+
+    /// Holds the manifest against a task and against itself, and returns the folder of its revision.
+    ///
+    /// # Errors
+    /// [`ManifestError::Inconsistent`] with the first contradiction found.
+    pub fn revision_of(&self, task: TaskKey) -> Result<RevisionName, ManifestError> {
+        self.contradiction(task).map_err(ManifestError::Inconsistent)
+    }
+
+    fn contradiction(&self, task: TaskKey) -> Result<RevisionName, String> {
+        if self.task() != task {
+            return Err(format!("it speaks of {} at the place of {task}", self.task()));
+        }
+        if (self.period_start, self.period_end) != (task.period.start(), task.period.end()) {
+            return Err("its period_start and period_end are not those of its billing_period".to_owned());
+        }
+        if self.roster.key_id.is_some() != (self.roster.mode == RosterKind::Pseudonymous) {
+            return Err("roster.key_id belongs to pseudonymous rosters and to no others".to_owned());
+        }
+        self.evidence_contradiction()?;
+        self.files_contradiction(task)
+    }
+
+    fn evidence_contradiction(&self) -> Result<(), String> {
+        let counts = &self.counts;
+        let equal = counts.api_guests.map(|api| api == counts.guests);
+        let reconciled = match counts.reconciliation {
+            Reconciliation::Match => equal == Some(true),
+            Reconciliation::Mismatch => equal == Some(false),
+            Reconciliation::Unavailable => true,
+        };
+        if !reconciled {
+            return Err("counts.reconciliation is not what its two numbers say".to_owned());
+        }
+        let confirmed = match counts.confirmed_by {
+            Some(ConfirmedBy::ControlTotal) => counts.reconciliation == Reconciliation::Match,
+            Some(ConfirmedBy::AcceptedZero) => counts.guests == 0,
+            Some(ConfirmedBy::SecondWalk) => true,
+            None => !self.period_state.has_ended(),
+        };
+        if !confirmed {
+            return Err("counts.confirmed_by is not possible with its numbers and period_state".to_owned());
+        }
+        Ok(())
+    }
+
+    fn files_contradiction(&self, task: TaskKey) -> Result<RevisionName, String> {
+        let mut revisions = BTreeSet::new();
+        let mut data_files = BTreeSet::new();
+        for file in &self.files {
+            match Place::of(&file.path) {
+                Some(Place::RevisionFile(owner, revision, dataset, format))
+                    if owner == task && (dataset, format) == (file.dataset, file.format) =>
+                {
+                    revisions.insert(revision);
+                    if !data_files.insert((dataset, format)) {
+                        return Err(format!("it lists {} twice", file.path));
+                    }
+                }
+                _ => return Err(format!("{} is no path of a file of this task", file.path)),
+            }
+            let rows = match file.dataset {
+                Dataset::GuestRoster => self.counts.guests,
+                Dataset::GuestCounts => 1,
+            };
+            if file.rows != rows {
+                return Err(format!("{} should have {rows} rows, not {}", file.path, file.rows));
+            }
+        }
+        let with_roster = self.roster.mode != RosterKind::None;
+        for format in FORMATS {
+            let has_counts = self.file(Dataset::GuestCounts, format).is_some();
+            if self.file(Dataset::GuestRoster, format).is_some() != (has_counts && with_roster) {
+                return Err(format!("its {} files do not fit its roster mode", format.name()));
+            }
+        }
+        if self.csv.is_some() != self.file(Dataset::GuestCounts, Format::Csv).is_some() {
+            return Err("csv belongs to publications with CSV files and to no others".to_owned());
+        }
+        match (revisions.pop_first(), revisions.pop_first()) {
+            (Some(revision), None) if revision.number == self.revision => Ok(revision),
+            (Some(_), None) => Err("its files are those of another revision".to_owned()),
+            (Some(_), Some(_)) => Err("its files are of more than one revision".to_owned()),
+            (None, _) => Err("it lists no files".to_owned()),
+        }
+    }
+}

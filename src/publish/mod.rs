@@ -1,0 +1,27 @@
+//! Publication: from a confirmed roster to files that finance and engines read.
+//!
+//! [`destination`] is the seam to what files are stored in, with [`local`] behind it; [`layout`] knows every
+//! path; [`manifest`] is the document whose replacement is the publication; [`publisher`] keeps the order in
+//! which all this happens. Nothing here reads a clock or encodes a roster.
+
+pub mod destination;
+pub mod digest;
+pub mod layout;
+pub mod local;
+pub mod lock;
+pub mod manifest;
+pub mod publication;
+pub mod publisher;
+mod recheck;
+pub mod shrink;
+
+pub use destination::{Destination, DestinationError, DestinationUrlError};
+pub use layout::{DATASETS, FORMATS, TaskKey};
+pub use manifest::{
+    ChangesRecord, Counts, CsvRecord, Manifest, Program, RosterKind, RosterRecord, Source, SourceKind, Walk,
+};
+pub use publication::{CompareRosters, EncodedPart, Part, PartError, Publication, RosterChanges};
+pub use publisher::{
+    Outcome, PublicationStatus, PublishError, PublishedManifest, Publisher, PublisherSettings, read_manifest,
+};
+pub use shrink::ShrinkLimit;

@@ -1,0 +1,605 @@
+//! The publisher: makes one task's roster the published one, or leaves what was published.
+//!
+//! Order is everything here. Revision files are complete and durable before the manifest names them; replacing
+//! the manifest is the publication; the current copies follow it. Each step takes what only the step before can
+//! give ([`PlannedRevision`], [`WrittenRevision`], [`PublishedManifest`]), so that another order does not compile.
+//! A run may die between any two operations: what it left is finished or swept by [`Publisher::recover`], which
+//! every publication begins with.
+
+use std::io::{BufWriter, Write};
+use std::sync::Arc;
+use std::time::Duration;
+
+use chrono::SubsecRound;
+use tokio::sync::Mutex;
+
+use super::destination::{
+    Destination, DestinationError, HeldLock, Listing, Precondition, StagedFile, Version,
+};
+use super::digest::{Measure, Measured};
+use super::layout::{self, Place, RelativePath, RevisionName, TaskKey};
+use super::manifest::{
+    ChangesRecord, FileRecord, MANIFEST_VERSION, MAX_MANIFEST_BYTES, Manifest, ManifestError, SourceKind,
+};
+use super::publication::{CompareRosters, EncodedPart, Part, PartError, Publication, RosterChanges};
+use super::recheck::rechecked;
+use super::shrink::{ShrinkLimit, ShrinkRefused};
+use crate::dataset::{Dataset, Format};
+
+/// What a job says about publishing.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct PublisherSettings {
+    /// How much a roster may lose without being asked for.
+    pub shrink: ShrinkLimit,
+    /// How long locks are waited for.
+    pub lock_wait: Duration,
+}
+
+/// The lock of one task: the proof that no other run publishes it.
+#[derive(Debug)]
+pub struct TaskLock {
+    task: TaskKey,
+    lock: HeldLock,
+}
+
+impl TaskLock {
+    /// Returns the task that is locked.
+    #[must_use]
+    pub const fn task(&self) -> TaskKey {
+        self.task
+    }
+}
+
+/// A manifest that stands at its task's place: the only proof of a publication.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct PublishedManifest {
+    manifest: Manifest,
+    revision: RevisionName,
+}
+
+impl PublishedManifest {
+    /// Returns what is published.
+    #[must_use]
+    pub const fn manifest(&self) -> &Manifest {
+        &self.manifest
+    }
+
+    /// Returns the folder of the revision that is published.
+    #[must_use]
+    pub const fn revision(&self) -> RevisionName {
+        self.revision
+    }
+}
+
+/// What became of a publication.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum PublicationStatus {
+    /// The task had not been published before.
+    Published,
+    /// It replaced an earlier revision.
+    Restated,
+    /// The roster is the one that was published; only the manifest was renewed.
+    Unchanged,
+}
+
+/// What [`Publisher::publish`] did.
+#[derive(Clone, Debug)]
+pub struct Outcome {
+    /// What is published now.
+    pub manifest: PublishedManifest,
+    /// How it came to be.
+    pub status: PublicationStatus,
+    /// How it differs from what was published before, where that could be compared.
+    pub changes: Option<ChangesRecord>,
+}
+
+/// Why a roster was not published.
+#[derive(Debug, thiserror::Error)]
+pub enum PublishError {
+    /// The destination (exit 73; 75 where [`DestinationError`] says so).
+    #[error(transparent)]
+    Destination(#[from] DestinationError),
+    /// What is published cannot be read, so nothing can be held against it (exit 73).
+    #[error(
+        "{place} {source}; restore it from the manifest.json of its newest revision under revisions/, or move \
+         the task's files away to publish it anew"
+    )]
+    ManifestDamaged {
+        /// The manifest.
+        place: String,
+        /// What is wrong with it.
+        source: ManifestError,
+    },
+    /// Files show that a manifest was there, and it is not (exit 73).
+    #[error(
+        "the manifest of {task} is gone, but {remains} shows that it was published; restore {place} from the \
+         manifest.json of its newest revision under revisions/, or move the task's files away to publish it anew"
+    )]
+    ManifestLost {
+        /// The task.
+        task: TaskKey,
+        /// Where the manifest belongs.
+        place: RelativePath,
+        /// A file that should not be there without it.
+        remains: String,
+    },
+    /// Rule 9 (exit 73).
+    #[error(
+        "data of the {offered} source cannot go where data of the {found} source stands ({place}); choose \
+         another output",
+        offered = .offered.as_str(),
+        found = .found.as_str()
+    )]
+    MixedSources {
+        /// A manifest of the other source.
+        place: RelativePath,
+        /// What stands there.
+        found: SourceKind,
+        /// What was to be published.
+        offered: SourceKind,
+    },
+    /// Rule 8 (exit 3).
+    #[error("{0}")]
+    Shrink(#[from] ShrinkRefused),
+    /// A part could not be encoded (exit 70: the roster was read and confirmed).
+    #[error("{dataset}.{format} of {task} could not be encoded; this is a bug, please report it")]
+    Encode {
+        /// The task.
+        task: TaskKey,
+        /// The part's dataset.
+        dataset: &'static str,
+        /// The part's format.
+        format: &'static str,
+        /// What the encoder said.
+        source: PartError,
+    },
+    /// What would have been published contradicts itself (exit 70).
+    #[error(
+        "nothing was published for {task}, because its manifest {source}; this is a bug, please report it"
+    )]
+    Inconsistent {
+        /// The task.
+        task: TaskKey,
+        /// The contradiction.
+        source: ManifestError,
+    },
+}
+
+/// What is published for a task when its turn comes.
+#[derive(Debug)]
+struct Standing {
+    published: PublishedManifest,
+    version: Version,
+    /// Whether the files that the manifest names are all there, in their lengths.
+    is_whole: bool,
+}
+
+/// A revision that has been decided on.
+struct PlannedRevision {
+    name: RevisionName,
+    changes: Option<ChangesRecord>,
+}
+
+/// A revision that is complete and durable, and that nothing names yet.
+struct WrittenRevision {
+    manifest: Manifest,
+    name: RevisionName,
+}
+
+/// Reads what is published for a task.
+///
+/// # Errors
+/// [`PublishError::ManifestDamaged`], or what the destination fails with.
+pub async fn read_manifest(
+    destination: &dyn Destination,
+    task: TaskKey,
+) -> Result<Option<Manifest>, PublishError> {
+    Ok(read_published(destination, task).await?.map(|(published, _)| published.manifest))
+}
+
+async fn read_published(
+    destination: &dyn Destination,
+    task: TaskKey,
+) -> Result<Option<(PublishedManifest, Version)>, PublishError> {
+    let path = layout::manifest(task);
+    let Some(read) = destination.read(&path, MAX_MANIFEST_BYTES).await? else { return Ok(None) };
+    let parsed = Manifest::parse(&read.bytes, task).and_then(|manifest| {
+        let revision = manifest.revision_of(task)?;
+        Ok(PublishedManifest { manifest, revision })
+    });
+    match parsed {
+        Ok(published) => Ok(Some((published, read.version))),
+        Err(source) => Err(PublishError::ManifestDamaged { place: path.to_string(), source }),
+    }
+}
+
+/// Publishes rosters to one destination.
+#[derive(Debug)]
+pub struct Publisher {
+    destination: Arc<dyn Destination>,
+    settings: PublisherSettings,
+    /// What source the output's data comes from, once a manifest has been seen.
+    output_source: Mutex<Option<(SourceKind, RelativePath)>>,
+}
+
+impl Publisher {
+    /// Publishes to a destination.
+    #[must_use]
+    pub fn new(destination: Arc<dyn Destination>, settings: PublisherSettings) -> Self {
+        Self { destination, settings, output_source: Mutex::new(None) }
+    }
+
+    /// Returns the destination.
+    #[must_use]
+    pub fn destination(&self) -> &Arc<dyn Destination> {
+        &self.destination
+    }
+
+    /// Takes the lock of a task, waiting as long as the settings say.
+    ///
+    /// # Errors
+    /// [`DestinationError::Locked`] if it is held by somebody else for longer.
+    pub async fn lock(&self, task: TaskKey) -> Result<TaskLock, DestinationError> {
+        let lock = self.destination.lock(&layout::task_lock(task), self.settings.lock_wait).await?;
+        Ok(TaskLock { task, lock })
+    }
+
+    /// Refuses a source whose data cannot stand beside what is in the output: rule 9, before any request.
+    ///
+    /// # Errors
+    /// [`PublishError::MixedSources`].
+    pub async fn check_source(&self, offered: SourceKind) -> Result<(), PublishError> {
+        match self.output_source().await? {
+            Some((found, place)) if found != offered => {
+                Err(PublishError::MixedSources { place, found, offered })
+            }
+            _ => Ok(()),
+        }
+    }
+
+    /// Finishes what a run that died has left of a task, and returns what is published.
+    ///
+    /// # Errors
+    /// [`PublishError`], where what is there cannot be understood.
+    pub async fn recover(&self, lock: &TaskLock) -> Result<Option<PublishedManifest>, PublishError> {
+        Ok(self.recover_standing(lock).await?.map(|standing| standing.published))
+    }
+
+    /// Publishes a roster under its task's lock, in the order that this module is about.
+    ///
+    /// # Errors
+    /// [`PublishError`]; what was published before then still is, unless only the current copies failed.
+    pub async fn publish(&self, lock: &TaskLock, publication: Publication) -> Result<Outcome, PublishError> {
+        let task = lock.task;
+        let standing = self.recover_standing(lock).await?;
+        self.check_source(publication.source.kind).await?;
+
+        let Some(standing) = standing else {
+            let name = RevisionName { number: 1, nonce: rand::random() };
+            let plan = PlannedRevision { name, changes: None };
+            let written = self.write_revision(task, plan, publication).await?;
+            let published = self.put_first_manifest(lock, written).await?;
+            self.align_current_copies(&published).await?;
+            return Ok(Outcome { manifest: published, status: PublicationStatus::Published, changes: None });
+        };
+
+        if standing.is_unchanged_by(&publication) {
+            let renewed = rechecked(&standing.published.manifest, &publication);
+            let revision = WrittenRevision { manifest: renewed, name: standing.published.revision };
+            let published =
+                self.put_manifest(lock, revision, Precondition::Unchanged(standing.version)).await?;
+            return Ok(Outcome { manifest: published, status: PublicationStatus::Unchanged, changes: None });
+        }
+
+        let mut publication = publication;
+        let changes = self.changes_since(&standing, &mut publication).await;
+        let before = standing.published.manifest.counts.guests;
+        let lost = changes
+            .map_or_else(|| before.saturating_sub(publication.counts.guests), |changes| changes.removed);
+        if !publication.allow_shrink {
+            self.settings.shrink.check(task, before, lost)?;
+        }
+        let number = standing.published.revision.number.checked_add(1).ok_or_else(|| {
+            let source = ManifestError::Inconsistent("its revision is the last possible one".to_owned());
+            PublishError::ManifestDamaged { place: layout::manifest(task).to_string(), source }
+        })?;
+        let plan = PlannedRevision { name: RevisionName { number, nonce: rand::random() }, changes };
+        let written = self.write_revision(task, plan, publication).await?;
+        let published = self.put_manifest(lock, written, Precondition::Unchanged(standing.version)).await?;
+        self.align_current_copies(&published).await?;
+        Ok(Outcome { manifest: published, status: PublicationStatus::Restated, changes })
+    }
+
+    async fn recover_standing(&self, lock: &TaskLock) -> Result<Option<Standing>, PublishError> {
+        let task = lock.task;
+        lock.lock.confirm().await?;
+        let listing = self.destination.list(&layout::task_revisions(task)).await?;
+        let Some((published, version)) = read_published(&*self.destination, task).await? else {
+            self.refuse_lost_manifest(task, &listing).await?;
+            self.sweep_orphans(&listing, None).await?;
+            return Ok(None);
+        };
+        self.sweep_orphans(&listing, Some(published.revision)).await?;
+        let is_whole = is_whole(&published, &listing);
+        if is_whole {
+            self.align_current_copies(&published).await?;
+        } else {
+            tracing::warn!(%task, "published files are missing or cut short; the roster is published again");
+        }
+        Ok(Some(Standing { published, version, is_whole }))
+    }
+
+    /// Without a manifest, only a first attempt that died can have left anything.
+    async fn refuse_lost_manifest(&self, task: TaskKey, listing: &Listing) -> Result<(), PublishError> {
+        let later = listing
+            .files
+            .iter()
+            .find(|file| matches!(revision_at(&file.path), Some(revision) if revision.number > 1));
+        let mut remains = later.map(|file| file.path.clone());
+        for (dataset, format) in layout::every_data_file() {
+            let path = layout::current(task, dataset, format);
+            if remains.is_none() && self.destination.open(&path).await?.is_some() {
+                remains = Some(path);
+            }
+        }
+        match remains {
+            None => Ok(()),
+            Some(remains) => Err(PublishError::ManifestLost {
+                task,
+                place: layout::manifest(task),
+                remains: remains.to_string(),
+            }),
+        }
+    }
+
+    /// Removes revisions that were written and never published: at or past the published number, unnamed.
+    async fn sweep_orphans(
+        &self,
+        listing: &Listing,
+        published: Option<RevisionName>,
+    ) -> Result<(), PublishError> {
+        let is_orphan = |revision: RevisionName| match published {
+            Some(published) => revision.number >= published.number && revision != published,
+            None => true,
+        };
+        for file in &listing.files {
+            if revision_at(&file.path).is_some_and(is_orphan) {
+                tracing::info!(path = %file.path, "sweeping a file that a dead run left");
+                self.destination.remove(&file.path).await?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Makes the current copies those of the published revision, and removes what it does not have.
+    async fn align_current_copies(&self, published: &PublishedManifest) -> Result<(), PublishError> {
+        let manifest = &published.manifest;
+        for (dataset, format) in layout::every_data_file() {
+            let current = layout::current(manifest.task(), dataset, format);
+            match manifest.file(dataset, format) {
+                Some(file) => self.destination.copy(&file.path, &current).await?,
+                None => self.destination.remove(&current).await?,
+            }
+        }
+        Ok(())
+    }
+
+    /// Compares with the roster that is published, where it is there, undamaged and of the same kind.
+    async fn changes_since(
+        &self,
+        standing: &Standing,
+        publication: &mut Publication,
+    ) -> Option<ChangesRecord> {
+        let before = &standing.published.manifest;
+        if before.roster != publication.roster {
+            return None;
+        }
+        let record = |added, removed| ChangesRecord { against_revision: before.revision, added, removed };
+        if before.content_sha256 == publication.content_sha256 {
+            return Some(record(0, 0));
+        }
+        let compare = publication.compare.take()?;
+        let file = before.file(Dataset::GuestRoster, Format::Parquet)?;
+        match self.compared(file, compare).await {
+            Ok(changes) => Some(record(changes.added, changes.removed)),
+            Err(error) => {
+                let task = before.task();
+                tracing::warn!(%task, %error, "the published roster cannot be compared with; its count is used");
+                None
+            }
+        }
+    }
+
+    async fn compared(&self, file: &FileRecord, compare: CompareRosters) -> Result<RosterChanges, PartError> {
+        let measured = self.destination.open(&file.path).await?.ok_or("it is missing")?;
+        let roster = self.destination.open(&file.path).await?.ok_or("it is missing")?;
+        let recorded = Measure { bytes: file.bytes, sha256: file.sha256 };
+        tokio::task::spawn_blocking(move || {
+            if Measure::of(measured)? != recorded {
+                return Err("its bytes are not those that were published".into());
+            }
+            compare(roster)
+        })
+        .await?
+    }
+
+    /// Encodes all parts before the first is put in place, so that a failing encoder leaves nothing.
+    async fn write_revision(
+        &self,
+        task: TaskKey,
+        plan: PlannedRevision,
+        publication: Publication,
+    ) -> Result<WrittenRevision, PublishError> {
+        let Publication { parts, .. } = publication;
+        let mut staged = Vec::with_capacity(parts.len());
+        let mut files = Vec::with_capacity(parts.len());
+        let mut guarded_cells = 0;
+        for part in parts {
+            let (dataset, format) = (part.dataset, part.format);
+            let (file, encoded, measure) = self.encode(task, part).await?;
+            let path = layout::revision_file(task, plan.name, dataset, format);
+            let Measure { bytes, sha256 } = measure;
+            files.push(FileRecord { path: path.clone(), dataset, format, rows: encoded.rows, bytes, sha256 });
+            staged.push((file, path));
+            guarded_cells += encoded.guarded_cells;
+        }
+        let exported_at = publication.checked_at.trunc_subsecs(0);
+        let mut walk = publication.walk;
+        walk.guarded_cells = guarded_cells;
+        walk.started_at = walk.started_at.trunc_subsecs(0);
+        walk.finished_at = walk.finished_at.trunc_subsecs(0);
+        let manifest = Manifest {
+            manifest_version: MANIFEST_VERSION,
+            program: publication.program,
+            source: publication.source,
+            network_id: task.network,
+            billing_period: task.period,
+            period_start: task.period.start(),
+            period_end: task.period.end(),
+            period_state: publication.period_state,
+            revision: plan.name.number,
+            content_sha256: publication.content_sha256,
+            exported_at,
+            checked_at: exported_at,
+            roster: publication.roster,
+            csv: publication.csv,
+            counts: publication.counts,
+            walk,
+            changes: plan.changes,
+            files,
+        };
+        manifest.revision_of(task).map_err(|source| PublishError::Inconsistent { task, source })?;
+
+        for (file, path) in staged {
+            self.destination.install(file, &path, Precondition::Absent).await?;
+        }
+        let kept = layout::revision_manifest(task, plan.name);
+        self.put_bytes(&manifest.to_json(), &kept, Precondition::Absent).await?;
+        Ok(WrittenRevision { manifest, name: plan.name })
+    }
+
+    async fn encode(
+        &self,
+        task: TaskKey,
+        part: Part,
+    ) -> Result<(StagedFile, EncodedPart, Measure), PublishError> {
+        let staged = self.destination.stage().await?;
+        let place = self.destination.describe();
+        let (dataset, format) = (part.dataset.name(), part.format.name());
+        let encoding = tokio::task::spawn_blocking(move || {
+            let mut out = BufWriter::new(Measured::new(staged));
+            let encoded = (part.encode)(&mut out);
+            let encoded = encoded.and_then(|encoded| out.flush().map(|()| encoded).map_err(PartError::from));
+            let (measured, _) = out.into_parts();
+            // A full disk is the destination's failure, however the encoder wraps it.
+            match (measured.finish(), encoded) {
+                (Ok((staged, measure)), Ok(encoded)) => Ok((staged, encoded, measure)),
+                (Err(failure), _) => Err(DestinationError::io("written", place, failure).into()),
+                (Ok(_), Err(source)) => Err(PublishError::Encode { task, dataset, format, source }),
+            }
+        });
+        encoding.await.unwrap_or_else(|panicked| {
+            let source = format!("it panicked: {panicked}").into();
+            Err(PublishError::Encode { task, dataset, format, source })
+        })
+    }
+
+    /// Publishes the first revision of a task; the first of an output only alone, so that sources cannot mix.
+    async fn put_first_manifest(
+        &self,
+        lock: &TaskLock,
+        revision: WrittenRevision,
+    ) -> Result<PublishedManifest, PublishError> {
+        let source = revision.manifest.source.kind;
+        if self.output_source().await?.is_some() {
+            return self.put_manifest(lock, revision, Precondition::Absent).await;
+        }
+        let alone = self.destination.lock(&layout::first_publication_lock(), self.settings.lock_wait).await?;
+        self.check_source(source).await?;
+        let published = self.put_manifest(lock, revision, Precondition::Absent).await?;
+        drop(alone);
+        Ok(published)
+    }
+
+    /// Makes a durable revision the published one.
+    async fn put_manifest(
+        &self,
+        lock: &TaskLock,
+        revision: WrittenRevision,
+        precondition: Precondition,
+    ) -> Result<PublishedManifest, PublishError> {
+        let WrittenRevision { manifest, name } = revision;
+        let task = lock.task;
+        manifest.revision_of(task).map_err(|source| PublishError::Inconsistent { task, source })?;
+        lock.lock.confirm().await?;
+        self.put_bytes(&manifest.to_json(), &layout::manifest(task), precondition).await?;
+        Ok(PublishedManifest { manifest, revision: name })
+    }
+
+    async fn put_bytes(
+        &self,
+        bytes: &[u8],
+        path: &RelativePath,
+        precondition: Precondition,
+    ) -> Result<(), PublishError> {
+        let mut staged = self.destination.stage().await?;
+        staged
+            .write_all(bytes)
+            .and_then(|()| staged.flush())
+            .map_err(|error| DestinationError::io("written", path.as_str(), error))?;
+        Ok(self.destination.install(staged, path, precondition).await?)
+    }
+
+    /// Finds out what source the output's data comes from: any one manifest tells, by rule 9 itself.
+    async fn output_source(&self) -> Result<Option<(SourceKind, RelativePath)>, PublishError> {
+        let mut known = self.output_source.lock().await;
+        if known.is_some() {
+            return Ok(known.clone());
+        }
+        let mut damaged = None;
+        for file in self.destination.list(&layout::manifests()).await?.files {
+            let Some(Place::Manifest(task)) = Place::of(&file.path) else { continue };
+            match read_manifest(&*self.destination, task).await {
+                Ok(Some(manifest)) => {
+                    *known = Some((manifest.source.kind, file.path));
+                    return Ok(known.clone());
+                }
+                Ok(None) => {}
+                Err(error @ PublishError::ManifestDamaged { .. }) => damaged = Some(error),
+                Err(error) => return Err(error),
+            }
+        }
+        damaged.map_or(Ok(None), Err)
+    }
+}
+
+impl Standing {
+    fn is_unchanged_by(&self, publication: &Publication) -> bool {
+        let manifest = &self.published.manifest;
+        let same_files = manifest.files.len() == publication.parts.len()
+            && publication.parts.iter().all(|part| manifest.file(part.dataset, part.format).is_some());
+        self.is_whole
+            && manifest.content_sha256 == publication.content_sha256
+            && manifest.roster == publication.roster
+            && manifest.csv == publication.csv
+            && same_files
+    }
+}
+
+/// Returns the revision that a file of this program belongs to.
+fn revision_at(path: &RelativePath) -> Option<RevisionName> {
+    match Place::of(path)? {
+        Place::RevisionManifest(_, revision) | Place::RevisionFile(_, revision, ..) => Some(revision),
+        Place::Manifest(_) | Place::Current(..) | Place::Summary(_) => None,
+    }
+}
+
+fn is_whole(published: &PublishedManifest, listing: &Listing) -> bool {
+    let length_of = |path: &RelativePath| {
+        let found = listing.files.binary_search_by(|file| file.path.cmp(path));
+        found.ok().map(|at| listing.files[at].bytes)
+    };
+    let kept = layout::revision_manifest(published.manifest.task(), published.revision);
+    length_of(&kept).is_some()
+        && published.manifest.files.iter().all(|file| length_of(&file.path) == Some(file.bytes))
+}
