@@ -13,12 +13,17 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
+use chrono::Utc;
 use serde_json::{Value, json};
 use tempfile::TempDir;
+use wickr_guest_export::period::BillingPeriod;
 
 use processes::{EXPORTER, Server, assert_code, export};
 use published::Expected;
 use python::Python;
+
+/// The instant that the model server's population is exported for: which of its months are open and counted.
+const AS_OF: &str = "2026-11-23T12:00:00Z";
 
 /// The model server, the record that it writes, and the folders of one test.
 struct ModelServer {
@@ -64,17 +69,21 @@ fn the_stock_clients_see_in_the_simulator_what_the_exporter_publishes() {
     let folder = TempDir::new().expect("a temporary folder");
     let home = folder.path();
     let output = home.join("output");
-    let (networks, periods) = (["12345678", "01234567"], ["2026-09", "2026-10"]);
+    // The simulator's count history goes by the real clock, so the months do too.
+    let now = Utc::now();
+    let current = BillingPeriod::containing(now);
+    let periods = [current.plus_months(-1).to_string(), current.to_string()];
+    let networks = ["12345678", "01234567"];
 
     let mut command = Command::new(EXPORTER);
     command.args(["simulate", "--port", "0", "--guests", "730", "--seed", "7"]);
-    command.args(["--networks", &networks.join(","), "--periods", "2026-09..2026-10"]);
+    command.args(["--networks", &networks.join(","), "--periods", &periods.join(",")]);
     command.env_clear().env("HOME", home);
     let simulator = Server::start(command);
 
     let mut expected = Expected::default();
     for network in networks {
-        for period in periods {
+        for period in periods.each_ref().map(String::as_str) {
             let read =
                 |client| python.json("guests.py", home, [client, network, period], &simulator.environment);
             let seen = read("boto3");
@@ -86,8 +95,10 @@ fn the_stock_clients_see_in_the_simulator_what_the_exporter_publishes() {
         }
     }
 
-    let selected = ["--network", networks[0], "--network", networks[1], "--period", "2026-09..2026-10"];
-    assert_code(&export(home, &output, &simulator.environment, selected), 0);
+    let [previous, current] = &periods;
+    let selected =
+        ["--network", networks[0], "--network", networks[1], "--period", previous, "--period", current];
+    assert_code(&export(home, &output, &simulator.environment, &now.to_rfc3339(), selected), 0);
     expected.assert_published(python, home, &output);
 
     let refusals = python.json("guests.py", home, ["refusals", networks[0]], &simulator.environment);
@@ -132,7 +143,7 @@ fn the_exporter_publishes_what_a_server_made_of_botocores_model_lists() {
         expected.insert(text("network_id"), text("billing_period"), &roster["guests"]);
     }
 
-    let run = |arguments: &[&str]| export(home, &output, &model.server.environment, arguments);
+    let run = |arguments: &[&str]| export(home, &output, &model.server.environment, AS_OF, arguments);
     assert_code(&run(&["--network", "all", "--period", "2026-10"]), 0);
     let others = ["--period", "2026-07", "--period", "2026-09", "--period", "2026-11"];
     assert_code(&run(&[&["--network", "12345678"], &others[..]].concat()), 0);
@@ -215,8 +226,13 @@ fn botocores_signer_finds_a_wrong_secret_and_nothing_is_published() {
     let Some(python) = Python::for_test("a wrong secret against botocore's signer") else { return };
     let model = ModelServer::start(python, &[]);
     let environment = model.server.environment_with("AWS_SECRET_ACCESS_KEY", "wrong");
-    let run =
-        export(model.home(), &model.output(), &environment, ["--network", "12345678", "--period", "2026-10"]);
+    let run = export(
+        model.home(),
+        &model.output(),
+        &environment,
+        AS_OF,
+        ["--network", "12345678", "--period", "2026-10"],
+    );
     assert_code(&run, 77);
     assert_eq!(model.recorded("signature"), set(["botocore computes another signature"]));
     assert!(!model.output().join("manifests").exists(), "a manifest is a publication");
@@ -240,6 +256,7 @@ fn every_error_that_the_model_declares_ends_with_its_exit_code() {
             model.home(),
             &model.output(),
             &model.server.environment,
+            AS_OF,
             ["--network", network, "--period", "2026-10", "--deadline", "3s"],
         );
         assert_code(&run, code);

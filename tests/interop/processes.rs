@@ -9,9 +9,6 @@ use std::process::{Child, ChildStdout, Command, Output, Stdio};
 
 /// The built binary.
 pub(crate) const EXPORTER: &str = env!("CARGO_BIN_EXE_wickr-guest-export");
-/// The instant that every export here is made for: it fixes which periods are open and which are counted.
-pub(crate) const AS_OF: &str = "2026-11-23T12:00:00Z";
-
 /// A server that is killed when it goes out of scope.
 pub(crate) struct Server {
     process: Child,
@@ -57,11 +54,12 @@ impl Drop for Server {
     }
 }
 
-/// Runs `wickr-guest-export run` into `output`, both formats, with the given variables only.
+/// Runs `wickr-guest-export run` into `output`, both formats, as of an instant, with the given variables only.
 pub(crate) fn export<I, S>(
     home: &Path,
     output: &Path,
     environment: &[(String, String)],
+    as_of: &str,
     arguments: I,
 ) -> Output
 where
@@ -69,7 +67,7 @@ where
     S: AsRef<OsStr>,
 {
     Command::new(EXPORTER)
-        .args(["run", "--as-of", AS_OF, "--format", "parquet,csv", "--output"])
+        .args(["run", "--as-of", as_of, "--format", "parquet,csv", "--output"])
         .arg(output)
         .args(arguments)
         .env_clear()
