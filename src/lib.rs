@@ -17,5 +17,6 @@ pub mod roster;
 #[cfg(feature = "simulator")]
 pub mod simulator;
 pub mod telemetry;
+pub mod verify;
 pub mod walk;
 pub mod wickr;

@@ -6,6 +6,7 @@ mod run;
 #[cfg(feature = "simulator")]
 mod simulate;
 mod stop;
+mod verify;
 
 use std::io::{self, IsTerminal, Write};
 
@@ -36,6 +37,10 @@ pub fn run(cli: Cli) -> anyhow::Result<ExitStatus> {
         Command::Run(arguments) => {
             let bars = start_logging(arguments.log)?;
             runtime()?.block_on(run::run(*arguments, bars))
+        }
+        Command::Verify(arguments) => {
+            start_logging(arguments.log)?;
+            runtime()?.block_on(verify::verify(arguments))
         }
         #[cfg(feature = "simulator")]
         Command::Simulate(arguments) => {

@@ -17,7 +17,10 @@ use crate::exit::ExitStatus;
 use crate::export::{ExportContext, Exported, Task, TaskError};
 use crate::job::{Job, JobDefinition, JobSource, Networks, OnMismatch};
 use crate::pacing::{Paced, Pacer, PacerSettings, RequestCount, RetryPolicy};
-use crate::publish::{Publisher, PublisherSettings, SourceKind, TaskKey, destination, layout, read_manifest};
+use crate::publish::{
+    AttemptedTask, Publisher, PublisherSettings, SourceKind, Summary, TaskKey, destination, layout,
+    read_manifest,
+};
 use crate::report::{RunFacts, RunSummary, TaskSummary, error_chain, table};
 use crate::telemetry::ProgressBars;
 use crate::wickr::{
@@ -94,6 +97,7 @@ pub(super) async fn run(arguments: RunArguments, bars: Option<ProgressBars>) -> 
         return dry_run(&context, &tasks).await;
     }
     let (summaries, exit) = export_all(&context, tasks).await;
+    update_summary(&context, &summaries).await;
     let facts = RunFacts {
         output: context.publisher.destination().describe(),
         as_of: context.as_of().trunc_subsecs(0),
@@ -234,6 +238,29 @@ fn sum_up(
             let name = name.and_then(|facts| facts.name.clone());
             (TaskSummary::of_failure(task, state, name, &error), status)
         }
+    }
+}
+
+/// Brings the file that finance opens up to date. It is derived from the manifests, so a failure is said and
+/// changes nothing else: the next run, or a rebuild, makes it good.
+async fn update_summary(context: &ExportContext, tasks: &[TaskSummary]) {
+    let attempted: Vec<AttemptedTask> = tasks
+        .iter()
+        .map(|task| {
+            let known = context.networks.get(&task.network_id).and_then(|known| known.as_ref().ok());
+            AttemptedTask {
+                task: TaskKey::new(task.network_id, task.billing_period),
+                period_state: task.period_state,
+                aws_account_id: known.and_then(|facts| facts.aws_account_id.clone()),
+                region: Some(context.endpoint.region.clone()),
+                network_name: known.and_then(|facts| facts.name.clone()),
+            }
+        })
+        .collect();
+    let destination = context.publisher.destination().clone();
+    let summary = Summary::new(destination, context.job.csv, context.job.lock_wait);
+    if let Err(error) = summary.merge(&attempted).await {
+        tracing::warn!(error = %error_chain(&error), "summary not updated");
     }
 }
 

@@ -7,11 +7,12 @@
 
 use std::collections::BTreeSet;
 
-use chrono::{DateTime, Utc};
+use chrono::{DateTime, Datelike, Utc};
 use serde::{Deserialize, Serialize};
 
 use super::digest::FileDigest;
 use super::layout::{FORMATS, Place, RelativePath, RevisionName, TaskKey};
+use super::recheck::strength;
 use crate::dataset::{ContentDigest, Dataset, Format};
 use crate::evidence::{ConfirmedBy, Reconciliation};
 use crate::guest::NetworkId;
@@ -281,6 +282,34 @@ impl Manifest {
         FORMATS.into_iter().filter(|format| self.file(Dataset::GuestCounts, *format).is_some()).collect()
     }
 
+    /// Names the fields in which a published manifest departs from the one kept with its revision, though it may
+    /// not: a later check renews the evidence and nothing else.
+    #[must_use]
+    pub fn departures_from(&self, kept: &Self) -> Vec<&'static str> {
+        let evidence = |manifest: &Self| strength((manifest.period_state, &manifest.counts));
+        let mut departures = Vec::new();
+        for (field, agrees) in [
+            ("program", self.program == kept.program),
+            ("source.kind", self.source.kind == kept.source.kind),
+            ("revision", self.revision == kept.revision),
+            ("content_sha256", self.content_sha256 == kept.content_sha256),
+            ("exported_at", self.exported_at == kept.exported_at),
+            ("checked_at (an earlier one)", self.checked_at >= kept.checked_at),
+            ("roster", self.roster == kept.roster),
+            ("csv", self.csv == kept.csv),
+            ("counts.guests", self.counts.guests == kept.counts.guests),
+            ("evidence (a weaker one)", evidence(self) >= evidence(kept)),
+            ("walk.guarded_cells", self.walk.guarded_cells == kept.walk.guarded_cells),
+            ("changes", self.changes == kept.changes),
+            ("files", self.files == kept.files),
+        ] {
+            if !agrees {
+                departures.push(field);
+            }
+        }
+        departures
+    }
+
     /// Holds the manifest against a task and against itself, and returns the folder of its revision.
     ///
     /// # Errors
@@ -299,12 +328,21 @@ impl Manifest {
         if self.roster.key_id.is_some() != (self.roster.mode == RosterKind::Pseudonymous) {
             return Err("roster.key_id belongs to pseudonymous rosters and to no others".to_owned());
         }
+        let usual = |instant: DateTime<Utc>| (1970..=9999).contains(&instant.year());
+        if self.checked_at < self.exported_at || !usual(self.exported_at) || !usual(self.checked_at) {
+            return Err("its checked_at lies before its exported_at, or in no usual year".to_owned());
+        }
         self.evidence_contradiction()?;
         self.files_contradiction(task)
     }
 
     fn evidence_contradiction(&self) -> Result<(), String> {
         let counts = &self.counts;
+        if i64::try_from(counts.guests).is_err()
+            || counts.api_guests.is_some_and(|api| i64::try_from(api).is_err())
+        {
+            return Err("its counts are larger than any number of guests".to_owned());
+        }
         let equal = counts.api_guests.map(|api| api == counts.guests);
         let reconciled = match counts.reconciliation {
             Reconciliation::Match => equal == Some(true),

@@ -2,10 +2,16 @@
 //!
 //! [`destination`] is the seam to what files are stored in, with [`local`] behind it; [`layout`] knows every
 //! path; [`manifest`] is the document whose replacement is the publication; [`publisher`] keeps the order in
-//! which all this happens. Nothing here reads a clock or encodes a roster.
+//! which all this happens, and [`summary`] is derived from it. Rosters come as parts that write
+//! themselves; nothing here reads a clock.
 
 pub mod destination;
 pub mod digest;
+#[cfg(test)]
+pub(crate) mod dying;
+mod encode;
+#[cfg(test)]
+pub(crate) mod fixture;
 pub mod layout;
 pub mod local;
 pub mod lock;
@@ -14,6 +20,8 @@ pub mod publication;
 pub mod publisher;
 mod recheck;
 pub mod shrink;
+pub mod summary;
+pub mod summary_row;
 
 pub use destination::{Destination, DestinationError, DestinationUrlError};
 pub use layout::{DATASETS, FORMATS, TaskKey};
@@ -25,3 +33,5 @@ pub use publisher::{
     Outcome, PublicationStatus, PublishError, PublishedManifest, Publisher, PublisherSettings, read_manifest,
 };
 pub use shrink::ShrinkLimit;
+pub use summary::Summary;
+pub use summary_row::AttemptedTask;

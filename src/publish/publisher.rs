@@ -6,22 +6,21 @@
 //! A run may die between any two operations: what it left is finished or swept by [`Publisher::recover`], which
 //! every publication begins with.
 
-use std::io::{BufWriter, Write};
+use std::io::Write;
 use std::sync::Arc;
 use std::time::Duration;
 
 use chrono::SubsecRound;
 use tokio::sync::Mutex;
 
-use super::destination::{
-    Destination, DestinationError, HeldLock, Listing, Precondition, StagedFile, Version,
-};
-use super::digest::{Measure, Measured};
+use super::destination::{Destination, DestinationError, HeldLock, Listing, Precondition, Version};
+use super::digest::Measure;
+use super::encode::{EncodeError, EncodedFile, encode};
 use super::layout::{self, Place, RelativePath, RevisionName, TaskKey};
 use super::manifest::{
     ChangesRecord, FileRecord, MANIFEST_VERSION, MAX_MANIFEST_BYTES, Manifest, ManifestError, SourceKind,
 };
-use super::publication::{CompareRosters, EncodedPart, Part, PartError, Publication, RosterChanges};
+use super::publication::{CompareRosters, Part, PartError, Publication, RosterChanges};
 use super::recheck::rechecked;
 use super::shrink::{ShrinkLimit, ShrinkRefused};
 use crate::dataset::{Dataset, Format};
@@ -436,12 +435,13 @@ impl Publisher {
         let mut guarded_cells = 0;
         for part in parts {
             let (dataset, format) = (part.dataset, part.format);
-            let (file, encoded, measure) = self.encode(task, part).await?;
+            let file = self.encode(task, part).await?;
             let path = layout::revision_file(task, plan.name, dataset, format);
-            let Measure { bytes, sha256 } = measure;
-            files.push(FileRecord { path: path.clone(), dataset, format, rows: encoded.rows, bytes, sha256 });
-            staged.push((file, path));
-            guarded_cells += encoded.guarded_cells;
+            let Measure { bytes, sha256 } = file.measure;
+            let rows = file.encoded.rows;
+            files.push(FileRecord { path: path.clone(), dataset, format, rows, bytes, sha256 });
+            guarded_cells += file.encoded.guarded_cells;
+            staged.push((file.staged, path));
         }
         let exported_at = publication.checked_at.trunc_subsecs(0);
         let mut walk = publication.walk;
@@ -478,29 +478,11 @@ impl Publisher {
         Ok(WrittenRevision { manifest, name: plan.name })
     }
 
-    async fn encode(
-        &self,
-        task: TaskKey,
-        part: Part,
-    ) -> Result<(StagedFile, EncodedPart, Measure), PublishError> {
-        let staged = self.destination.stage().await?;
-        let place = self.destination.describe();
+    async fn encode(&self, task: TaskKey, part: Part) -> Result<EncodedFile, PublishError> {
         let (dataset, format) = (part.dataset.name(), part.format.name());
-        let encoding = tokio::task::spawn_blocking(move || {
-            let mut out = BufWriter::new(Measured::new(staged));
-            let encoded = (part.encode)(&mut out);
-            let encoded = encoded.and_then(|encoded| out.flush().map(|()| encoded).map_err(PartError::from));
-            let (measured, _) = out.into_parts();
-            // A full disk is the destination's failure, however the encoder wraps it.
-            match (measured.finish(), encoded) {
-                (Ok((staged, measure)), Ok(encoded)) => Ok((staged, encoded, measure)),
-                (Err(failure), _) => Err(DestinationError::io("written", place, failure).into()),
-                (Ok(_), Err(source)) => Err(PublishError::Encode { task, dataset, format, source }),
-            }
-        });
-        encoding.await.unwrap_or_else(|panicked| {
-            let source = format!("it panicked: {panicked}").into();
-            Err(PublishError::Encode { task, dataset, format, source })
+        encode(&*self.destination, part.encode).await.map_err(|error| match error {
+            EncodeError::Destination(error) => error.into(),
+            EncodeError::Encoder(source) => PublishError::Encode { task, dataset, format, source },
         })
     }
 
@@ -603,3 +585,6 @@ fn is_whole(published: &PublishedManifest, listing: &Listing) -> bool {
     length_of(&kept).is_some()
         && published.manifest.files.iter().all(|file| length_of(&file.path) == Some(file.bytes))
 }
+
+#[cfg(test)]
+mod tests;

@@ -37,15 +37,6 @@ pub(super) fn rechecked(published: &Manifest, found: &Publication) -> Manifest {
 }
 
 fn supersedes(found: (PeriodState, &Counts), known: (PeriodState, &Counts)) -> bool {
-    let strength = |(state, counts): (PeriodState, &Counts)| {
-        let state = match state {
-            PeriodState::Open => 0,
-            PeriodState::Settling => 1,
-            PeriodState::Closed => 2,
-        };
-        let counted = counts.reconciliation != Reconciliation::Unavailable;
-        (state, counts.confirmed_by.is_some(), counted)
-    };
     match strength(found).cmp(&strength(known)) {
         Ordering::Greater => true,
         Ordering::Less => false,
@@ -54,6 +45,16 @@ fn supersedes(found: (PeriodState, &Counts), known: (PeriodState, &Counts)) -> b
                 || confirmation(found.1.confirmed_by) >= confirmation(known.1.confirmed_by)
         }
     }
+}
+
+/// Returns what an equal roster's evidence never falls below.
+pub(super) fn strength((state, counts): (PeriodState, &Counts)) -> (u8, bool, bool) {
+    let state = match state {
+        PeriodState::Open => 0,
+        PeriodState::Settling => 1,
+        PeriodState::Closed => 2,
+    };
+    (state, counts.confirmed_by.is_some(), counts.reconciliation != Reconciliation::Unavailable)
 }
 
 const fn confirmation(confirmed_by: Option<ConfirmedBy>) -> u8 {

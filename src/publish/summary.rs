@@ -1,0 +1,187 @@
+//! The summary: one row a network and period, latest first; the file that finance opens.
+//!
+//! It is derived, so it is never believed over a manifest: rows of this run are read from the manifests again
+//! under the summary's lock, a manifest without a row gets one, a row without a manifest goes, and a summary that
+//! cannot be read is made anew from all manifests. Only that a task was tried and is missing is known nowhere
+//! else; those rows are kept until the task is published.
+
+use std::cmp::Reverse;
+use std::collections::{BTreeMap, BTreeSet};
+use std::fs::File;
+use std::sync::Arc;
+use std::time::Duration;
+
+use arrow::array::RecordBatch;
+
+use super::destination::{Destination, DestinationError, Precondition};
+use super::encode::{EncodeError, encode};
+use super::layout::{self, Place, TaskKey};
+use super::publication::{Encode, EncodedPart, PartError};
+use super::publisher::{PublishError, read_manifest};
+pub use super::summary_row::AttemptedTask;
+use super::summary_row::{SummaryRow, batches, rows_of, schema};
+use crate::dataset::csv::CsvOptions;
+use crate::dataset::{BATCH_ROWS, Encoded, Format, ReadError, csv, parquet};
+use crate::guest::NetworkId;
+use crate::period::BillingPeriod;
+
+/// How many rows a summary has.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct SummaryTotals {
+    /// Rows of publications.
+    pub published: u64,
+    /// Rows of tasks that were tried and are not published.
+    pub missing: u64,
+}
+
+/// Why the summary was not written. It is derived: what is published stands all the same.
+#[derive(Debug, thiserror::Error)]
+pub enum SummaryError {
+    /// The destination.
+    #[error(transparent)]
+    Destination(#[from] DestinationError),
+    /// The encoder.
+    #[error("the summary could not be encoded; this is a bug, please report it")]
+    Encode(#[source] PartError),
+}
+
+/// The rows, in the order of the file.
+pub(crate) type Rows = BTreeMap<(Reverse<BillingPeriod>, NetworkId), SummaryRow>;
+
+/// Writes the summary of one destination.
+#[derive(Clone, Debug)]
+pub struct Summary {
+    destination: Arc<dyn Destination>,
+    csv: CsvOptions,
+    lock_wait: Duration,
+}
+
+impl Summary {
+    /// Names the destination, how its CSV is written and how long the summary's lock is waited for.
+    #[must_use]
+    pub fn new(destination: Arc<dyn Destination>, csv: CsvOptions, lock_wait: Duration) -> Self {
+        Self { destination, csv, lock_wait }
+    }
+
+    /// Merges the tasks of a run into the summary.
+    ///
+    /// # Errors
+    /// [`SummaryError`], which is a warning to the caller: publications do not depend on the summary.
+    pub async fn merge(&self, attempted: &[AttemptedTask]) -> Result<SummaryTotals, SummaryError> {
+        self.write(attempted, true).await
+    }
+
+    /// Makes the summary anew from the manifests. Tasks that were tried and are missing are forgotten.
+    ///
+    /// # Errors
+    /// [`SummaryError`].
+    pub async fn rebuild(&self) -> Result<SummaryTotals, SummaryError> {
+        self.write(&[], false).await
+    }
+
+    async fn write(&self, attempted: &[AttemptedTask], keep: bool) -> Result<SummaryTotals, SummaryError> {
+        let lock = self.destination.lock(&layout::summary_lock(), self.lock_wait).await?;
+        let mut rows = if keep { self.present().await? } else { Rows::new() };
+        let mut published = BTreeSet::new();
+        for file in self.destination.list(&layout::manifests()).await?.files {
+            if let Some(Place::Manifest(task)) = Place::of(&file.path) {
+                published.insert(task);
+            }
+        }
+        rows.retain(|_, row| !row.is_published() || published.contains(&row.task));
+        let tried = attempted.iter().map(|attempted| attempted.task).collect::<BTreeSet<_>>();
+        for task in published {
+            let has_row = rows.get(&position(task)).is_some_and(SummaryRow::is_published);
+            if !has_row || tried.contains(&task) {
+                self.take_from_manifest(task, &mut rows).await?;
+            }
+        }
+        for attempted in attempted {
+            rows.entry(position(attempted.task)).or_insert_with(|| SummaryRow::missing(attempted));
+        }
+        let rows: Vec<SummaryRow> = rows.into_values().collect();
+        let published = rows.iter().filter(|row| row.is_published()).count() as u64;
+        let totals = SummaryTotals { published, missing: rows.len() as u64 - published };
+        let rows = Arc::new(rows);
+        // The Parquet is what the next merge reads, so it comes first.
+        for format in layout::FORMATS {
+            let file = encode(&*self.destination, self.encoder(format, Arc::clone(&rows))).await;
+            let file = file.map_err(|error| match error {
+                EncodeError::Destination(error) => SummaryError::Destination(error),
+                EncodeError::Encoder(error) => SummaryError::Encode(error),
+            })?;
+            lock.confirm().await?;
+            self.destination.install(file.staged, &layout::summary(format), Precondition::Any).await?;
+        }
+        Ok(totals)
+    }
+
+    /// Reads the summary that is there; one that cannot be read counts for nothing.
+    async fn present(&self) -> Result<Rows, SummaryError> {
+        let path = layout::summary(Format::Parquet);
+        let file = match self.destination.open(&path).await {
+            Ok(Some(file)) => file,
+            Ok(None) => return Ok(Rows::new()),
+            Err(error) => return Err(error.into()),
+        };
+        let reading = tokio::task::spawn_blocking(move || read_parquet(file)).await;
+        match reading.map_err(PartError::from).and_then(|read| read) {
+            Ok(rows) => Ok(rows.into_iter().map(|row| (position(row.task), row)).collect()),
+            Err(error) => {
+                tracing::warn!(%path, %error, "the summary cannot be read and is made anew from the manifests");
+                Ok(Rows::new())
+            }
+        }
+    }
+
+    async fn take_from_manifest(&self, task: TaskKey, rows: &mut Rows) -> Result<(), SummaryError> {
+        match read_manifest(&*self.destination, task).await {
+            Ok(Some(manifest)) => {
+                rows.insert(position(task), SummaryRow::published(&manifest));
+            }
+            Ok(None) => {}
+            Err(PublishError::Destination(error)) => return Err(error.into()),
+            Err(error) => {
+                tracing::warn!(%task, %error, "the summary leaves out a manifest that cannot be read");
+            }
+        }
+        Ok(())
+    }
+
+    fn encoder(&self, format: Format, rows: Arc<Vec<SummaryRow>>) -> Encode {
+        let options = self.csv;
+        Box::new(move |out| {
+            let rows = batches(&rows, BATCH_ROWS);
+            let Encoded { rows, guarded_cells } = match format {
+                Format::Parquet => parquet::write(&schema(), rows, &[], out)?,
+                Format::Csv => csv::write(&schema(), rows, options, out)?,
+            };
+            Ok(EncodedPart { rows, guarded_cells })
+        })
+    }
+}
+
+/// Returns where a task's row stands in the summary: latest period first, then by network.
+pub(crate) const fn position(task: TaskKey) -> (Reverse<BillingPeriod>, NetworkId) {
+    (Reverse(task.period), task.network)
+}
+
+/// Reads the rows of a summary in Parquet, in the order of the file.
+pub(crate) fn read_parquet(file: File) -> Result<Vec<SummaryRow>, PartError> {
+    rows_of_all(parquet::read(file, &schema())?)
+}
+
+/// Reads the rows of a summary in CSV, in the order of the file.
+pub(crate) fn read_csv(file: File, formula_guard: bool) -> Result<Vec<SummaryRow>, PartError> {
+    rows_of_all(csv::read(std::io::BufReader::new(file), &schema(), formula_guard)?)
+}
+
+fn rows_of_all(
+    batches: impl Iterator<Item = Result<RecordBatch, ReadError>>,
+) -> Result<Vec<SummaryRow>, PartError> {
+    let mut rows = Vec::new();
+    for batch in batches {
+        rows.extend(rows_of(&batch?)?);
+    }
+    Ok(rows)
+}

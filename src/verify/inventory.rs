@@ -1,0 +1,69 @@
+//! What lies in an output, by task: every file recognised as what it is, or as a stray.
+//!
+//! It is taken from listings alone, so that a file which no manifest mentions is found as surely as one that
+//! is missing.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use crate::dataset::{Dataset, Format};
+use crate::publish::destination::{Destination, DestinationError};
+use crate::publish::layout::{self, Place, RevisionName, TaskKey};
+
+/// The files of a whole output.
+#[derive(Debug, Default)]
+pub(super) struct Inventory {
+    pub(super) tasks: BTreeMap<TaskKey, TaskFiles>,
+    /// What is below a published folder and is nothing that this program writes.
+    pub(super) strays: Vec<String>,
+}
+
+/// The files of one task.
+#[derive(Clone, Debug, Default)]
+pub(super) struct TaskFiles {
+    pub(super) manifest: bool,
+    pub(super) revisions: BTreeMap<RevisionName, RevisionFiles>,
+    pub(super) current: BTreeSet<(Dataset, Format)>,
+}
+
+/// The files of one revision.
+#[derive(Clone, Debug, Default)]
+pub(super) struct RevisionFiles {
+    pub(super) manifest: bool,
+    pub(super) data: BTreeSet<(Dataset, Format)>,
+}
+
+impl Inventory {
+    /// Lists the output.
+    pub(super) async fn take(destination: &dyn Destination) -> Result<Self, DestinationError> {
+        let mut inventory = Self::default();
+        for prefix in layout::published_prefixes() {
+            let listing = destination.list(&prefix).await?;
+            inventory.strays.extend(listing.foreign);
+            for file in listing.files {
+                match Place::of(&file.path) {
+                    Some(place) => inventory.enter(place),
+                    None => inventory.strays.push(file.path.to_string()),
+                }
+            }
+        }
+        Ok(inventory)
+    }
+
+    fn enter(&mut self, place: Place) {
+        let Some(task) = place.task() else { return };
+        let files = self.tasks.entry(task).or_default();
+        match place {
+            Place::Manifest(_) => files.manifest = true,
+            Place::RevisionManifest(_, revision) => {
+                files.revisions.entry(revision).or_default().manifest = true;
+            }
+            Place::RevisionFile(_, revision, dataset, format) => {
+                files.revisions.entry(revision).or_default().data.insert((dataset, format));
+            }
+            Place::Current(_, dataset, format) => {
+                files.current.insert((dataset, format));
+            }
+            Place::Summary(_) => {}
+        }
+    }
+}

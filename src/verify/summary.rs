@@ -1,0 +1,118 @@
+//! The verification of the summary: it must say of every publication what its manifest says.
+//!
+//! The summary's own CSV is held against its own Parquet row by row. How its CSV was written stands nowhere, so
+//! it may be read with the formula guard or without: one of the two must give the rows of the Parquet.
+
+use std::collections::BTreeSet;
+use std::fs::File;
+use std::sync::Arc;
+
+use super::VerificationFilter;
+use super::report::VerificationReport;
+use crate::dataset::Format;
+use crate::publish::destination::Destination;
+use crate::publish::layout::{self, TaskKey};
+use crate::publish::publication::PartError;
+use crate::publish::summary::{position, read_csv, read_parquet};
+use crate::publish::summary_row::SummaryRow;
+
+const REMEDY: &str = "remove the folder `summary` and run any export: it is made anew from the manifests";
+
+/// What the summary must contain.
+pub(super) struct Expected {
+    /// All tasks that have a manifest, selected or not.
+    pub(super) manifests: BTreeSet<TaskKey>,
+    /// The rows of the publications that were verified.
+    pub(super) rows: Vec<SummaryRow>,
+}
+
+/// Checks both files of the summary.
+pub(super) async fn verify(
+    destination: &Arc<dyn Destination>,
+    expected: &Expected,
+    filter: &VerificationFilter,
+    report: &mut VerificationReport,
+) {
+    let parquet = read(destination, Format::Parquet, expected, report, read_parquet).await;
+    if let Some(rows) = &parquet {
+        check_rows(rows, expected, filter, report);
+    }
+    let csv = read(destination, Format::Csv, expected, report, |file| {
+        let again = file.try_clone()?;
+        let guarded = read_csv(file, true);
+        std::io::Seek::rewind(&mut &again)?;
+        // Both readings: which of them is right, the Parquet decides.
+        match (guarded, read_csv(again, false)) {
+            (Err(error), Err(_)) => Err(error),
+            (guarded, plain) => Ok([guarded.ok(), plain.ok()]),
+        }
+    })
+    .await;
+    if let (Some(rows), Some(readings)) = (parquet, csv)
+        && !readings.into_iter().flatten().any(|reading| reading == rows)
+    {
+        report.find(layout::summary(Format::Csv), "holds other rows than the summary in Parquet", REMEDY);
+    }
+}
+
+async fn read<T: Send + 'static>(
+    destination: &Arc<dyn Destination>,
+    format: Format,
+    expected: &Expected,
+    report: &mut VerificationReport,
+    parse: impl FnOnce(File) -> Result<T, PartError> + Send + 'static,
+) -> Option<T> {
+    let path = layout::summary(format);
+    let file = match destination.open(&path).await {
+        Ok(Some(file)) => file,
+        Ok(None) => {
+            if !expected.manifests.is_empty() {
+                report.find(path, "is missing", "run any export: it is made anew from the manifests");
+            }
+            return None;
+        }
+        Err(error) => {
+            report.find(path, format!("cannot be read: {error}"), REMEDY);
+            return None;
+        }
+    };
+    report.totals.files += 1;
+    match tokio::task::spawn_blocking(move || parse(file)).await {
+        Ok(Ok(parsed)) => Some(parsed),
+        Ok(Err(error)) => {
+            report.find(path, format!("cannot be read as a summary: {error}"), REMEDY);
+            None
+        }
+        Err(_panicked) => {
+            report.find(path, "cannot be decoded: its reader panicked", REMEDY);
+            None
+        }
+    }
+}
+
+fn check_rows(
+    rows: &[SummaryRow],
+    expected: &Expected,
+    filter: &VerificationFilter,
+    report: &mut VerificationReport,
+) {
+    let path = layout::summary(Format::Parquet);
+    if !rows.is_sorted_by(|one, next| position(one.task) < position(next.task)) {
+        report.find(&path, "repeats a row or is not sorted", REMEDY);
+        return;
+    }
+    for wanted in &expected.rows {
+        let at = rows.binary_search_by_key(&position(wanted.task), |row| position(row.task));
+        let problem = match at {
+            Ok(at) if rows[at] == *wanted => continue,
+            Ok(_) => "says something else than the manifest of",
+            Err(_) => "has no row of",
+        };
+        report.find(&path, format!("{problem} {}", wanted.task), REMEDY);
+    }
+    for row in rows.iter().filter(|row| filter.selects(row.task)) {
+        if row.is_published() && !expected.manifests.contains(&row.task) {
+            report.find(&path, format!("lists {} as published, which has no manifest", row.task), REMEDY);
+        }
+    }
+}
