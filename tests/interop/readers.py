@@ -178,7 +178,10 @@ def read_all(output: Path) -> dict[str, dict[str, Rows]]:
     seen: dict[str, dict[str, Rows]] = {}
     for dataset, keys in DATASETS.items():
         parquet, text = output / dataset / "parquet", output / dataset / "csv"
-        schema = pq.read_schema(next(iter(parquet.rglob("*.parquet"))))
+        files = sorted(parquet.rglob("*.parquet"))
+        if not files:
+            raise FileNotFoundError(f"no Parquet file below {parquet}")
+        schema = pq.read_schema(files[0])
         seen[dataset] = {
             name: read(parquet, keys) for name, read in PARQUET_READERS.items()
         }
