@@ -1,3 +1,23 @@
-//! The command-line program.
+//! The command-line program: it parses, runs, prints the error chain once, and ends with the right code.
 
-fn main() {}
+use std::process::ExitCode;
+
+use clap::Parser;
+use wickr_guest_export::cli::Cli;
+use wickr_guest_export::commands;
+use wickr_guest_export::exit::ExitStatus;
+
+fn main() -> ExitCode {
+    // Whatever is written holds personal data: it is the user's alone.
+    rustix::process::umask(rustix::fs::Mode::from_raw_mode(0o077));
+    let cli = Cli::parse();
+    let status = match std::panic::catch_unwind(|| commands::run(cli)) {
+        Ok(Ok(status)) => status,
+        Ok(Err(error)) => {
+            eprintln!("error: {error:#}");
+            ExitStatus::of(&error)
+        }
+        Err(_panic) => ExitStatus::Bug,
+    };
+    ExitCode::from(status.code())
+}

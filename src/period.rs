@@ -234,7 +234,8 @@ impl fmt::Display for PeriodState {
 }
 
 /// What a user writes to say which periods to export.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+#[serde(try_from = "String")]
 pub enum PeriodSelector {
     /// One month.
     Month(BillingPeriod),
@@ -334,6 +335,14 @@ impl FromStr for PeriodSelector {
             "previous" => Ok(Self::Previous),
             _ => text.parse().map(Self::Month).map_err(|_| PeriodError::NotASelector(text.to_owned())),
         }
+    }
+}
+
+impl TryFrom<String> for PeriodSelector {
+    type Error = PeriodError;
+
+    fn try_from(text: String) -> Result<Self, Self::Error> {
+        text.parse()
     }
 }
 

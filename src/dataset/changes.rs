@@ -72,7 +72,7 @@ pub fn count<Old: Into<RowsError>, New: Into<RowsError>>(
     let mut changes = Changes::default();
     while old_guest || new_guest {
         let order = match (old_guest, new_guest) {
-            (true, true) => old.hash().cmp(new.hash()),
+            (true, true) => old.current.cmp(&new.current),
             (true, false) => std::cmp::Ordering::Less,
             _ => std::cmp::Ordering::Greater,
         };
@@ -93,10 +93,10 @@ struct Guests<I> {
     side: Side,
     batches: I,
     hashes: StringArray,
-    /// The row within `hashes`, if the walk has begun.
-    row: Option<usize>,
-    /// The rows of the batches before.
-    rows_before: u64,
+    next_row: usize,
+    /// The guests passed, the current one included.
+    passed: u64,
+    current: String,
 }
 
 impl<I, E> Guests<I>
@@ -106,45 +106,84 @@ where
 {
     fn new(side: Side, batches: I) -> Self {
         let hashes = StringArray::new_null(0);
-        Self { side, batches, hashes, row: None, rows_before: 0 }
-    }
-
-    /// Returns the hash of the guest that the last `advance` found.
-    fn hash(&self) -> &str {
-        self.hashes.value(self.row.expect("the walk has begun"))
+        Self { side, batches, hashes, next_row: 0, passed: 0, current: String::new() }
     }
 
     /// Moves to the next guest and says whether there is one.
     fn advance(&mut self) -> Result<bool, ChangesError> {
-        if let Some(next) =
-            self.row.map_or(Some(0), |row| row.checked_add(1)).filter(|row| *row < self.hashes.len())
-        {
-            let ascends = self.row.is_none_or(|row| self.hashes.value(row) < self.hashes.value(next));
-            self.row = Some(next);
-            return self.ascending(ascends, next);
-        }
-        let last = self.row.map(|row| self.hashes.value(row).to_owned());
-        loop {
+        while self.next_row == self.hashes.len() {
             let Some(batch) = self.batches.next() else { return Ok(false) };
             let batch = batch.map_err(|error| ChangesError::Rows(self.side, error.into()))?;
             schema::require(&schema::guest_roster(), &batch.schema())
                 .map_err(|error| ChangesError::Schema(self.side, error))?;
-            if batch.num_rows() == 0 {
-                continue;
+            self.hashes = schema::text_column(&batch, schema::USERNAME_HASH).clone();
+            self.next_row = 0;
+        }
+        let hash = self.hashes.value(self.next_row);
+        if self.passed > 0 && hash <= self.current.as_str() {
+            return Err(ChangesError::OutOfOrder(self.side, self.passed));
+        }
+        hash.clone_into(&mut self.current);
+        self.next_row += 1;
+        self.passed += 1;
+        Ok(true)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::dataset::samples::{Rows, roster_batch};
+
+    fn batches(hashes: &[&str], rows: usize) -> Vec<Rows> {
+        let batch = |hashes: &[&str]| {
+            let guests: Vec<_> = hashes.iter().map(|hash| (*hash, Some("ann"))).collect();
+            Ok(roster_batch(&guests))
+        };
+        hashes.chunks(rows).map(batch).collect()
+    }
+
+    #[test]
+    fn guests_of_one_side_only_are_counted_across_batches() {
+        for (old, new, added, removed) in [
+            (vec![], vec![], 0, 0),
+            (vec![], vec!["a", "b"], 2, 0),
+            (vec!["a", "b"], vec![], 0, 2),
+            (vec!["a", "b", "c"], vec!["a", "b", "c"], 0, 0),
+            (vec!["a", "c", "e", "f"], vec!["b", "c", "d"], 2, 3),
+            (vec!["Z", "a", "é"], vec!["a", "z", "é", "🦀"], 2, 1),
+        ] {
+            for rows in 1..4 {
+                let changes = count(batches(&old, rows), batches(&new, 4 - rows)).unwrap();
+                assert_eq!(changes, Changes { added, removed }, "{old:?} {new:?}");
             }
-            self.rows_before += self.hashes.len() as u64;
-            self.hashes =
-                batch.column(2).as_any().downcast_ref::<StringArray>().expect("a text column").clone();
-            self.row = Some(0);
-            let ascends = last.is_none_or(|last| last.as_str() < self.hashes.value(0));
-            return self.ascending(ascends, 0);
         }
     }
 
-    fn ascending(&self, ascends: bool, row: usize) -> Result<bool, ChangesError> {
-        if !ascends {
-            return Err(ChangesError::OutOfOrder(self.side, self.rows_before + row as u64));
+    #[test]
+    fn a_new_username_alone_is_no_change() {
+        let old = [Rows::Ok(roster_batch(&[("a", Some("ann"))]))];
+        let new = [Rows::Ok(roster_batch(&[("a", None)]))];
+        assert_eq!(count(old, new).unwrap(), Changes::default());
+    }
+
+    #[test]
+    fn an_unsorted_or_repeating_roster_is_refused_even_past_the_end_of_the_other() {
+        for rows in 1..4 {
+            let unsorted = count(batches(&["a"], 1), batches(&["b", "d", "c"], rows)).unwrap_err();
+            assert!(matches!(unsorted, ChangesError::OutOfOrder(Side::New, 2)), "{unsorted}");
+            let repeating = count(batches(&["b", "b"], rows), batches(&[], 1)).unwrap_err();
+            assert!(matches!(repeating, ChangesError::OutOfOrder(Side::Old, 1)), "{repeating}");
         }
-        Ok(true)
+    }
+
+    #[test]
+    fn what_is_no_roster_or_cannot_be_read_is_refused() {
+        let counts = schema::guest_counts_batch("2026-10".parse().unwrap(), "01234567".parse().unwrap(), 1);
+        let error = count([Rows::Ok(counts)], batches(&[], 1)).unwrap_err();
+        assert!(matches!(error, ChangesError::Schema(Side::Old, _)), "{error}");
+        let broken = [Rows::Err(std::io::Error::other("gone"))];
+        let error = count(batches(&["a"], 1), broken).unwrap_err();
+        assert!(matches!(error, ChangesError::Rows(Side::New, _)), "{error}");
     }
 }

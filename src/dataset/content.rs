@@ -23,7 +23,7 @@
 use std::fmt;
 use std::str::FromStr;
 
-use arrow::array::{Array, RecordBatch, StringArray};
+use arrow::array::{Array, RecordBatch};
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
@@ -176,7 +176,9 @@ impl RosterHasher {
     /// [`ContentError`] as [`Self::push`], and for other columns and for rows of another period or network.
     pub fn push_batch(&mut self, batch: &RecordBatch) -> Result<(), ContentError> {
         schema::require(&schema::guest_roster(), &batch.schema())?;
-        let [periods, networks, hashes, usernames] = [0, 1, 2, 3].map(|column| text_column(batch, column));
+        let [periods, networks, hashes, usernames] =
+            [schema::BILLING_PERIOD, schema::NETWORK_ID, schema::USERNAME_HASH, schema::USERNAME]
+                .map(|column| schema::text_column(batch, column));
         for row in 0..batch.num_rows() {
             if periods.value(row) != self.period || networks.value(row) != self.network.as_str() {
                 return Err(ContentError::Foreign(self.guests));
@@ -199,10 +201,6 @@ impl RosterHasher {
         self.canonical.count(self.guests);
         self.canonical.finish()
     }
-}
-
-fn text_column(batch: &RecordBatch, column: usize) -> &StringArray {
-    batch.column(column).as_any().downcast_ref().expect("a text column of the schema that was required")
 }
 
 /// The canonical encoding: every value tagged and of known length, so that no two contents are alike.
@@ -244,6 +242,10 @@ impl Canonical {
 
 #[cfg(test)]
 mod tests {
+    use std::sync::Arc;
+
+    use arrow::array::StringArray;
+
     use super::*;
 
     fn hasher(disclosure: Disclosure<'_>) -> RosterHasher {
@@ -297,7 +299,7 @@ mod tests {
     #[test]
     fn a_row_of_another_period_or_network_is_refused() {
         let batch = |period: &str, network: &str| {
-            let column = |text: &str| std::sync::Arc::new(StringArray::from_iter_values([text])) as _;
+            let column = |text: &str| Arc::new(StringArray::from_iter_values([text])) as _;
             let columns = vec![column(period), column(network), column("a1"), column("ann")];
             RecordBatch::try_new(schema::guest_roster(), columns).unwrap()
         };

@@ -9,6 +9,8 @@ pub mod content;
 pub mod csv;
 pub mod error;
 pub mod parquet;
+#[cfg(test)]
+pub(crate) mod samples;
 pub mod schema;
 
 use std::fmt;

@@ -30,9 +30,9 @@ use super::{BATCH_ROWS, Encoded};
 /// The rows of every row group but the last.
 pub const ROW_GROUP_ROWS: usize = 131_072;
 
-/// The most bytes of a row group that are gathered in memory: about a thousand for each of its rows, which only
-/// a roster of absurdly long names reaches. It ends a row group early, at a row that the rows alone decide.
-const ROW_GROUP_BYTES: usize = 128 * 1024 * 1024;
+/// The encoded bytes, give or take a batch, at which a row group ends early to bound memory: 512 for each row,
+/// which only a roster of absurdly long names reaches. The row at which that is depends on the rows alone.
+const ROW_GROUP_BYTES: usize = 64 * 1024 * 1024;
 
 /// Who wrote the file, in the form that the Parquet format asks for and its readers parse.
 const CREATED_BY: &str = concat!("wickr-guest-export version ", env!("CARGO_PKG_VERSION"));
@@ -74,7 +74,9 @@ pub fn write<E: Into<RowsError>>(
     while let Some(batch) = cutter.next_completed_batch() {
         writer.write(&batch)?;
     }
-    writer.into_inner()?.flush()?;
+    // Not `into_inner`, which turns the `io::Error` of a full disk into a text.
+    writer.finish()?;
+    writer.inner_mut().flush()?;
     Ok(Encoded { rows, guarded_cells: 0 })
 }
 
@@ -145,5 +147,173 @@ impl Iterator for ParquetBatches {
         Some(batch.and_then(|batch| {
             RecordBatch::try_new(Arc::clone(&self.schema), batch.columns().to_vec()).map_err(ReadError::from)
         }))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use arrow::compute::concat_batches;
+    use bytes::Bytes;
+    use parquet::file::metadata::{ParquetMetaData, RowGroupMetaData};
+
+    use super::*;
+    use crate::dataset::Dataset;
+    use crate::dataset::samples::{Rows, hostile_batch, roster_batch, sorted_batches, typed_batch};
+
+    fn encoded(schema: &SchemaRef, batches: Vec<Rows>) -> Bytes {
+        let mut out = Vec::new();
+        let rows = batches.iter().map(|batch| batch.as_ref().unwrap().num_rows() as u64).sum();
+        let result = write(schema, batches, Dataset::GuestRoster.sorting_columns(), &mut out);
+        assert_eq!(result.unwrap(), Encoded { rows, guarded_cells: 0 });
+        out.into()
+    }
+
+    fn metadata(file: &Bytes) -> ParquetMetaData {
+        let builder = ParquetRecordBatchReaderBuilder::try_new(file.clone()).unwrap();
+        ParquetMetaData::clone(builder.metadata())
+    }
+
+    fn roundtrip(batch: &RecordBatch, sorting_columns: &[&str]) -> RecordBatch {
+        let mut out = Vec::new();
+        write(&batch.schema(), [Rows::Ok(batch.clone())], sorting_columns, &mut out).unwrap();
+        let batches = read(Bytes::from(out), &batch.schema()).unwrap();
+        concat_batches(&batch.schema(), &batches.collect::<Result<Vec<_>, _>>().unwrap()).unwrap()
+    }
+
+    #[test]
+    fn hostile_texts_and_every_type_come_back_exactly() {
+        assert_eq!(roundtrip(&hostile_batch(), &[schema::USERNAME_HASH]), hostile_batch());
+        assert_eq!(roundtrip(&typed_batch(), &["text", "integer"]), typed_batch());
+    }
+
+    #[test]
+    fn the_bytes_depend_on_the_rows_alone() {
+        let schema = schema::guest_roster();
+        let file = encoded(&schema, sorted_batches(20_000, BATCH_ROWS));
+        for rows in [999, 8_191, 8_193, 20_000] {
+            assert!(encoded(&schema, sorted_batches(20_000, rows)) == file, "batches of {rows} rows");
+        }
+        assert!(encoded(&schema, sorted_batches(19_999, BATCH_ROWS)) != file);
+    }
+
+    #[test]
+    fn an_empty_roster_is_a_valid_file_without_rows() {
+        let schema = schema::guest_roster();
+        let file = encoded(&schema, Vec::new());
+        assert_eq!(metadata(&file).file_metadata().num_rows(), 0);
+        assert_eq!(read(file, &schema).unwrap().count(), 0);
+    }
+
+    #[test]
+    fn row_groups_end_at_the_pinned_row() {
+        let schema = schema::guest_roster();
+        let groups = |guests| {
+            let metadata = metadata(&encoded(&schema, sorted_batches(guests, BATCH_ROWS)));
+            metadata.row_groups().iter().map(RowGroupMetaData::num_rows).collect::<Vec<_>>()
+        };
+        assert_eq!(groups(131_072), [131_072]);
+        assert_eq!(groups(131_073), [131_072, 1]);
+    }
+
+    #[test]
+    fn absurdly_long_names_end_a_row_group_before_it_fills_the_memory() {
+        // Names out of digits that repeat only after megabytes: zstd can do no more than halve them.
+        let mut state = 1_u64;
+        let mut digits = String::new();
+        while digits.len() < 4 * 1024 * 1024 {
+            state ^= state << 13;
+            state ^= state >> 7;
+            state ^= state << 17;
+            digits.push_str(&hex::encode(state.to_be_bytes()));
+        }
+        let batches = (0..18).map(|batch| {
+            let hashes: Vec<_> = (0..1_000).map(|guest| format!("{batch:02}{guest:03}")).collect();
+            let name = |guest: usize| Some(&digits[guest % 500 * 8_192 + guest..][..8_192]);
+            let guests = hashes.iter().enumerate().map(|(guest, hash)| (hash.as_str(), name(guest)));
+            Rows::Ok(roster_batch(&guests.collect::<Vec<_>>()))
+        });
+        let mut file = Vec::new();
+        write(&schema::guest_roster(), batches, &[], &mut file).unwrap();
+        let file = Bytes::from(file);
+        let metadata = metadata(&file);
+        assert!(metadata.num_row_groups() > 1);
+        for group in metadata.row_groups() {
+            let bytes = usize::try_from(group.compressed_size()).unwrap();
+            assert!(bytes < 2 * ROW_GROUP_BYTES, "a row group of {bytes} bytes");
+        }
+    }
+
+    #[test]
+    fn the_settings_that_readers_see_are_pinned() {
+        let metadata = metadata(&encoded(&schema::guest_roster(), sorted_batches(100, BATCH_ROWS)));
+        let file = metadata.file_metadata();
+        assert_eq!(file.created_by(), Some(CREATED_BY));
+        assert_eq!(file.version(), 1);
+        assert!(file.key_value_metadata().is_none(), "{:?}", file.key_value_metadata());
+        let group = metadata.row_group(0);
+        let sorted = SortingColumn { column_idx: 2, descending: false, nulls_first: false };
+        assert_eq!(group.sorting_columns(), Some(&vec![sorted]));
+        for column in group.columns() {
+            let name = column.column_path().string();
+            assert_eq!(column.compression(), Compression::ZSTD(ZstdLevel::default()), "{name}");
+            assert!(
+                column.offset_index_offset().is_some() && column.column_index_offset().is_some(),
+                "{name}"
+            );
+            let dictionary = DICTIONARY_COLUMNS.contains(&name.as_str());
+            assert_eq!(column.dictionary_page_offset().is_some(), dictionary, "{name}");
+            assert!(column.encodings().all(|encoding| {
+                matches!(encoding, Encoding::PLAIN | Encoding::RLE | Encoding::RLE_DICTIONARY)
+            }));
+            assert!(
+                column.statistics().is_some_and(|statistics| statistics.min_bytes_opt().is_some()),
+                "{name}"
+            );
+        }
+    }
+
+    /// Equal rows give equal bytes under one version of the program, which the bytes name. So this digest may
+    /// move with the version number, and a library upgrade that moves it needs a new one.
+    #[test]
+    fn an_upgrade_that_moves_bytes_shows() {
+        use sha2::{Digest, Sha256};
+
+        let file = encoded(&schema::guest_roster(), sorted_batches(3, BATCH_ROWS));
+        assert_eq!(
+            hex::encode(Sha256::digest(&file)),
+            "bdaa8cd771a87f23018c291ad43865046a6c8d2d98155fa6384d6b69545806f0"
+        );
+    }
+
+    #[test]
+    fn other_columns_are_refused_in_both_directions() {
+        let counts = schema::guest_counts();
+        let file = encoded(&schema::guest_roster(), sorted_batches(1, 1));
+        assert!(matches!(read(file, &counts), Err(ReadError::Schema(SchemaError::Columns { .. }))));
+        let error = write(&counts, sorted_batches(1, 1), &[], Vec::new()).unwrap_err();
+        assert!(matches!(error, WriteError::Schema(SchemaError::Columns { .. })), "{error:?}");
+        let error = write(&counts, Vec::<Rows>::new(), &["username"], Vec::new()).unwrap_err();
+        assert!(matches!(error, WriteError::Schema(SchemaError::NoSuchColumn(_))), "{error:?}");
+    }
+
+    #[test]
+    fn a_damaged_file_is_no_intact_parquet() {
+        let schema = schema::guest_roster();
+        let file = encoded(&schema, sorted_batches(100, 100));
+        for broken in [file.slice(..0), file.slice(..100), file.slice(..file.len() - 1), file.slice(1..)] {
+            let outcome = read(broken, &schema).and_then(Iterator::collect::<Result<Vec<_>, _>>);
+            assert!(matches!(outcome, Err(ReadError::Parquet(_))), "{outcome:?}");
+        }
+    }
+
+    #[test]
+    fn rows_that_end_in_an_error_and_a_full_disk_are_told_apart() {
+        let rows = [Rows::Err(std::io::Error::other("walk"))];
+        let error = write(&schema::guest_roster(), rows, &[], Vec::new()).unwrap_err();
+        assert!(matches!(error, WriteError::Rows(_)), "{error:?}");
+        let full: &mut [u8] = &mut [0; 64];
+        let error = write(&schema::guest_roster(), sorted_batches(9, 9), &[], full).unwrap_err();
+        let WriteError::Io(error) = error else { panic!("{error:?}") };
+        assert_eq!(error.kind(), std::io::ErrorKind::WriteZero);
     }
 }

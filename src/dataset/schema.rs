@@ -1,6 +1,6 @@
 //! The columns of every dataset, and which column types a dataset may have at all.
 //!
-//! Only four types are allowed, none of them dictionary-encoded in memory, because pyarrow, DuckDB, Polars and
+//! Only four types are allowed, none of them dictionary-encoded in memory, because pyarrow, `DuckDB`, Polars and
 //! Spark read exactly these without a conversion. The partition keys of the paths are called `period` and
 //! `network`; no column is, so that no engine ever sees one name twice.
 
@@ -129,6 +129,12 @@ pub(super) fn require(expected: &Schema, found: &Schema) -> Result<(), SchemaErr
         return Ok(());
     }
     Err(SchemaError::Columns { expected: described(expected), found: described(found) })
+}
+
+/// Returns a text column of a batch whose schema has been required.
+pub(super) fn text_column<'a>(batch: &'a RecordBatch, name: &str) -> &'a StringArray {
+    let column = batch.column_by_name(name).expect("a column of the schema that was required");
+    column.as_any().downcast_ref().expect("a text column of the schema that was required")
 }
 
 fn described(schema: &Schema) -> String {

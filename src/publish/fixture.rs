@@ -11,10 +11,7 @@ use chrono::{DateTime, TimeDelta, Utc};
 use super::destination::Destination;
 use super::layout::{TaskKey, every_data_file};
 use super::local::LocalDestination;
-use super::manifest::{
-    ConfirmedBy, Counts, CsvRecord, Program, Reconciliation, RosterKind, RosterRecord, Source, SourceKind,
-    Walk,
-};
+use super::manifest::{Counts, CsvRecord, Program, RosterKind, RosterRecord, Source, SourceKind, Walk};
 use super::publication::{CompareRosters, EncodedPart, Part, Publication, RosterChanges};
 use super::publisher::{Outcome, PublishError, Publisher, PublisherSettings};
 use super::shrink::ShrinkLimit;
@@ -22,6 +19,7 @@ use super::summary::{AttemptedTask, Summary};
 use crate::dataset::csv::CsvOptions;
 use crate::dataset::error::RowsError;
 use crate::dataset::{Dataset, Format, changes, csv, parquet, schema};
+use crate::evidence::{ConfirmedBy, Reconciliation};
 use crate::period::PeriodState;
 use crate::roster::{PseudonymKey, Roster, RosterBuilder, RosterMode};
 

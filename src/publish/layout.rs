@@ -132,7 +132,8 @@ impl fmt::Debug for RelativePath {
 }
 
 /// One network in one billing period: what is walked, locked and published as a whole. Ordered by period.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Deserialize)]
+#[serde(try_from = "String")]
 pub struct TaskKey {
     /// The billing period.
     pub period: BillingPeriod,
@@ -156,6 +157,29 @@ impl TaskKey {
             period: period.strip_prefix("period=")?.parse().ok()?,
             network: network.strip_prefix("network=")?.parse().ok()?,
         })
+    }
+}
+
+/// A text that names no task.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("`{0}` is not NETWORK/PERIOD, such as 12345678/2026-10")]
+pub struct TaskKeyError(String);
+
+impl FromStr for TaskKey {
+    type Err = TaskKeyError;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        text.split_once('/')
+            .and_then(|(network, period)| Some(Self::new(network.parse().ok()?, period.parse().ok()?)))
+            .ok_or_else(|| TaskKeyError(text.chars().take(40).collect()))
+    }
+}
+
+impl TryFrom<String> for TaskKey {
+    type Error = TaskKeyError;
+
+    fn try_from(text: String) -> Result<Self, Self::Error> {
+        text.parse()
     }
 }
 

@@ -129,7 +129,7 @@ impl LocalDestination {
             match file.try_lock() {
                 Ok(()) => match fs::remove_file(entry.path()) {
                     Ok(()) => {
-                        tracing::debug!(file = %entry.path().display(), "swept a dead run's staged file")
+                        tracing::debug!(file = %entry.path().display(), "swept a dead run's staged file");
                     }
                     Err(error) if error.kind() == io::ErrorKind::NotFound => {}
                     Err(error) => return Err(failed(error)),

@@ -163,7 +163,7 @@ mod tests {
     async fn a_waiter_gets_the_lock_once_it_is_released() {
         let (_folder, path) = place();
         let held = FileLock::acquire(path.clone(), Duration::ZERO).await.unwrap();
-        let waiter = tokio::spawn(FileLock::acquire(path, Duration::from_secs(60)));
+        let waiter = tokio::spawn(FileLock::acquire(path, Duration::from_mins(1)));
         tokio::time::sleep(Duration::from_secs(3)).await;
         assert!(!waiter.is_finished());
         drop(held);

@@ -14,6 +14,7 @@ use super::digest::FileDigest;
 use super::layout::{FORMATS, Place, RelativePath, RevisionName, TaskKey};
 use super::recheck::strength;
 use crate::dataset::{ContentDigest, Dataset, Format};
+use crate::evidence::{ConfirmedBy, Reconciliation};
 use crate::guest::NetworkId;
 use crate::period::{BillingPeriod, PeriodState};
 
@@ -136,54 +137,6 @@ pub struct CsvRecord {
     pub bom: bool,
     /// With cells neutralised that a spreadsheet would run.
     pub formula_guard: bool,
-}
-
-/// What the service's own count says of the roster.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub enum Reconciliation {
-    /// It is the same number.
-    Match,
-    /// It is another number.
-    Mismatch,
-    /// There is none for the period.
-    Unavailable,
-}
-
-impl Reconciliation {
-    /// Returns the word used in manifests, tables and logs.
-    #[must_use]
-    pub const fn as_str(self) -> &'static str {
-        match self {
-            Self::Match => "match",
-            Self::Mismatch => "mismatch",
-            Self::Unavailable => "unavailable",
-        }
-    }
-}
-
-/// What confirmed the number.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum ConfirmedBy {
-    /// The service's own count, before and after the walk.
-    ControlTotal,
-    /// A second full walk in the other direction.
-    SecondWalk,
-    /// The user, who said that zero is right.
-    AcceptedZero,
-}
-
-impl ConfirmedBy {
-    /// Returns the word used in manifests, tables and logs.
-    #[must_use]
-    pub const fn as_str(self) -> &'static str {
-        match self {
-            Self::ControlTotal => "control_total",
-            Self::SecondWalk => "second_walk",
-            Self::AcceptedZero => "accepted_zero",
-        }
-    }
 }
 
 /// The numbers of a publication.

@@ -22,3 +22,15 @@ mod recheck;
 pub mod shrink;
 pub mod summary;
 pub mod summary_row;
+
+pub use destination::{Destination, DestinationError, DestinationUrlError};
+pub use layout::{DATASETS, FORMATS, TaskKey};
+pub use manifest::{
+    ChangesRecord, Counts, CsvRecord, Manifest, Program, RosterKind, RosterRecord, Source, SourceKind, Walk,
+};
+pub use publication::{CompareRosters, EncodedPart, Part, PartError, Publication, RosterChanges};
+pub use publisher::{
+    Outcome, PublicationStatus, PublishError, PublishedManifest, Publisher, PublisherSettings, read_manifest,
+};
+pub use shrink::ShrinkLimit;
+pub use summary::{AttemptedTask, Summary, SummaryError, SummaryTotals};

@@ -10,8 +10,9 @@ use std::cmp::Ordering;
 
 use chrono::SubsecRound;
 
-use super::manifest::{ConfirmedBy, Counts, Manifest, Reconciliation};
+use super::manifest::{Counts, Manifest};
 use super::publication::Publication;
+use crate::evidence::{ConfirmedBy, Reconciliation};
 use crate::period::PeriodState;
 
 /// Returns the manifest that a new check of an unchanged roster leaves.

@@ -137,3 +137,20 @@ impl RosterBuilder {
         })))
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_roster_past_its_bound_is_refused_and_keeps_what_it_had() {
+        let (network, period) = ("01234567".parse().unwrap(), "2026-10".parse().unwrap());
+        let mut builder = RosterBuilder::new(network, period, RosterMode::Full);
+        builder.most_bytes = 10;
+        builder.push("hash1", "a").unwrap();
+        let error = builder.push("hash2", "").unwrap_err();
+        assert!(error.to_string().starts_with("the roster holds more than 10 bytes of text"), "{error}");
+        builder.push("hsh2", "").unwrap();
+        assert_eq!(builder.finish().unwrap().guests(), 2);
+    }
+}

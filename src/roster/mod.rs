@@ -155,3 +155,217 @@ impl fmt::Debug for Roster {
             .finish_non_exhaustive()
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::collections::{BTreeMap, BTreeSet};
+
+    use arrow::array::{Array, StringArray};
+    use proptest::prelude::*;
+
+    use super::*;
+    use crate::dataset::samples::HOSTILE_TEXTS;
+    use crate::dataset::{BATCH_ROWS, Dataset, content, csv, parquet};
+
+    type Row = (String, String, String, Option<String>);
+
+    fn key() -> PseudonymKey {
+        PseudonymKey::new(b"0123456789abcdef").unwrap()
+    }
+
+    fn roster<'a>(mode: RosterMode, rows: impl IntoIterator<Item = (&'a str, &'a str)>) -> Roster {
+        let mut builder = RosterBuilder::new("01234567".parse().unwrap(), "2026-10".parse().unwrap(), mode);
+        let mut pushed = 0;
+        for (hash, username) in rows {
+            builder.push(hash, username).unwrap();
+            pushed += 1;
+        }
+        assert_eq!(builder.rows(), pushed);
+        builder.finish().unwrap()
+    }
+
+    fn rows(roster: &Roster) -> Vec<Row> {
+        let mut rows = Vec::new();
+        for batch in roster.stream().expect("a roster with rows") {
+            let batch = batch.unwrap();
+            assert_eq!(batch.schema(), schema::guest_roster());
+            let text = |column: usize, row: usize| {
+                let column = batch.column(column).as_any().downcast_ref::<StringArray>().unwrap();
+                column.is_valid(row).then(|| column.value(row).to_owned())
+            };
+            for row in 0..batch.num_rows() {
+                let [period, network, hash] = [0, 1, 2].map(|column| text(column, row).unwrap());
+                rows.push((period, network, hash, text(3, row)));
+            }
+        }
+        rows
+    }
+
+    fn files(roster: &Roster) -> [Vec<u8>; 2] {
+        let (mut parquet_file, mut csv_file) = (Vec::new(), Vec::new());
+        let sorted_by = Dataset::GuestRoster.sorting_columns();
+        let rows = || roster.stream().unwrap();
+        parquet::write(&schema::guest_roster(), rows(), sorted_by, &mut parquet_file).unwrap();
+        csv::write(&schema::guest_roster(), rows(), csv::CsvOptions::default(), &mut csv_file).unwrap();
+        [parquet_file, csv_file]
+    }
+
+    #[test]
+    fn each_guest_is_counted_once_under_the_smaller_username() {
+        let pushed = [
+            ("b", "zoe"),
+            ("a", "ann"),
+            ("b", "bob"),
+            ("b", "zoe"),
+            ("a", "ann"),
+            ("B", ""),
+            ("c", "x"),
+            ("c", ""),
+        ];
+        for reversed in [false, true] {
+            let mut pushed = pushed.to_vec();
+            if reversed {
+                pushed.reverse();
+            }
+            let roster = roster(RosterMode::Full, pushed);
+            let kept: Vec<_> = rows(&roster).into_iter().map(|row| (row.2, row.3.unwrap())).collect();
+            let expected = [("B", ""), ("a", "ann"), ("b", "bob"), ("c", "")];
+            assert_eq!(kept, expected.map(|(hash, name)| (hash.to_owned(), name.to_owned())));
+            assert_eq!((roster.guests(), roster.duplicates()), (4, 4));
+            assert_eq!((roster.username_conflicts(), roster.empty_usernames()), (2, 2));
+        }
+    }
+
+    #[test]
+    fn an_empty_hash_is_refused() {
+        let mut builder =
+            RosterBuilder::new("01234567".parse().unwrap(), "2026-10".parse().unwrap(), RosterMode::Full);
+        assert!(matches!(builder.push("", "ann"), Err(RosterError::EmptyHash)));
+        assert_eq!(builder.finish().unwrap().guests(), 0);
+    }
+
+    #[test]
+    fn every_batch_but_the_last_has_exactly_the_pinned_size() {
+        for (guests, sizes) in [
+            (0, vec![]),
+            (1, vec![1]),
+            (8_192, vec![8_192]),
+            (8_193, vec![8_192, 1]),
+            (16_384, vec![8_192, 8_192]),
+        ] {
+            let hashes: Vec<_> = (0..guests).map(|guest| format!("{guest:05}")).collect();
+            let twice = hashes.iter().chain(&hashes).map(|hash| (hash.as_str(), "ann"));
+            let roster = roster(RosterMode::Full, twice);
+            let found: Vec<_> = roster.stream().unwrap().map(|batch| batch.unwrap().num_rows()).collect();
+            assert_eq!(found, sizes);
+            assert!(found.iter().all(|rows| *rows <= BATCH_ROWS));
+        }
+    }
+
+    #[test]
+    fn pseudonymous_rosters_show_no_name_and_no_hash_and_are_sorted_by_pseudonym() {
+        let pushed = [("a1", "ann"), ("b2", ""), ("c3", "cid"), ("a1", "bob"), ("b2", "x")];
+        let roster = roster(RosterMode::Pseudonymous(key()), pushed);
+        let rows = rows(&roster);
+        assert!(rows.iter().all(|row| row.2.len() == 64 && row.3.is_none()));
+        assert!(rows.is_sorted_by(|left, right| left.2 < right.2));
+        let ann = "476d5bb034da81d9e812e732b877c3842468611b6bb66287973dd7374c74331d";
+        assert!(rows.iter().any(|row| row.2 == ann));
+        assert_eq!((roster.guests(), roster.duplicates()), (3, 2));
+        assert_eq!((roster.username_conflicts(), roster.empty_usernames()), (2, 1));
+    }
+
+    #[test]
+    fn a_roster_that_only_counts_has_no_rows_but_still_tells_guests_apart() {
+        let pushed = [("a1", "ann"), ("b2", ""), ("a1", "bob")];
+        let counted = roster(RosterMode::CountsOnly, pushed);
+        assert!(counted.stream().is_none());
+        assert_eq!((counted.guests(), counted.duplicates()), (2, 1));
+        assert_eq!((counted.username_conflicts(), counted.empty_usernames()), (1, 1));
+
+        let others = roster(RosterMode::CountsOnly, [("c3", "x"), ("d4", "y")]);
+        assert_eq!(counted.content_sha256(), others.content_sha256(), "the published content is the same");
+        assert!(!counted.same_guests(&others), "the guests are not");
+        assert!(counted.same_guests(&roster(RosterMode::CountsOnly, [("b2", "z"), ("a1", "")])));
+    }
+
+    #[test]
+    fn equal_sets_under_other_names_are_the_same_guests_but_not_the_same_content() {
+        let ann = roster(RosterMode::Full, [("a1", "ann")]);
+        let bob = roster(RosterMode::Full, [("a1", "bob")]);
+        assert!(ann.same_guests(&bob));
+        assert_ne!(ann.content_sha256(), bob.content_sha256());
+        let modes = [RosterMode::Full, RosterMode::Pseudonymous(key()), RosterMode::CountsOnly];
+        let digests: BTreeSet<_> =
+            modes.into_iter().map(|mode| roster(mode, [("a1", "ann")]).content_sha256()).collect();
+        assert_eq!(digests.len(), 3, "the mode is part of the content");
+    }
+
+    #[test]
+    fn order_and_repetition_change_no_byte_of_any_file() {
+        let hashes: Vec<_> = (0..10_000).map(|guest| format!("{:08x}", guest * 2_654_435_761_u64)).collect();
+        let names: Vec<_> = (0..10_000).map(|guest| HOSTILE_TEXTS[guest % HOSTILE_TEXTS.len()]).collect();
+        let guests = || hashes.iter().map(String::as_str).zip(names.iter().copied());
+        let forward = roster(RosterMode::Full, guests());
+        let backward = roster(RosterMode::Full, guests().collect::<Vec<_>>().into_iter().rev());
+        let repeated = roster(RosterMode::Full, guests().flat_map(|guest| [guest; 3]));
+        assert_eq!(repeated.duplicates(), 20_000);
+        for other in [&backward, &repeated] {
+            assert_eq!(other.content_sha256(), forward.content_sha256());
+            assert!(files(other) == files(&forward));
+        }
+    }
+
+    #[test]
+    fn nothing_of_a_guest_is_printed() {
+        let roster = roster(RosterMode::Full, [("secret-hash", "ann@example.com")]);
+        let printed = format!("{roster:?}");
+        assert!(!printed.contains("secret") && !printed.contains("ann@"), "{printed}");
+    }
+
+    proptest! {
+        #[test]
+        fn a_roster_is_what_a_map_of_sets_says(
+            pushed in proptest::collection::vec(("[a-cé]{1,2}", "([xy]|=|\")?"), 0..60),
+            pseudonymous: bool,
+        ) {
+            let mut reference: BTreeMap<String, BTreeSet<String>> = BTreeMap::new();
+            let mode = if pseudonymous { RosterMode::Pseudonymous(key()) } else { RosterMode::Full };
+            for (hash, username) in &pushed {
+                let identity = mode.admit(hash, "").0.into_owned();
+                reference.entry(identity).or_default().insert(username.clone());
+            }
+            let pushed_rows = pushed.iter().map(|(hash, name)| (hash.as_str(), name.as_str()));
+            let roster = roster(mode.clone(), pushed_rows.clone());
+
+            let expected: Vec<Row> = reference.iter().map(|(identity, names)| {
+                let username = (!pseudonymous).then(|| names.first().unwrap().clone());
+                ("2026-10".to_owned(), "01234567".to_owned(), identity.clone(), username)
+            }).collect();
+            prop_assert_eq!(rows(&roster), expected);
+            let guests = reference.len() as u64;
+            prop_assert_eq!(roster.guests(), guests);
+            prop_assert_eq!(roster.duplicates(), pushed.len() as u64 - guests);
+            let conflicts = reference.values().filter(|names| names.len() > 1).count() as u64;
+            prop_assert_eq!(roster.username_conflicts(), conflicts);
+            let empty = reference.values().filter(|names| names.contains("")).count() as u64;
+            prop_assert_eq!(roster.empty_usernames(), empty);
+
+            // What verify will compute from the published file is what the builder computed from the walk.
+            let file: bytes::Bytes = files(&roster)[0].clone().into();
+            let disclosure = mode.disclosure().unwrap();
+            let mut hasher = content::RosterHasher::new(disclosure, roster.period(), roster.network());
+            for batch in parquet::read(file, &schema::guest_roster()).unwrap() {
+                hasher.push_batch(&batch.unwrap()).unwrap();
+            }
+            prop_assert_eq!(hasher.guests(), guests);
+            prop_assert_eq!(hasher.finish(), roster.content_sha256());
+
+            let counted = self::roster(RosterMode::CountsOnly, pushed_rows);
+            prop_assert_eq!(counted.guests(), guests);
+            prop_assert_eq!(counted.duplicates(), roster.duplicates());
+            prop_assert_eq!(counted.username_conflicts(), conflicts);
+            prop_assert_eq!(counted.empty_usernames(), empty);
+        }
+    }
+}

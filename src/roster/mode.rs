@@ -7,6 +7,7 @@
 
 use std::borrow::Cow;
 use std::fmt;
+use std::sync::Arc;
 
 use hmac::{Hmac, KeyInit, Mac};
 use sha2::{Digest, Sha256};
@@ -70,8 +71,9 @@ impl RosterMode {
         let (identity, mark): (_, [u8; 32]) = match self {
             Self::Full => return (hash.into(), username.into()),
             Self::Pseudonymous(key) => {
-                let pseudonym = key.pseudonyms.clone().chain_update(hash).finalize().into_bytes();
+                let pseudonym = key.0.pseudonyms.clone().chain_update(hash).finalize().into_bytes();
                 let mark = key
+                    .0
                     .marks
                     .clone()
                     .chain_update((hash.len() as u64).to_be_bytes())
@@ -96,7 +98,10 @@ impl RosterMode {
 
 /// The user's secret that turns hashes into pseudonyms. It is never printed and never published.
 #[derive(Clone)]
-pub struct PseudonymKey {
+pub struct PseudonymKey(Arc<KeyedState>);
+
+/// The key as the digests keep it, so that no guest costs a key schedule.
+struct KeyedState {
     pseudonyms: Hmac<Sha256>,
     marks: Hmac<Sha256>,
     id: String,
@@ -126,20 +131,24 @@ impl PseudonymKey {
         let keyed = |key: &[u8]| Hmac::new_from_slice(key).expect("HMAC takes keys of any length");
         let mark_key = Sha256::new().chain_update(MARK_KEY_DOMAIN).chain_update(key).finalize();
         let id = Sha256::new().chain_update(KEY_ID_DOMAIN).chain_update(key).finalize();
-        Ok(Self { pseudonyms: keyed(key), marks: keyed(&mark_key), id: hex::encode(&id[..8]) })
+        Ok(Self(Arc::new(KeyedState {
+            pseudonyms: keyed(key),
+            marks: keyed(&mark_key),
+            id: hex::encode(&id[..8]),
+        })))
     }
 
     /// Returns the key's public id: the first 16 hexadecimal digits of the SHA-256 of the text
     /// `wickr-guest-export pseudonym key id v1`, a zero byte and the key.
     #[must_use]
     pub fn id(&self) -> &str {
-        &self.id
+        &self.0.id
     }
 }
 
 impl fmt::Debug for PseudonymKey {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(formatter, "PseudonymKey(redacted, id {})", self.id)
+        write!(formatter, "PseudonymKey(redacted, id {})", self.id())
     }
 }
 

@@ -162,7 +162,8 @@ mod tests {
         fn the_guard_is_exactly_reversible(text in "('|=|\\+|@|\t|\n| |\u{200B}|a|é|!|\"){0,6}") {
             for guard in [name(), hash()] {
                 let cell = if guard.guards(&text) { format!("'{text}") } else { text.clone() };
-                prop_assert!(!would_run(&cell) || hash().exact_hashes && cell.bytes().all(is_hash_byte));
+                let exact = guard.exact_hashes && cell.bytes().all(is_hash_byte);
+                prop_assert!(exact || !would_run(&cell));
                 prop_assert_eq!(guard.undo(&cell), Ok(text.as_str()));
             }
         }

@@ -128,7 +128,7 @@ impl<R: BufRead> Records<R> {
     fn advance(&mut self) -> Result<bool, ReadError> {
         self.bytes.clear();
         self.record += 1;
-        let mut quoted = false;
+        let mut within_quotes = false;
         loop {
             let line = self.bytes.len();
             let room = (self.most_bytes + 1).saturating_sub(line as u64);
@@ -142,9 +142,9 @@ impl<R: BufRead> Records<R> {
             if self.bytes.last() != Some(&b'\n') || read == 0 {
                 return Err(self.error(CsvProblem::CutOff));
             }
-            let quotes = self.bytes[line..].iter().filter(|byte| **byte == b'"').count();
-            quoted ^= quotes % 2 == 1;
-            if !quoted {
+            within_quotes =
+                self.bytes[line..].iter().fold(within_quotes, |within, byte| within ^ (*byte == b'"'));
+            if !within_quotes {
                 self.bytes.pop();
                 return Ok(true);
             }

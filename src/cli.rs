@@ -1,0 +1,288 @@
+//! The command line as clap types, and nothing else.
+
+use std::path::PathBuf;
+
+use chrono::{DateTime, Utc};
+use clap::{Args, Parser, Subcommand, ValueEnum};
+
+use crate::dataset::Format;
+use crate::guest::NetworkId;
+use crate::job::{JobOverrides, Networks, OnMismatch, Span};
+use crate::period::PeriodSelector;
+use crate::publish::{FORMATS, TaskKey};
+use crate::telemetry::LogFormat;
+
+/// Version and commit, as `--version` prints them.
+const VERSION: &str = concat!(env!("CARGO_PKG_VERSION"), env!("WICKR_GUEST_EXPORT_COMMIT"));
+
+/// Exports the guests that AWS Wickr bills a network for, with the evidence that the list is complete.
+#[derive(Debug, Parser)]
+#[command(name = "wickr-guest-export", version = VERSION, propagate_version = true, max_term_width = 100)]
+#[command(after_help = "\
+Exit codes:
+   0  all published, unchanged, or nothing to do
+   2  the command line or the job definition is wrong
+   3  a mismatch with --on-mismatch fail, or a roster that shrank too much (the old one stays)
+  65  the answers broke the API's contract or could not be confirmed; verify: not whole
+  70  a bug
+  73  the destination refuses or is full
+  75  temporary: run again
+  77  credentials or permissions
+  78  no such network")]
+pub struct Cli {
+    /// What to do.
+    #[command(subcommand)]
+    pub command: Command,
+}
+
+/// The commands.
+#[derive(Debug, Subcommand)]
+pub enum Command {
+    /// Export guest counts and rosters of networks and billing periods.
+    Run(Box<RunArguments>),
+    /// Serve a simulated Wickr Admin API on this machine, to try things out against.
+    #[cfg(feature = "simulator")]
+    Simulate(SimulateArguments),
+    /// Print a completion script for a shell.
+    Completions {
+        /// The shell.
+        shell: clap_complete::Shell,
+    },
+}
+
+/// The arguments of `run`.
+#[derive(Debug, Args)]
+#[command(after_long_help = "\
+Billing periods:
+  2026-10            one month              last:3     the last 3, the current one included
+  2026-08..2026-10   a range, both ends     closed:2   the 2 latest closed ones
+  current, previous  relative to today      missing:3  those of the 3 latest closed ones that are not
+                                                       published in their closed state yet
+
+A period is open until it ends (UTC), then settles for 3 days (settle_days), then is closed.
+
+Examples:
+  wickr-guest-export run jobs/demo.toml
+  wickr-guest-export run --network 12345678 --period previous --output ./billing
+  wickr-guest-export run jobs/daily.toml --network all --dry-run")]
+pub struct RunArguments {
+    /// The job file. Flags stand before what it says; without one, flags say all.
+    #[arg(value_name = "JOB.toml", env = "WICKR_GUEST_EXPORT_JOB")]
+    pub job: Option<PathBuf>,
+
+    /// A network to export: eight digits, or `all` of the account. May be repeated.
+    #[arg(
+        long,
+        value_name = "ID|all",
+        env = "WICKR_GUEST_EXPORT_NETWORK",
+        value_delimiter = ',',
+        value_parser = parse_networks
+    )]
+    pub network: Vec<Networks>,
+
+    /// A billing period or a selector of several. May be repeated; --help lists the forms.
+    #[arg(long, value_name = "SELECTOR", env = "WICKR_GUEST_EXPORT_PERIOD", value_delimiter = ',')]
+    pub period: Vec<PeriodSelector>,
+
+    /// The folder to publish to.
+    #[arg(long, value_name = "DIR|URL", env = "WICKR_GUEST_EXPORT_OUTPUT")]
+    pub output: Option<String>,
+
+    /// The file formats. [default: parquet,csv]
+    #[arg(long, value_name = "FORMAT", env = "WICKR_GUEST_EXPORT_FORMAT", value_delimiter = ',')]
+    pub format: Vec<Format>,
+
+    /// Ask this endpoint instead of AWS's; https, or http to this machine.
+    #[arg(long, value_name = "URL", env = "WICKR_GUEST_EXPORT_ENDPOINT_URL")]
+    pub endpoint_url: Option<String>,
+
+    /// The AWS region. [default: as `AWS_REGION` or the profile says]
+    #[arg(long, env = "WICKR_GUEST_EXPORT_REGION")]
+    pub region: Option<String>,
+
+    /// The AWS profile. [default: as `AWS_PROFILE` says]
+    #[arg(long, env = "WICKR_GUEST_EXPORT_PROFILE")]
+    pub profile: Option<String>,
+
+    /// How long the run may take, throttling included. [default: 55m]
+    #[arg(long, value_name = "SPAN", env = "WICKR_GUEST_EXPORT_DEADLINE")]
+    pub deadline: Option<Span>,
+
+    /// Decide as of this instant which periods are open and closed. [default: now]
+    #[arg(long, value_name = "RFC3339", env = "WICKR_GUEST_EXPORT_AS_OF")]
+    pub as_of: Option<DateTime<Utc>>,
+
+    /// The most requests a second, over all networks. [default: 10]
+    #[arg(long, value_name = "N", env = "WICKR_GUEST_EXPORT_MAX_REQUESTS_PER_SECOND")]
+    pub max_requests_per_second: Option<f64>,
+
+    /// How many networks and periods are walked at once. [default: 4]
+    #[arg(long, value_name = "N", env = "WICKR_GUEST_EXPORT_CONCURRENCY")]
+    pub concurrency: Option<usize>,
+
+    /// Leave alone what was checked within this time, so that a retried run does not walk it again.
+    /// [default: 0s]
+    #[arg(long, value_name = "SPAN", env = "WICKR_GUEST_EXPORT_FRESH_FOR")]
+    pub fresh_for: Option<Span>,
+
+    /// How long to wait for another run that works on the same network and period. [default: 2m]
+    #[arg(long, value_name = "SPAN", env = "WICKR_GUEST_EXPORT_LOCK_WAIT")]
+    pub lock_wait: Option<Span>,
+
+    /// Let this roster lose more than a tenth of its guests. May be repeated.
+    #[arg(
+        long,
+        value_name = "NETWORK/PERIOD",
+        env = "WICKR_GUEST_EXPORT_ALLOW_SHRINK",
+        value_delimiter = ','
+    )]
+    pub allow_shrink: Vec<TaskKey>,
+
+    /// Believe that this ended period has no guests, where the count history does not say so.
+    /// May be repeated.
+    #[arg(
+        long,
+        value_name = "NETWORK/PERIOD",
+        env = "WICKR_GUEST_EXPORT_ACCEPT_ZERO",
+        value_delimiter = ','
+    )]
+    pub accept_zero: Vec<TaskKey>,
+
+    /// What to do when the service's own count contradicts a confirmed roster: `warn` publishes and
+    /// says so, `fail` publishes and exits 3. [default: warn]
+    #[arg(long, env = "WICKR_GUEST_EXPORT_ON_MISMATCH")]
+    pub on_mismatch: Option<OnMismatch>,
+
+    /// How the summary is printed on stdout.
+    #[arg(long, default_value = "text", env = "WICKR_GUEST_EXPORT_SUMMARY")]
+    pub summary: SummaryFormat,
+
+    /// Say what would be done and where it would go, and do nothing.
+    #[arg(long, env = "WICKR_GUEST_EXPORT_DRY_RUN")]
+    pub dry_run: bool,
+
+    /// How it logs.
+    #[command(flatten)]
+    pub log: LogArguments,
+}
+
+impl RunArguments {
+    /// Returns what the flags say about the job.
+    #[must_use]
+    pub fn overrides(&self) -> JobOverrides {
+        JobOverrides {
+            networks: self.network.clone(),
+            periods: self.period.clone(),
+            output: self.output.clone(),
+            formats: self.format.clone(),
+            endpoint_url: self.endpoint_url.clone(),
+            region: self.region.clone(),
+            profile: self.profile.clone(),
+            deadline: self.deadline,
+            as_of: self.as_of,
+            max_requests_per_second: self.max_requests_per_second,
+            concurrency: self.concurrency,
+            fresh_for: self.fresh_for,
+            lock_wait: self.lock_wait,
+            allow_shrink: self.allow_shrink.clone(),
+            accept_zero: self.accept_zero.clone(),
+            on_mismatch: self.on_mismatch,
+        }
+    }
+}
+
+fn parse_networks(text: &str) -> Result<Networks, crate::guest::NetworkIdError> {
+    if text == "all" { Ok(Networks::All) } else { text.parse().map(|id| Networks::Listed(vec![id])) }
+}
+
+impl ValueEnum for Format {
+    fn value_variants<'a>() -> &'a [Self] {
+        &FORMATS
+    }
+
+    fn to_possible_value(&self) -> Option<clap::builder::PossibleValue> {
+        Some(clap::builder::PossibleValue::new(self.name()))
+    }
+}
+
+/// How a summary is printed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum SummaryFormat {
+    /// A table for people.
+    Text,
+    /// One JSON object.
+    Json,
+}
+
+/// How a command logs.
+#[derive(Clone, Copy, Debug, Args)]
+pub struct LogArguments {
+    /// How log lines are written on stderr.
+    #[arg(long, default_value = "text", env = "WICKR_GUEST_EXPORT_LOG_FORMAT")]
+    pub log_format: LogFormat,
+
+    /// Log warnings and errors only, and draw no progress.
+    #[arg(long, env = "WICKR_GUEST_EXPORT_QUIET")]
+    pub quiet: bool,
+}
+
+/// The arguments of `verify`.
+#[derive(Debug, Args)]
+pub struct VerifyArguments {
+    /// The folder that was published to.
+    #[arg(value_name = "OUTPUT")]
+    pub output: String,
+
+    /// Only this network. May be repeated.
+    #[arg(long, value_name = "ID", value_delimiter = ',')]
+    pub network: Vec<NetworkId>,
+
+    /// Only these billing periods: a month, a range or a selector. May be repeated.
+    #[arg(long, value_name = "SELECTOR", value_delimiter = ',')]
+    pub period: Vec<PeriodSelector>,
+
+    /// How it logs.
+    #[command(flatten)]
+    pub log: LogArguments,
+}
+
+/// The arguments of `simulate`.
+#[cfg(feature = "simulator")]
+#[derive(Debug, Args)]
+#[command(after_help = "\
+It prints what to export, then serves until it is stopped. In another shell:
+  eval \"$(head -n 4 simulator.env)\"
+  aws wickr list-guest-users --network-id 12345678 --billing-period 2026-10")]
+pub struct SimulateArguments {
+    /// The port on 127.0.0.1; 0 takes any free one.
+    #[arg(long, default_value_t = 0)]
+    pub port: u16,
+
+    /// Guests a network and period.
+    #[arg(long, default_value_t = 3000)]
+    pub guests: u64,
+
+    /// The networks. [default: 01234567,12345678,87654321]
+    #[arg(long, value_name = "ID", value_delimiter = ',')]
+    pub networks: Vec<NetworkId>,
+
+    /// The billing periods: months, ranges or selectors. [default: the last six months]
+    #[arg(long, value_name = "SELECTOR", value_delimiter = ',')]
+    pub periods: Vec<PeriodSelector>,
+
+    /// Decides everything that looks random.
+    #[arg(long, default_value_t = 1)]
+    pub seed: u64,
+
+    /// How long each answer takes, in milliseconds.
+    #[arg(long, value_name = "MS", default_value_t = 0)]
+    pub latency: u64,
+
+    /// Requests a second that are allowed. [default: all]
+    #[arg(long, value_name = "N")]
+    pub rate: Option<u32>,
+
+    /// How it logs.
+    #[command(flatten)]
+    pub log: LogArguments,
+}

@@ -1,0 +1,266 @@
+//! `run`: from a job to published rosters and a summary.
+
+use std::sync::Arc;
+
+use anyhow::Context as _;
+use aws_credential_types::provider::SharedCredentialsProvider;
+use chrono::SubsecRound;
+use tokio::sync::Semaphore;
+use tokio::task::JoinSet;
+use tokio::time::Instant;
+
+use super::networks::{self, KnownNetworks};
+use super::{NoNetworks, UsageError, print, stop};
+use crate::cli::{RunArguments, SummaryFormat};
+use crate::clock::{Clock, SystemClock};
+use crate::exit::ExitStatus;
+use crate::export::{ExportContext, Exported, Task, TaskError};
+use crate::job::{Job, JobDefinition, JobSource, Networks, OnMismatch};
+use crate::pacing::{Paced, Pacer, PacerSettings, RequestCount, RetryPolicy};
+use crate::publish::{Publisher, PublisherSettings, SourceKind, TaskKey, destination, layout, read_manifest};
+use crate::report::{RunFacts, RunSummary, TaskSummary, error_chain, table};
+use crate::telemetry::ProgressBars;
+use crate::wickr::{
+    CachedCredentials, Endpoint, EndpointRequest, HttpSettings, HttpWickrAdmin, build_http_client,
+    load_aws_environment,
+};
+
+/// What answers, ready to be asked. Dropping it stops the simulator, if there is one.
+struct Source {
+    api: HttpWickrAdmin,
+    endpoint: Endpoint,
+    #[cfg(feature = "simulator")]
+    _simulator: Option<crate::simulator::RunningSimulator>,
+}
+
+pub(super) async fn run(arguments: RunArguments, bars: Option<ProgressBars>) -> anyhow::Result<ExitStatus> {
+    let clock: Arc<dyn Clock> = Arc::new(SystemClock);
+    let started_at = clock.now();
+    let deadline_from = Instant::now();
+    let definition = match &arguments.job {
+        Some(path) => JobDefinition::read(path)?,
+        None => JobDefinition::default(),
+    };
+    let job = Job::resolve(arguments.overrides(), definition, started_at, |name| std::env::var(name).ok())
+        .with_context(|| match &arguments.job {
+            Some(path) => format!("job file {}", path.display()),
+            None => "command line".to_owned(),
+        })?;
+    let stop = stop::on_signal()?;
+    let destination = destination::parse(&job.output)?;
+    if !arguments.dry_run {
+        destination.probe_writable().await?;
+    }
+    let settings = PublisherSettings { shrink: job.shrink, lock_wait: job.lock_wait };
+    let publisher = Publisher::new(destination, settings);
+    if !arguments.dry_run && is_simulated(&job.source) {
+        publisher.check_source(SourceKind::Simulator).await?;
+    }
+
+    let source = open_source(&job, clock.clone()).await?;
+    let api = Arc::new(source.api);
+    let rate = PacerSettings { max_requests_per_second: job.max_requests_per_second };
+    let pacer = Arc::new(Pacer::new(rate, || rand::random_range(0.0..=1.0)));
+    let policy = RetryPolicy { attempts: job.request_attempts, deadline: deadline_from + job.deadline };
+    let asking = Paced::new(api.clone(), pacer.clone(), policy, clock.clone());
+    let known = match &job.networks {
+        Networks::Listed(ids) if arguments.dry_run => {
+            ids.iter().map(|id| (*id, Ok(crate::export::NetworkFacts::default()))).collect()
+        }
+        wanted => stop
+            .run_until_cancelled(networks::describe(&asking, wanted, job.concurrency))
+            .await
+            .ok_or(TaskError::Interrupted)?
+            .context("listing the account's networks")?,
+    };
+    if known.is_empty() {
+        return Err(NoNetworks(source.endpoint.region).into());
+    }
+
+    let tasks = tasks(&job, &known);
+    let context = Arc::new(ExportContext {
+        job,
+        api,
+        endpoint: source.endpoint,
+        pacer,
+        policy,
+        clock: clock.clone(),
+        publisher,
+        networks: known,
+        bars,
+        stop,
+    });
+    if arguments.dry_run {
+        return dry_run(&context, &tasks).await;
+    }
+    let (summaries, exit) = export_all(&context, tasks).await;
+    let facts = RunFacts {
+        output: context.publisher.destination().describe(),
+        as_of: context.as_of().trunc_subsecs(0),
+        started_at: started_at.trunc_subsecs(0),
+        finished_at: clock.now().trunc_subsecs(0),
+        asked: asking.count(),
+    };
+    let run_summary = RunSummary::new(facts, summaries, exit);
+    print(&match arguments.summary {
+        SummaryFormat::Text => table(&run_summary),
+        SummaryFormat::Json => serde_json::to_string_pretty(&run_summary)?,
+    })?;
+    Ok(exit)
+}
+
+fn is_simulated(source: &JobSource) -> bool {
+    !matches!(source, JobSource::Wickr { .. })
+}
+
+fn tasks(job: &Job, known: &KnownNetworks) -> Vec<Task> {
+    let of_network = |network| {
+        job.periods.iter().map(move |selected| Task {
+            key: TaskKey::new(network, selected.period),
+            only_if_missing: selected.only_if_missing,
+        })
+    };
+    known.keys().flat_map(|network| of_network(*network)).collect()
+}
+
+/// Connects to what the job names as its source: AWS as the AWS configuration says, or the simulator.
+async fn open_source(job: &Job, clock: Arc<dyn Clock>) -> anyhow::Result<Source> {
+    let ca_bundle = match std::env::var_os("AWS_CA_BUNDLE").filter(|path| !path.is_empty()) {
+        Some(path) => Some(std::fs::read(&path).map_err(|error| {
+            UsageError(format!("AWS_CA_BUNDLE: {} cannot be read: {error}", path.display()))
+        })?),
+        None => None,
+    };
+    let http = HttpSettings { request_timeout: job.request_timeout, ca_bundle };
+    let client =
+        build_http_client(&http).map_err(|error| UsageError(format!("AWS_CA_BUNDLE or TLS: {error}")))?;
+    match &job.source {
+        JobSource::Wickr { region, profile, endpoint_url } => {
+            let aws = load_aws_environment(client.clone(), region.clone(), profile.clone()).await?;
+            let endpoint = EndpointRequest {
+                region: aws.region,
+                use_fips: aws.use_fips,
+                use_dual_stack: aws.use_dual_stack,
+                custom_url: endpoint_url.clone().or(aws.endpoint_url),
+            }
+            .resolve()?;
+            Ok(Source {
+                api: HttpWickrAdmin::new(client, endpoint.clone(), aws.credentials, clock),
+                endpoint,
+                #[cfg(feature = "simulator")]
+                _simulator: None,
+            })
+        }
+        #[cfg(feature = "simulator")]
+        JobSource::Simulator(config) => {
+            let mut config = config.as_ref().clone();
+            config.now = config.now.or(job.as_of);
+            let simulator =
+                crate::simulator::Simulator::start(config).await.map_err(|e| UsageError(error_chain(&e)))?;
+            let keys = simulator.credentials();
+            let credentials = aws_credential_types::Credentials::new(
+                keys.access_key_id.clone(),
+                keys.secret_access_key.clone(),
+                keys.session_token.clone(),
+                None,
+                "simulator",
+            );
+            let endpoint = EndpointRequest {
+                region: Some(simulator.region().to_owned()),
+                custom_url: Some(simulator.endpoint()),
+                ..EndpointRequest::default()
+            }
+            .resolve()?;
+            let credentials = CachedCredentials::new(SharedCredentialsProvider::new(credentials));
+            Ok(Source {
+                api: HttpWickrAdmin::new(client, endpoint.clone(), credentials, clock),
+                endpoint,
+                _simulator: Some(simulator),
+            })
+        }
+    }
+}
+
+/// Exports all tasks, as many at once as the job allows; none of them stops another.
+async fn export_all(context: &Arc<ExportContext>, tasks: Vec<Task>) -> (Vec<TaskSummary>, ExitStatus) {
+    let turns = Arc::new(Semaphore::new(context.job.concurrency));
+    let mut running = JoinSet::new();
+    let mut waiting = std::collections::HashMap::new();
+    for task in tasks {
+        let (context, turns) = (context.clone(), turns.clone());
+        let handle = running.spawn(async move {
+            let _turn = turns.acquire_owned().await.map_err(|_closed| TaskError::Interrupted)?;
+            context.export(task).await
+        });
+        waiting.insert(handle.id(), task);
+    }
+    let (mut summaries, mut statuses) = (Vec::new(), Vec::new());
+    while let Some(joined) = running.join_next_with_id().await {
+        let (id, result) = match joined {
+            Ok((id, result)) => (id, result),
+            Err(panic) => (panic.id(), Err(TaskError::Panicked)),
+        };
+        let task = waiting.remove(&id).expect("every task is waited for once");
+        let (summary, status) = sum_up(context, task, result);
+        statuses.push(status);
+        summaries.push(summary);
+    }
+    (summaries, ExitStatus::of_all(statuses.into_iter().filter(|status| *status != ExitStatus::Success)))
+}
+
+fn sum_up(
+    context: &ExportContext,
+    task: Task,
+    result: Result<(Exported, RequestCount), TaskError>,
+) -> (TaskSummary, ExitStatus) {
+    match result {
+        Ok((exported, count)) => {
+            let fails = context.job.on_mismatch == OnMismatch::Fail;
+            let summary = TaskSummary::of(&exported, count, fails);
+            let status = if summary.exit_code == 0 { ExitStatus::Success } else { ExitStatus::Refused };
+            tracing::info!(
+                task = %task.key,
+                status = summary.status.as_str(),
+                guests = summary.guests,
+                "task done"
+            );
+            (summary, status)
+        }
+        Err(error) => {
+            let status = ExitStatus::of_task(&error);
+            tracing::error!(task = %task.key, exit_code = status.code(), error = %error_chain(&error), "task failed");
+            let state = task.key.period.state_at(context.as_of(), context.job.settle_days);
+            let name = context.networks.get(&task.key.network).and_then(|known| known.as_ref().ok());
+            let name = name.and_then(|facts| facts.name.clone());
+            (TaskSummary::of_failure(task, state, name, &error), status)
+        }
+    }
+}
+
+/// Says what would be done, task by task, and where it would go.
+async fn dry_run(context: &ExportContext, tasks: &[Task]) -> anyhow::Result<ExitStatus> {
+    let destination = context.publisher.destination();
+    let mut lines = Vec::new();
+    for task in tasks {
+        let state = task.key.period.state_at(context.as_of(), context.job.settle_days);
+        let published = read_manifest(destination.as_ref(), task.key).await?;
+        let plan = match &published {
+            Some(manifest) if context.is_settled(*task, manifest) => {
+                format!("keep revision {} ({} guests)", manifest.revision, manifest.counts.guests)
+            }
+            Some(manifest) => {
+                format!("walk again; revision {} has {} guests", manifest.revision, manifest.counts.guests)
+            }
+            None => "walk and publish".to_owned(),
+        };
+        let place = layout::manifest(task.key);
+        lines.push(format!("{} {} {state}: {plan} -> {place}", task.key.network, task.key.period));
+    }
+    lines.push(format!(
+        "Dry run: nothing was walked or written. {} would be asked, and files would go to {}",
+        context.endpoint.url.as_str().trim_end_matches('/'),
+        destination.describe()
+    ));
+    print(&lines.join("\n"))?;
+    Ok(ExitStatus::Success)
+}

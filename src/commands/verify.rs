@@ -1,0 +1,1 @@
+//! `verify`: is what is published whole and unaltered?

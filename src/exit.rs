@@ -1,0 +1,192 @@
+//! Exit codes, and the one place where an error becomes one.
+//!
+//! The codes are those of sysexits.h where it has a fitting one. Schedulers act on them: 75 is worth another
+//! try, most others want a person.
+
+use crate::evidence::ConfirmError;
+use crate::export::TaskError;
+use crate::job::{JobError, JobFileError};
+use crate::publish::{DestinationError, DestinationUrlError, PublishError};
+use crate::telemetry::LoggingError;
+use crate::walk::{WalkError, WalkFailure};
+use crate::wickr::{ApiError, EndpointError};
+
+/// How the program ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(u8)]
+pub enum ExitStatus {
+    /// All was published, unchanged, or there was nothing to do.
+    Success = 0,
+    /// The command line or the job definition is wrong.
+    Usage = 2,
+    /// A mismatch that was to fail, or a shrink that nobody allowed.
+    Refused = 3,
+    /// The answers broke the contract or could not be confirmed; for `verify`, what is published is not whole.
+    Untrusted = 65,
+    /// A bug.
+    Bug = 70,
+    /// The destination refuses, or is full.
+    Destination = 73,
+    /// Temporary: run again.
+    Temporary = 75,
+    /// Credentials or permissions.
+    Credentials = 77,
+    /// No such network.
+    NoNetwork = 78,
+}
+
+impl ExitStatus {
+    /// All codes but success, the one that a run of several failures ends with first: what a retry can mend is
+    /// retried first.
+    const BY_PRECEDENCE: [Self; 8] = [
+        Self::Bug,
+        Self::Temporary,
+        Self::Credentials,
+        Self::NoNetwork,
+        Self::Untrusted,
+        Self::Destination,
+        Self::Refused,
+        Self::Usage,
+    ];
+
+    /// Returns the number that the process ends with.
+    #[must_use]
+    pub const fn code(self) -> u8 {
+        self as u8
+    }
+
+    /// Picks the one code of a run whose tasks ended in different ways.
+    #[must_use]
+    pub fn of_all(statuses: impl IntoIterator<Item = Self>) -> Self {
+        let rank = |status: &Self| Self::BY_PRECEDENCE.iter().position(|listed| listed == status);
+        statuses.into_iter().min_by_key(|status| rank(status).unwrap_or(usize::MAX)).unwrap_or(Self::Success)
+    }
+
+    /// Maps any error that ends a command: the first cause that has a code decides.
+    #[must_use]
+    pub fn of(error: &anyhow::Error) -> Self {
+        error.chain().find_map(Self::of_cause).unwrap_or(Self::Bug)
+    }
+
+    fn of_cause(cause: &(dyn std::error::Error + 'static)) -> Option<Self> {
+        let usage = cause.is::<JobFileError>()
+            || cause.is::<JobError>()
+            || cause.is::<EndpointError>()
+            || cause.is::<DestinationUrlError>()
+            || cause.is::<LoggingError>()
+            || cause.is::<crate::commands::UsageError>();
+        if usage {
+            return Some(Self::Usage);
+        }
+        if cause.is::<crate::commands::NoNetworks>() {
+            return Some(Self::NoNetwork);
+        }
+        cause
+            .downcast_ref::<ApiError>()
+            .map(Self::of_api)
+            .or_else(|| cause.downcast_ref::<DestinationError>().map(Self::of_destination))
+            .or_else(|| cause.downcast_ref::<PublishError>().map(Self::of_publication))
+            .or_else(|| cause.downcast_ref::<TaskError>().map(Self::of_task))
+    }
+
+    /// Maps the failure of a task.
+    #[must_use]
+    pub fn of_task(error: &TaskError) -> Self {
+        match error {
+            TaskError::Network(error) | TaskError::Confirm(ConfirmError::History(error)) => {
+                Self::of_api(error)
+            }
+            TaskError::Confirm(ConfirmError::Walk(error)) => Self::of_walk(error),
+            TaskError::Confirm(ConfirmError::Refused(_)) => Self::Untrusted,
+            TaskError::Publish(error) => Self::of_publication(error),
+            TaskError::Lock(error) => Self::of_destination(error),
+            TaskError::Interrupted => Self::Temporary,
+            TaskError::Panicked => Self::Bug,
+        }
+    }
+
+    fn of_walk(error: &WalkError) -> Self {
+        match &error.reason {
+            WalkFailure::Api(error) => Self::of_api(error),
+            WalkFailure::Guard(_) | WalkFailure::Roster(_) => Self::Untrusted,
+        }
+    }
+
+    fn of_api(error: &ApiError) -> Self {
+        match error {
+            ApiError::Validation { .. }
+            | ApiError::BadRequest { .. }
+            | ApiError::Unexpected { .. }
+            | ApiError::Unreadable(_)
+            | ApiError::Shape(_)
+            | ApiError::TooLarge { .. } => Self::Untrusted,
+            ApiError::Unauthorized { .. }
+            | ApiError::Forbidden { .. }
+            | ApiError::ExpiredCredentials { .. }
+            | ApiError::ClockSkewed { .. }
+            | ApiError::NoCredentials(_)
+            | ApiError::Unsendable(_) => Self::Credentials,
+            ApiError::NotFound { .. } => Self::NoNetwork,
+            ApiError::RateLimited { .. }
+            | ApiError::Internal { .. }
+            | ApiError::Transport { .. }
+            | ApiError::DeadlineReached { .. } => Self::Temporary,
+            ApiError::GaveUp { last, .. } => Self::of_api(last),
+        }
+    }
+
+    fn of_destination(error: &DestinationError) -> Self {
+        match error {
+            DestinationError::Refused { .. }
+            | DestinationError::Full { .. }
+            | DestinationError::Io { .. }
+            | DestinationError::InTheWay { .. }
+            | DestinationError::TooLong { .. } => Self::Destination,
+            DestinationError::Changed { .. }
+            | DestinationError::Locked { .. }
+            | DestinationError::LockLost { .. } => Self::Temporary,
+            DestinationError::Worker { .. } => Self::Bug,
+        }
+    }
+
+    fn of_publication(error: &PublishError) -> Self {
+        match error {
+            PublishError::Destination(error) => Self::of_destination(error),
+            PublishError::ManifestDamaged { .. }
+            | PublishError::ManifestLost { .. }
+            | PublishError::MixedSources { .. } => Self::Destination,
+            PublishError::Shrink(_) => Self::Refused,
+            PublishError::Encode { .. } | PublishError::Inconsistent { .. } => Self::Bug,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_a_retry_can_mend_is_retried_first() {
+        use ExitStatus::{Credentials, Destination, NoNetwork, Refused, Success, Temporary, Untrusted};
+        let all = [Success, Refused, Destination, Untrusted, NoNetwork, Credentials, Temporary];
+        for end in (1..=all.len()).rev() {
+            assert_eq!(ExitStatus::of_all(all[..end].iter().copied()), all[end - 1]);
+        }
+        assert_eq!(ExitStatus::of_all([Temporary, ExitStatus::Bug]), ExitStatus::Bug);
+        assert_eq!(ExitStatus::of_all([]), Success);
+    }
+
+    #[test]
+    fn an_answer_unreadable_after_all_attempts_is_no_temporary_failure() {
+        let gave_up = |last| ApiError::GaveUp { attempts: 8, last: Box::new(last) };
+        let unreadable = gave_up(ApiError::Unreadable("it is not JSON".to_owned()));
+        assert_eq!(ExitStatus::of(&unreadable.into()), ExitStatus::Untrusted);
+        let down = gave_up(ApiError::Internal { status: 500, message: String::new(), hint: None });
+        assert_eq!(ExitStatus::of(&down.into()), ExitStatus::Temporary);
+    }
+
+    #[test]
+    fn an_error_that_nobody_placed_is_a_bug() {
+        assert_eq!(ExitStatus::of(&anyhow::anyhow!("surprise")), ExitStatus::Bug);
+    }
+}

@@ -1,0 +1,293 @@
+//! The pipeline for one task: lock, walk until confirmed, publish.
+//!
+//! Everything that can fail fails here with its task known; the caller goes on with the other tasks.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use chrono::{DateTime, SubsecRound, Utc};
+use tokio_util::sync::CancellationToken;
+
+use crate::clock::Clock;
+use crate::dataset::{Dataset, Format, changes, csv, parquet};
+use crate::evidence::{ConfirmError, ConfirmSettings, ConfirmedRoster, confirm};
+use crate::guest::NetworkId;
+use crate::job::Job;
+use crate::pacing::{Paced, Pacer, RequestCount, RetryPolicy};
+use crate::period::PeriodState;
+use crate::publish::{
+    Counts, CsvRecord, DestinationError, EncodedPart, Manifest, Part, PartError, Program, Publication,
+    PublicationStatus, PublishError, PublishedManifest, Publisher, RosterChanges, RosterKind, RosterRecord,
+    Source, SourceKind, TaskKey, Walk,
+};
+use crate::roster::{Roster, RosterMode};
+use crate::telemetry::{Progress, ProgressBars, Silent};
+use crate::wickr::{ApiError, Endpoint, HttpWickrAdmin};
+
+/// One network in one period, and on what condition it is exported.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Task {
+    /// Which.
+    pub key: TaskKey,
+    /// Set if it is left alone once the numbers of its closed state are published.
+    pub only_if_missing: bool,
+}
+
+/// What a network is called and who owns it, where that may be known.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct NetworkFacts {
+    /// Its name.
+    pub name: Option<String>,
+    /// The AWS account that owns it.
+    pub aws_account_id: Option<String>,
+}
+
+/// What all tasks of a run share.
+pub struct ExportContext {
+    /// The job.
+    pub job: Job,
+    /// The API, one attempt at a time.
+    pub api: Arc<HttpWickrAdmin>,
+    /// Where it is.
+    pub endpoint: Endpoint,
+    /// The rate for the whole process.
+    pub pacer: Arc<Pacer>,
+    /// How requests are tried again.
+    pub policy: RetryPolicy,
+    /// Wall time.
+    pub clock: Arc<dyn Clock>,
+    /// Where rosters go.
+    pub publisher: Publisher,
+    /// What is known of the networks, or why nothing is.
+    pub networks: BTreeMap<NetworkId, Result<NetworkFacts, ApiError>>,
+    /// Where progress is drawn, if anywhere.
+    pub bars: Option<ProgressBars>,
+    /// Set when the program is told to stop.
+    pub stop: CancellationToken,
+}
+
+/// What became of a task that did not fail.
+#[derive(Clone, Debug)]
+pub enum Exported {
+    /// What was published before is left alone: it is fresh enough, or closed already.
+    Kept(Box<Manifest>),
+    /// Walked, confirmed and published.
+    Done {
+        /// What is published now.
+        manifest: Box<Manifest>,
+        /// Whether it is new.
+        status: PublicationStatus,
+    },
+}
+
+/// Why a task was not exported.
+#[derive(Debug, thiserror::Error)]
+pub enum TaskError {
+    /// The network is not known to the service, or not to be asked about.
+    #[error("asking for the network")]
+    Network(#[source] ApiError),
+    /// The number could not be confirmed.
+    #[error(transparent)]
+    Confirm(#[from] ConfirmError),
+    /// The roster could not be published.
+    #[error(transparent)]
+    Publish(#[from] PublishError),
+    /// The task's lock could not be had.
+    #[error(transparent)]
+    Lock(#[from] DestinationError),
+    /// The program was told to stop.
+    #[error("interrupted before anything was published; run again")]
+    Interrupted,
+    /// A bug.
+    #[error("the task panicked; this is a bug, please report it")]
+    Panicked,
+}
+
+impl ExportContext {
+    /// Returns the instant that decides on the state of periods.
+    #[must_use]
+    pub fn as_of(&self) -> DateTime<Utc> {
+        self.job.as_of.unwrap_or_else(|| self.clock.now())
+    }
+
+    /// Says whether what is published of a task makes exporting it needless.
+    #[must_use]
+    pub fn is_settled(&self, task: Task, published: &Manifest) -> bool {
+        let closed_already = task.only_if_missing && published.period_state == PeriodState::Closed;
+        let fresh = published.checked_at > self.clock.now() - self.job.fresh_for;
+        closed_already || fresh
+    }
+
+    /// Exports one task.
+    ///
+    /// # Errors
+    /// [`TaskError`]; what was published of the task before still is.
+    pub async fn export(&self, task: Task) -> Result<(Exported, RequestCount), TaskError> {
+        let facts = match self.networks.get(&task.key.network) {
+            Some(Err(error)) => return Err(TaskError::Network(error.clone())),
+            Some(Ok(facts)) => facts.clone(),
+            None => NetworkFacts::default(),
+        };
+        let lock = self.unless_stopped(self.publisher.lock(task.key)).await??;
+        if let Some(published) = self.publisher.recover(&lock).await?
+            && self.is_settled(task, published.manifest())
+        {
+            return Ok((Exported::Kept(Box::new(published.manifest().clone())), RequestCount::default()));
+        }
+
+        let api = Paced::new(self.api.clone(), self.pacer.clone(), self.policy, self.clock.clone());
+        let settings = self.confirm_settings(task.key);
+        let progress = self.progress(task.key);
+        let confirmed =
+            self.unless_stopped(confirm(&api, &settings, &self.clock, progress.as_ref())).await??;
+
+        let publication = self.publication(task.key, &confirmed, facts, api.count());
+        let outcome = self.publisher.publish(&lock, publication).await?;
+        Ok((done(&outcome.manifest, outcome.status), api.count()))
+    }
+
+    async fn unless_stopped<T>(&self, work: impl Future<Output = T>) -> Result<T, TaskError> {
+        self.stop.run_until_cancelled(work).await.ok_or(TaskError::Interrupted)
+    }
+
+    fn progress(&self, task: TaskKey) -> Box<dyn Progress> {
+        match &self.bars {
+            Some(bars) => Box::new(bars.task(task.network, task.period)),
+            None => Box::new(Silent),
+        }
+    }
+
+    fn confirm_settings(&self, task: TaskKey) -> ConfirmSettings {
+        ConfirmSettings {
+            network: task.network,
+            period: task.period,
+            spelling: self.job.spelling,
+            page_size: PAGE_SIZE,
+            mode: self.job.roster.clone(),
+            settle_days: self.job.settle_days,
+            as_of: self.job.as_of,
+            attempts: self.job.walk_attempts,
+            zero_accepted: self.job.accept_zero.contains(&task),
+        }
+    }
+
+    fn publication(
+        &self,
+        task: TaskKey,
+        confirmed: &ConfirmedRoster,
+        facts: NetworkFacts,
+        asked: RequestCount,
+    ) -> Publication {
+        let roster = confirmed.roster();
+        let confirmation = confirmed.confirmation();
+        let walk = confirmed.walk();
+        let simulated = self.api.answered_by_simulator();
+        Publication {
+            program: program(),
+            source: Source {
+                kind: if simulated { SourceKind::Simulator } else { SourceKind::Wickr },
+                endpoint: self.endpoint.url.as_str().trim_end_matches('/').to_owned(),
+                region: self.endpoint.region.clone(),
+                aws_account_id: facts.aws_account_id,
+                network_name: facts.name,
+            },
+            period_state: confirmed.state(),
+            content_sha256: roster.content_sha256(),
+            roster: RosterRecord { mode: roster_kind(&self.job.roster), key_id: self.job.roster.key_id() },
+            csv: self
+                .job
+                .formats
+                .contains(&Format::Csv)
+                .then_some(CsvRecord { bom: self.job.csv.bom, formula_guard: self.job.csv.formula_guard }),
+            counts: Counts {
+                guests: roster.guests(),
+                api_guests: confirmation.api_guests,
+                reconciliation: confirmation.reconciliation,
+                confirmed_by: confirmation.confirmed_by,
+            },
+            walk: Walk {
+                strategy: walk.direction.as_str().to_owned(),
+                walks: walk.walks,
+                pages: walk.pages,
+                rows: walk.rows,
+                duplicates: roster.duplicates(),
+                edge_repeats: walk.edge_repeats,
+                username_conflicts: roster.username_conflicts(),
+                empty_usernames: roster.empty_usernames(),
+                guarded_cells: 0,
+                requests: asked.requests,
+                throttled: asked.throttled,
+                retries: asked.retries,
+                resumed: false,
+                stable: confirmation.stable,
+                started_at: walk.times.started_at.trunc_subsecs(0),
+                finished_at: walk.times.finished_at.trunc_subsecs(0),
+            },
+            checked_at: self.clock.now().trunc_subsecs(0),
+            allow_shrink: self.job.allow_shrink.contains(&task),
+            parts: parts(&self.job, roster),
+            compare: comparison(roster),
+        }
+    }
+}
+
+/// How many guests a page is asked to hold: all that the service gives at once.
+const PAGE_SIZE: u8 = 100;
+
+fn done(published: &PublishedManifest, status: PublicationStatus) -> Exported {
+    Exported::Done { manifest: Box::new(published.manifest().clone()), status }
+}
+
+fn program() -> Program {
+    Program { name: env!("CARGO_PKG_NAME").to_owned(), version: env!("CARGO_PKG_VERSION").to_owned() }
+}
+
+fn roster_kind(mode: &RosterMode) -> RosterKind {
+    match mode {
+        RosterMode::Full => RosterKind::Full,
+        RosterMode::Pseudonymous(_) => RosterKind::Pseudonymous,
+        RosterMode::CountsOnly => RosterKind::None,
+    }
+}
+
+/// The files of a publication: the counts, and the roster where there is one, in every format.
+fn parts(job: &Job, roster: &Roster) -> Vec<Part> {
+    let datasets = if roster.stream().is_some() {
+        vec![Dataset::GuestRoster, Dataset::GuestCounts]
+    } else {
+        vec![Dataset::GuestCounts]
+    };
+    let mut parts = Vec::new();
+    for dataset in datasets {
+        for format in &job.formats {
+            parts.push(part(dataset, *format, roster.clone(), job.csv));
+        }
+    }
+    parts
+}
+
+fn part(dataset: Dataset, format: Format, roster: Roster, options: csv::CsvOptions) -> Part {
+    let encode = move |out: &mut (dyn std::io::Write + Send)| -> Result<EncodedPart, PartError> {
+        let (schema, sorting) = (dataset.schema(), dataset.sorting_columns());
+        let counts = || std::iter::once(Ok::<_, crate::roster::RosterError>(roster.counts()));
+        let rows = || roster.stream().into_iter().flatten();
+        let encoded = match (dataset, format) {
+            (Dataset::GuestRoster, Format::Parquet) => parquet::write(&schema, rows(), sorting, out)?,
+            (Dataset::GuestRoster, Format::Csv) => csv::write(&schema, rows(), options, out)?,
+            (Dataset::GuestCounts, Format::Parquet) => parquet::write(&schema, counts(), sorting, out)?,
+            (Dataset::GuestCounts, Format::Csv) => csv::write(&schema, counts(), options, out)?,
+        };
+        Ok(EncodedPart { rows: encoded.rows, guarded_cells: encoded.guarded_cells })
+    };
+    Part { dataset, format, encode: Box::new(encode) }
+}
+
+/// Compares with a roster published before, where this one has rows to compare.
+fn comparison(roster: &Roster) -> Option<crate::publish::CompareRosters> {
+    let new = roster.stream()?;
+    Some(Box::new(move |file| {
+        let old = parquet::read(file, &Dataset::GuestRoster.schema())?;
+        let counted = changes::count(old, new)?;
+        Ok(RosterChanges { added: counted.added, removed: counted.removed })
+    }))
+}

@@ -1,0 +1,301 @@
+//! The job file as it is written: TOML, every key optional, unknown keys refused.
+//!
+//! Values are read straight into their domain types, so that a bad one is reported by the TOML reader with its
+//! line, its column and the value underlined.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use chrono::{DateTime, Utc};
+use serde::{Deserialize, Deserializer};
+
+use crate::dataset::Format;
+use crate::guest::NetworkId;
+use crate::period::{PeriodSelector, PeriodSpelling};
+use crate::publish::TaskKey;
+
+/// A span of time as people write it: `90s`, `55m`, `6h`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Span(pub Duration);
+
+impl std::str::FromStr for Span {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        humantime::parse_duration(text)
+            .map(Self)
+            .map_err(|error| format!("`{text}` is not a span of time such as 90s, 55m or 6h: {error}"))
+    }
+}
+
+impl<'de> Deserialize<'de> for Span {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        from_text(deserializer)
+    }
+}
+
+fn from_text<'de, D, T>(deserializer: D) -> Result<T, D::Error>
+where
+    D: Deserializer<'de>,
+    T: std::str::FromStr<Err: std::fmt::Display>,
+{
+    String::deserialize(deserializer)?.parse().map_err(serde::de::Error::custom)
+}
+
+/// What happens when the service's own count contradicts a roster that two walks confirmed.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize, clap::ValueEnum)]
+#[serde(rename_all = "lowercase")]
+pub enum OnMismatch {
+    /// It is published and said.
+    #[default]
+    Warn,
+    /// It is published, and the exit code is 3.
+    Fail,
+}
+
+/// How much of a roster is published.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum RosterDisclosure {
+    /// Hashes and usernames.
+    #[default]
+    Full,
+    /// Keyed pseudonyms of the hashes, no usernames.
+    Pseudonymous,
+    /// Nothing but the count.
+    None,
+}
+
+/// The networks of a job: their ids, or all that the account has.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+#[serde(untagged, expecting = "expected \"all\" or a list of network ids, each eight digits in quotes")]
+pub enum NetworksDefinition {
+    /// The word `all`.
+    Word(AllNetworks),
+    /// A list of ids.
+    Ids(Vec<NetworkId>),
+}
+
+/// The word `all`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum AllNetworks {
+    /// Every network that `ListNetworks` names.
+    All,
+}
+
+/// What kind of service answers.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum SourceDefinitionKind {
+    /// AWS.
+    #[default]
+    Wickr,
+    /// The embedded simulator, started for the job and stopped after it.
+    Simulator,
+}
+
+/// The `[source]` table.
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct SourceDefinition {
+    /// What answers.
+    pub kind: SourceDefinitionKind,
+    /// Whose guests.
+    pub networks: Option<NetworksDefinition>,
+    /// The AWS region.
+    pub region: Option<String>,
+    /// The AWS profile.
+    pub profile: Option<String>,
+    /// An endpoint that replaces AWS's.
+    pub endpoint_url: Option<String>,
+    /// How billing periods are written in requests.
+    pub period_spelling: Option<PeriodSpelling>,
+}
+
+/// The `[output]` table.
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct OutputDefinition {
+    /// The folder that is published to.
+    pub url: Option<String>,
+    /// The file formats.
+    pub formats: Option<Vec<Format>>,
+    /// How much of a roster is published.
+    pub roster: RosterDisclosure,
+    /// The environment variable that holds the pseudonym key.
+    pub pseudonym_key_env: Option<String>,
+    /// The file that holds the pseudonym key; a line feed at its end is no part of it.
+    pub pseudonym_key_file: Option<PathBuf>,
+}
+
+/// The `[csv]` table.
+#[derive(Clone, Copy, Debug, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct CsvDefinition {
+    /// Begin with a byte order mark, which some spreadsheets need to see UTF-8.
+    pub bom: bool,
+    /// Neutralise cells that a spreadsheet would run as a formula.
+    pub formula_guard: bool,
+}
+
+impl Default for CsvDefinition {
+    fn default() -> Self {
+        Self { bom: false, formula_guard: true }
+    }
+}
+
+/// The `[walk]` table.
+#[derive(Clone, Copy, Debug, Default, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct WalkDefinition {
+    /// How many pairs of walks may differ before a number is refused.
+    pub attempts: Option<u32>,
+}
+
+/// The `[request]` table.
+#[derive(Clone, Copy, Debug, Default, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct RequestDefinition {
+    /// How long one attempt may take.
+    pub timeout: Option<Span>,
+    /// How often a request may fail for other reasons than throttling.
+    pub attempts: Option<u32>,
+}
+
+/// A job file.
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct JobDefinition {
+    /// Which periods.
+    pub periods: Option<Vec<PeriodSelector>>,
+    /// How many days a period settles after its end.
+    pub settle_days: Option<u32>,
+    /// The instant that decides which periods are open and closed, where it is not now.
+    pub as_of: Option<DateTime<Utc>>,
+    /// How long the run may take.
+    pub deadline: Option<Span>,
+    /// How recently checked a task is left alone.
+    pub fresh_for: Option<Span>,
+    /// How long a lock is waited for.
+    pub lock_wait: Option<Span>,
+    /// How many tasks are worked on at once.
+    pub concurrency: Option<usize>,
+    /// The most requests a second.
+    pub max_requests_per_second: Option<f64>,
+    /// What a mismatch does to the exit code.
+    pub on_mismatch: Option<OnMismatch>,
+    /// The share of its guests that a roster may lose without being asked for.
+    pub max_shrink: Option<f64>,
+    /// The number of guests that a roster may lose whatever share they are.
+    pub max_shrink_rows: Option<u64>,
+    /// Tasks whose roster may shrink.
+    pub allow_shrink: Vec<TaskKey>,
+    /// Tasks whose roster may be empty.
+    pub accept_zero: Vec<TaskKey>,
+    /// Where the guests come from.
+    pub source: SourceDefinition,
+    /// Where the files go.
+    pub output: OutputDefinition,
+    /// How CSV is written.
+    pub csv: CsvDefinition,
+    /// How a list is walked.
+    pub walk: WalkDefinition,
+    /// How one request is tried.
+    pub request: RequestDefinition,
+    /// The embedded simulator, for a source of that kind.
+    #[cfg(feature = "simulator")]
+    pub simulator: Option<crate::simulator::SimulatorConfig>,
+}
+
+/// A job file that cannot be read (exit 2).
+#[derive(Debug, thiserror::Error)]
+pub enum JobFileError {
+    /// The file cannot be opened or is not text.
+    #[error("job file {path}: {reason}; give the path of an existing job file, or none and only flags")]
+    Unreadable {
+        /// The file.
+        path: PathBuf,
+        /// What the system says.
+        reason: std::io::Error,
+    },
+    /// The text is not a job.
+    #[error("job file {path}: {reason}")]
+    Invalid {
+        /// The file.
+        path: PathBuf,
+        /// Line, column, the value, and what is wrong with it.
+        reason: Box<toml::de::Error>,
+    },
+}
+
+impl JobDefinition {
+    /// Reads a job file.
+    ///
+    /// # Errors
+    /// [`JobFileError`], which names file, line and key.
+    pub fn read(path: &Path) -> Result<Self, JobFileError> {
+        let text = fs::read_to_string(path)
+            .map_err(|reason| JobFileError::Unreadable { path: path.to_owned(), reason })?;
+        Self::parse(&text)
+            .map_err(|reason| JobFileError::Invalid { path: path.to_owned(), reason: Box::new(reason) })
+    }
+
+    /// Reads the text of a job file.
+    ///
+    /// # Errors
+    /// What the TOML reader says: line, column, the value, and what is wrong with it.
+    pub fn parse(text: &str) -> Result<Self, toml::de::Error> {
+        toml::from_str(text)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn refusal(text: &str) -> String {
+        JobDefinition::parse(text).expect_err(text).to_string()
+    }
+
+    #[test]
+    fn a_whole_job_is_read() {
+        let job = JobDefinition::parse(
+            r#"
+            periods = ["current", "missing:3"]
+            deadline = "55m"
+            accept_zero = ["01234567/2026-10"]
+            [source]
+            networks = ["01234567"]
+            [output]
+            url = "out"
+            formats = ["parquet"]
+            roster = "pseudonymous"
+            [csv]
+            bom = true
+            "#,
+        )
+        .unwrap();
+        assert_eq!(job.deadline, Some(Span(Duration::from_mins(55))));
+        assert_eq!(job.output.roster, RosterDisclosure::Pseudonymous);
+        assert!(job.csv.bom && job.csv.formula_guard);
+        assert_eq!(job.accept_zero[0].to_string(), "01234567/2026-10");
+    }
+
+    #[test]
+    fn what_is_wrong_is_named_with_its_line_and_remedy() {
+        insta::assert_snapshot!(refusal("[source]\nnetwork = [\"12345678\"]\n"));
+        insta::assert_snapshot!(refusal("periods = [\"2026-13\"]\n"));
+        insta::assert_snapshot!(refusal("deadline = \"soon\"\n"));
+        insta::assert_snapshot!(refusal("[source]\nnetworks = \"12345678\"\n"));
+        insta::assert_snapshot!(refusal("accept_zero = [\"12345678\"]\n"));
+        insta::assert_snapshot!(refusal("[output]\nformats = [\"xlsx\"]\n"));
+    }
+
+    #[test]
+    fn a_missing_file_is_named() {
+        let error = JobDefinition::read(Path::new("no/such/job.toml")).unwrap_err().to_string();
+        assert!(error.starts_with("job file no/such/job.toml: "), "{error}");
+    }
+}

@@ -1,0 +1,10 @@
+//! A job: what is exported, from where, to where, and how carefully.
+//!
+//! Two stages: what was written (the job file in `definition`, the flags in `cli`), then what it means
+//! ([`Job`]). Below this module nobody reads a file, a flag, the environment or the clock to find out what to do.
+
+mod definition;
+mod resolve;
+
+pub use definition::{JobDefinition, JobFileError, OnMismatch, RosterDisclosure, Span};
+pub use resolve::{Job, JobError, JobOverrides, JobSource, Networks};

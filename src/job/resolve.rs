@@ -1,0 +1,585 @@
+//! What a job means: flags over file over defaults, every value checked.
+
+use std::collections::BTreeSet;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use chrono::{DateTime, TimeDelta, Utc};
+
+use super::definition::{
+    JobDefinition, NetworksDefinition, OnMismatch, RosterDisclosure, SourceDefinitionKind, Span,
+};
+use crate::dataset::Format;
+use crate::dataset::csv::CsvOptions;
+use crate::guest::NetworkId;
+use crate::period::{PeriodError, PeriodSelector, PeriodSpelling, SelectedPeriod};
+use crate::publish::{FORMATS, ShrinkLimit, TaskKey};
+use crate::roster::{PseudonymKey, PseudonymKeyError, RosterMode};
+
+/// How many tasks are worked on at once, at most.
+const MAX_CONCURRENCY: usize = 256;
+
+/// What the flags say; each stands before the job file.
+#[derive(Clone, Debug, Default)]
+pub struct JobOverrides {
+    /// `--network`, each an id or `all`.
+    pub networks: Vec<Networks>,
+    /// `--period`.
+    pub periods: Vec<PeriodSelector>,
+    /// `--output`.
+    pub output: Option<String>,
+    /// `--format`.
+    pub formats: Vec<Format>,
+    /// `--endpoint-url`.
+    pub endpoint_url: Option<String>,
+    /// `--region`.
+    pub region: Option<String>,
+    /// `--profile`.
+    pub profile: Option<String>,
+    /// `--deadline`.
+    pub deadline: Option<Span>,
+    /// `--as-of`.
+    pub as_of: Option<DateTime<Utc>>,
+    /// `--max-requests-per-second`.
+    pub max_requests_per_second: Option<f64>,
+    /// `--concurrency`.
+    pub concurrency: Option<usize>,
+    /// `--fresh-for`.
+    pub fresh_for: Option<Span>,
+    /// `--lock-wait`.
+    pub lock_wait: Option<Span>,
+    /// `--allow-shrink`.
+    pub allow_shrink: Vec<TaskKey>,
+    /// `--accept-zero`.
+    pub accept_zero: Vec<TaskKey>,
+    /// `--on-mismatch`.
+    pub on_mismatch: Option<OnMismatch>,
+}
+
+/// Whose guests are exported.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Networks {
+    /// Those of every network of the account.
+    All,
+    /// Those of these, each once, in order.
+    Listed(Vec<NetworkId>),
+}
+
+/// What answers.
+#[derive(Clone, Debug)]
+pub enum JobSource {
+    /// AWS, as the AWS configuration and these settings say.
+    Wickr {
+        /// The region.
+        region: Option<String>,
+        /// The profile.
+        profile: Option<String>,
+        /// An endpoint that replaces AWS's.
+        endpoint_url: Option<String>,
+    },
+    /// The embedded simulator.
+    #[cfg(feature = "simulator")]
+    Simulator(Box<crate::simulator::SimulatorConfig>),
+}
+
+/// A job, checked and complete.
+#[derive(Clone, Debug)]
+pub struct Job {
+    /// What answers.
+    pub source: JobSource,
+    /// Whose guests.
+    pub networks: Networks,
+    /// Which periods, earliest first, each once.
+    pub periods: Vec<SelectedPeriod>,
+    /// How billing periods are written in requests, at first.
+    pub spelling: PeriodSpelling,
+    /// How many days a period settles after its end.
+    pub settle_days: u32,
+    /// The instant that decides on the state of periods, where it is not the clock's.
+    pub as_of: Option<DateTime<Utc>>,
+    /// How long the run may take.
+    pub deadline: Duration,
+    /// How recently checked a task is left alone; zero leaves none alone.
+    pub fresh_for: TimeDelta,
+    /// How long a lock is waited for.
+    pub lock_wait: Duration,
+    /// How many tasks are worked on at once.
+    pub concurrency: usize,
+    /// The most requests a second.
+    pub max_requests_per_second: f64,
+    /// How long one attempt may take.
+    pub request_timeout: Duration,
+    /// How often a request may fail for other reasons than throttling.
+    pub request_attempts: u32,
+    /// How many pairs of walks may differ.
+    pub walk_attempts: u32,
+    /// What a mismatch does to the exit code.
+    pub on_mismatch: OnMismatch,
+    /// How much a roster may lose.
+    pub shrink: ShrinkLimit,
+    /// Tasks that may lose more.
+    pub allow_shrink: BTreeSet<TaskKey>,
+    /// Tasks that may be empty.
+    pub accept_zero: BTreeSet<TaskKey>,
+    /// The folder that is published to.
+    pub output: String,
+    /// The file formats, each once.
+    pub formats: Vec<Format>,
+    /// How much of a roster is published.
+    pub roster: RosterMode,
+    /// How CSV is written.
+    pub csv: CsvOptions,
+}
+
+/// Why a job means nothing (exit 2).
+#[derive(Debug, thiserror::Error)]
+pub enum JobError {
+    /// A setting that has no default.
+    #[error("{what}; set {setting}")]
+    Missing {
+        /// What is missing.
+        what: &'static str,
+        /// Flag and key.
+        setting: &'static str,
+    },
+    /// A value outside its bounds.
+    #[error("{setting} is {value}; it must be {bounds}")]
+    OutOfBounds {
+        /// Flag or key.
+        setting: &'static str,
+        /// What was written.
+        value: String,
+        /// What may be written.
+        bounds: &'static str,
+    },
+    /// Periods that cannot be exported.
+    #[error("periods: {0}")]
+    Periods(#[from] PeriodError),
+    /// `all` beside ids.
+    #[error(
+        "`all` and single networks exclude each other; give --network or source.networks one or the other"
+    )]
+    AllAndSome,
+    /// A day that has not come.
+    #[error(
+        "--as-of {as_of} lies in the future; only data of the simulator can be exported as of a later day than \
+         today"
+    )]
+    FutureAsOf {
+        /// What was asked for.
+        as_of: DateTime<Utc>,
+    },
+    /// A setting of one kind of source beside the other kind.
+    #[error("{setting} has no meaning for a {kind} source; remove it or change source.kind")]
+    WrongSource {
+        /// Flag or key.
+        setting: &'static str,
+        /// The source's kind.
+        kind: &'static str,
+    },
+    /// The program was built without the simulator.
+    #[error(
+        "source.kind is `simulator`, and this program was built without the simulator; build it with the default features"
+    )]
+    NoSimulator,
+    /// A roster mode and its key do not go together.
+    #[error("output.roster: {0}")]
+    PseudonymKey(String),
+    /// The pseudonym key is too short.
+    #[error("output.roster: {0}")]
+    WeakKey(#[from] PseudonymKeyError),
+}
+
+impl Job {
+    /// Works out what a job means at an instant.
+    ///
+    /// `variable` reads the environment, for the pseudonym key alone.
+    ///
+    /// # Errors
+    /// [`JobError`], which names the setting and what to write there.
+    pub fn resolve(
+        overrides: JobOverrides,
+        definition: JobDefinition,
+        now: DateTime<Utc>,
+        variable: impl Fn(&str) -> Option<String>,
+    ) -> Result<Self, JobError> {
+        let as_of = overrides.as_of.or(definition.as_of);
+        let source = source(&overrides, &definition)?;
+        if let (JobSource::Wickr { .. }, Some(as_of)) = (&source, as_of)
+            && as_of > now
+        {
+            return Err(JobError::FutureAsOf { as_of });
+        }
+        let settle_days = within(definition.settle_days.unwrap_or(3), "settle_days", 0..=60, "0 to 60 days")?;
+        let selectors = if overrides.periods.is_empty() {
+            definition.periods.unwrap_or_default()
+        } else {
+            overrides.periods
+        };
+        let periods = periods(&selectors, as_of.unwrap_or(now), settle_days)?;
+        let networks = networks(overrides.networks, definition.source.networks)?;
+        let output = overrides.output.or(definition.output.url).ok_or(JobError::Missing {
+            what: "the job names no output",
+            setting: "--output DIR or output.url",
+        })?;
+        let mut formats = if overrides.formats.is_empty() {
+            definition.output.formats.unwrap_or_else(|| FORMATS.to_vec())
+        } else {
+            overrides.formats
+        };
+        formats.sort_unstable();
+        formats.dedup();
+        if formats.is_empty() {
+            return Err(JobError::Missing {
+                what: "the job names no format",
+                setting: "--format parquet,csv or output.formats",
+            });
+        }
+        let roster = roster_mode(
+            definition.output.roster,
+            definition.output.pseudonym_key_env,
+            definition.output.pseudonym_key_file,
+            variable,
+        )?;
+        let rate = overrides.max_requests_per_second.or(definition.max_requests_per_second).unwrap_or(10.0);
+        let max_shrink = definition.max_shrink.unwrap_or(0.10);
+        let fresh_for = span(overrides.fresh_for.or(definition.fresh_for), Duration::ZERO);
+        Ok(Self {
+            source,
+            networks,
+            periods,
+            spelling: definition.source.period_spelling.unwrap_or_default(),
+            settle_days,
+            as_of,
+            deadline: within(
+                span(overrides.deadline.or(definition.deadline), Duration::from_mins(55)),
+                "deadline",
+                Duration::from_secs(1)..=Duration::from_hours(24 * 7),
+                "1s to 7days",
+            )?,
+            fresh_for: TimeDelta::from_std(fresh_for).unwrap_or(TimeDelta::MAX),
+            lock_wait: within(
+                span(overrides.lock_wait.or(definition.lock_wait), Duration::from_mins(2)),
+                "lock_wait",
+                Duration::ZERO..=Duration::from_hours(24),
+                "0s to 24h",
+            )?,
+            concurrency: within(
+                overrides.concurrency.or(definition.concurrency).unwrap_or(4),
+                "concurrency",
+                1..=MAX_CONCURRENCY,
+                "1 to 256 tasks",
+            )?,
+            max_requests_per_second: within(
+                rate,
+                "max_requests_per_second",
+                0.01..=10_000.0,
+                "0.01 to 10000 requests",
+            )?,
+            request_timeout: within(
+                span(definition.request.timeout, Duration::from_secs(30)),
+                "request.timeout",
+                Duration::from_millis(100)..=Duration::from_mins(10),
+                "100ms to 10m",
+            )?,
+            request_attempts: within(
+                definition.request.attempts.unwrap_or(8),
+                "request.attempts",
+                1..=100,
+                "1 to 100",
+            )?,
+            walk_attempts: within(definition.walk.attempts.unwrap_or(3), "walk.attempts", 1..=10, "1 to 10")?,
+            on_mismatch: overrides.on_mismatch.or(definition.on_mismatch).unwrap_or_default(),
+            shrink: ShrinkLimit {
+                share: within(max_shrink, "max_shrink", 0.0..=1.0, "a share from 0 to 1")?,
+                guests: definition.max_shrink_rows.unwrap_or(10),
+            },
+            allow_shrink: overrides.allow_shrink.into_iter().chain(definition.allow_shrink).collect(),
+            accept_zero: overrides.accept_zero.into_iter().chain(definition.accept_zero).collect(),
+            output,
+            formats,
+            roster,
+            csv: CsvOptions { bom: definition.csv.bom, formula_guard: definition.csv.formula_guard },
+        })
+    }
+}
+
+fn span(written: Option<Span>, default: Duration) -> Duration {
+    written.map_or(default, |span| span.0)
+}
+
+fn within<T: PartialOrd + std::fmt::Debug>(
+    value: T,
+    setting: &'static str,
+    range: std::ops::RangeInclusive<T>,
+    bounds: &'static str,
+) -> Result<T, JobError> {
+    if range.contains(&value) {
+        Ok(value)
+    } else {
+        Err(JobError::OutOfBounds { setting, value: format!("{value:?}"), bounds })
+    }
+}
+
+fn source(overrides: &JobOverrides, definition: &JobDefinition) -> Result<JobSource, JobError> {
+    let written = &definition.source;
+    let region = overrides.region.clone().or_else(|| written.region.clone());
+    let profile = overrides.profile.clone().or_else(|| written.profile.clone());
+    let endpoint_url = overrides.endpoint_url.clone().or_else(|| written.endpoint_url.clone());
+    match written.kind {
+        SourceDefinitionKind::Wickr => {
+            #[cfg(feature = "simulator")]
+            if definition.simulator.is_some() {
+                return Err(JobError::WrongSource { setting: "[simulator]", kind: "wickr" });
+            }
+            Ok(JobSource::Wickr { region, profile, endpoint_url })
+        }
+        SourceDefinitionKind::Simulator => {
+            let settings = [
+                ("--region or source.region", region.is_some()),
+                ("--profile or source.profile", profile.is_some()),
+                ("--endpoint-url or source.endpoint_url", endpoint_url.is_some()),
+            ];
+            if let Some((setting, _)) = settings.into_iter().find(|(_, written)| *written) {
+                return Err(JobError::WrongSource { setting, kind: "simulator" });
+            }
+            simulator_source(definition)
+        }
+    }
+}
+
+#[cfg(feature = "simulator")]
+#[expect(clippy::unnecessary_wraps, reason = "without the simulator it fails")]
+fn simulator_source(definition: &JobDefinition) -> Result<JobSource, JobError> {
+    Ok(JobSource::Simulator(Box::new(definition.simulator.clone().unwrap_or_default())))
+}
+
+#[cfg(not(feature = "simulator"))]
+fn simulator_source(_definition: &JobDefinition) -> Result<JobSource, JobError> {
+    Err(JobError::NoSimulator)
+}
+
+/// Lists the periods of all selectors once each; one that is wanted anyway is not conditional.
+fn periods(
+    selectors: &[PeriodSelector],
+    now: DateTime<Utc>,
+    settle_days: u32,
+) -> Result<Vec<SelectedPeriod>, JobError> {
+    if selectors.is_empty() {
+        return Err(JobError::Missing {
+            what: "the job names no billing period",
+            setting: "--period SELECTOR or periods",
+        });
+    }
+    let mut selected = Vec::new();
+    for selector in selectors {
+        selected.extend(selector.select(now, settle_days)?);
+    }
+    // Sorted by period with the unconditional one first, which is the one that is kept.
+    selected.sort_unstable();
+    selected.dedup_by_key(|selected| selected.period);
+    Ok(selected)
+}
+
+fn networks(flags: Vec<Networks>, written: Option<NetworksDefinition>) -> Result<Networks, JobError> {
+    let mut ids = match written {
+        None => Vec::new(),
+        Some(_) if !flags.is_empty() => Vec::new(),
+        Some(NetworksDefinition::Word(_)) => return Ok(Networks::All),
+        Some(NetworksDefinition::Ids(ids)) => ids,
+    };
+    let all = flags.contains(&Networks::All);
+    for flag in flags {
+        match flag {
+            Networks::All => {}
+            Networks::Listed(listed) => ids.extend(listed),
+        }
+    }
+    match (all, ids.is_empty()) {
+        (true, false) => Err(JobError::AllAndSome),
+        (true, true) => Ok(Networks::All),
+        (false, true) => Err(JobError::Missing {
+            what: "the job names no network",
+            setting: "--network ID, --network all or source.networks",
+        }),
+        (false, false) => {
+            ids.sort_unstable();
+            ids.dedup();
+            Ok(Networks::Listed(ids))
+        }
+    }
+}
+
+fn roster_mode(
+    disclosure: RosterDisclosure,
+    key_env: Option<String>,
+    key_file: Option<PathBuf>,
+    variable: impl Fn(&str) -> Option<String>,
+) -> Result<RosterMode, JobError> {
+    let unwanted = key_env.is_some() || key_file.is_some();
+    match disclosure {
+        RosterDisclosure::Full | RosterDisclosure::None if unwanted => Err(JobError::PseudonymKey(
+            "a pseudonym key is given, but only `pseudonymous` uses one; remove the key or change the mode"
+                .to_owned(),
+        )),
+        RosterDisclosure::Full => Ok(RosterMode::Full),
+        RosterDisclosure::None => Ok(RosterMode::CountsOnly),
+        RosterDisclosure::Pseudonymous => {
+            let bytes = match (key_env, key_file) {
+                (Some(name), None) => variable(&name).map(String::into_bytes).ok_or_else(|| {
+                    JobError::PseudonymKey(format!(
+                        "the environment variable {name} is not set; put the key there"
+                    ))
+                })?,
+                (None, Some(path)) => std::fs::read(&path).map_err(|error| {
+                    JobError::PseudonymKey(format!("the key file {} cannot be read: {error}", path.display()))
+                })?,
+                (None, None) | (Some(_), Some(_)) => {
+                    return Err(JobError::PseudonymKey(
+                        "`pseudonymous` needs a key; set either output.pseudonym_key_file or \
+                         output.pseudonym_key_env"
+                            .to_owned(),
+                    ));
+                }
+            };
+            Ok(RosterMode::Pseudonymous(PseudonymKey::new(bytes.trim_ascii_end())?))
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn resolve(text: &str, overrides: JobOverrides) -> Result<Job, String> {
+        let definition = JobDefinition::parse(text).expect(text);
+        let now = "2026-11-23T12:00:00Z".parse().unwrap();
+        let variable = |name: &str| (name == "KEY").then(|| "0123456789abcdef0123456789abcdef".to_owned());
+        Job::resolve(overrides, definition, now, variable).map_err(|error| error.to_string())
+    }
+
+    const COMPLETE: &str =
+        "periods = [\"previous\"]\n[source]\nnetworks = [\"12345678\"]\n[output]\nurl = \"out\"\n";
+
+    #[test]
+    fn defaults_are_those_of_the_documentation() {
+        let job = resolve(COMPLETE, JobOverrides::default()).unwrap();
+        assert_eq!(job.settle_days, 3);
+        assert_eq!(job.deadline, Duration::from_mins(55));
+        assert_eq!(job.concurrency, 4);
+        assert_eq!(job.walk_attempts, 3);
+        assert!((job.max_requests_per_second - 10.0).abs() < f64::EPSILON);
+        assert!((job.shrink.share - 0.10).abs() < f64::EPSILON);
+        assert_eq!(job.shrink.guests, 10);
+        assert_eq!(job.formats, FORMATS);
+        assert!(job.csv.formula_guard && !job.csv.bom);
+        assert_eq!(job.fresh_for, TimeDelta::zero());
+    }
+
+    #[test]
+    fn flags_stand_before_the_file() {
+        let overrides = JobOverrides {
+            networks: vec![Networks::All],
+            periods: vec![PeriodSelector::Current],
+            output: Some("elsewhere".to_owned()),
+            formats: vec![Format::Csv],
+            concurrency: Some(1),
+            ..JobOverrides::default()
+        };
+        let job = resolve(COMPLETE, overrides).unwrap();
+        assert_eq!(job.networks, Networks::All);
+        assert_eq!(job.periods[0].period.to_string(), "2026-11");
+        assert_eq!((job.output.as_str(), job.formats, job.concurrency), ("elsewhere", vec![Format::Csv], 1));
+    }
+
+    #[test]
+    fn what_has_no_default_is_asked_for() {
+        let missing = |text: &str| resolve(text, JobOverrides::default()).unwrap_err();
+        assert_eq!(missing(""), "the job names no billing period; set --period SELECTOR or periods");
+        assert_eq!(
+            missing("periods = [\"current\"]"),
+            "the job names no network; set --network ID, --network all or source.networks"
+        );
+        assert_eq!(
+            missing("periods = [\"current\"]\nsource.networks = \"all\""),
+            "the job names no output; set --output DIR or output.url"
+        );
+    }
+
+    #[test]
+    fn a_period_that_is_wanted_anyway_is_not_conditional() {
+        let text = COMPLETE.replace("\"previous\"", "\"missing:2\", \"previous\", \"2026-10\"");
+        let job = resolve(&text, JobOverrides::default()).unwrap();
+        let shown: Vec<_> =
+            job.periods.iter().map(|it| (it.period.to_string(), it.only_if_missing)).collect();
+        assert_eq!(shown, [("2026-09".to_owned(), true), ("2026-10".to_owned(), false)]);
+    }
+
+    #[test]
+    fn values_out_of_bounds_are_refused() {
+        for (setting, expected) in [
+            ("settle_days = 61", "settle_days is 61; it must be 0 to 60 days"),
+            ("concurrency = 0", "concurrency is 0; it must be 1 to 256 tasks"),
+            (
+                "max_requests_per_second = 0.0",
+                "max_requests_per_second is 0.0; it must be 0.01 to 10000 requests",
+            ),
+            (
+                "max_requests_per_second = nan",
+                "max_requests_per_second is NaN; it must be 0.01 to 10000 requests",
+            ),
+            ("max_shrink = 1.5", "max_shrink is 1.5; it must be a share from 0 to 1"),
+            ("walk.attempts = 0", "walk.attempts is 0; it must be 1 to 10"),
+            ("request.attempts = 0", "request.attempts is 0; it must be 1 to 100"),
+            ("deadline = \"0s\"", "deadline is 0ns; it must be 1s to 7days"),
+        ] {
+            let error = resolve(&format!("{setting}\n{COMPLETE}"), JobOverrides::default()).unwrap_err();
+            assert_eq!(error, expected);
+        }
+    }
+
+    #[test]
+    fn a_future_day_is_for_the_simulator_only() {
+        let text = format!("as_of = \"2026-12-05T00:00:00Z\"\n{COMPLETE}");
+        assert!(resolve(&text, JobOverrides::default()).unwrap_err().starts_with("--as-of 2026-12-05"));
+        let simulated = text.replace("[source]\n", "[source]\nkind = \"simulator\"\n");
+        let job = resolve(&simulated, JobOverrides::default()).unwrap();
+        assert_eq!(job.periods[0].period.to_string(), "2026-11", "previous as of that day");
+        let past = text.replace("2026-12-05", "2026-11-05");
+        assert!(resolve(&past, JobOverrides::default()).is_ok());
+    }
+
+    #[test]
+    fn settings_of_the_other_source_are_refused() {
+        let simulated =
+            COMPLETE.replace("[source]\n", "[source]\nkind = \"simulator\"\nregion = \"us-east-1\"\n");
+        let error = resolve(&simulated, JobOverrides::default()).unwrap_err();
+        assert!(
+            error.starts_with("--region or source.region has no meaning for a simulator source"),
+            "{error}"
+        );
+        let error =
+            resolve(&format!("{COMPLETE}[simulator]\nguests = 5\n"), JobOverrides::default()).unwrap_err();
+        assert!(error.starts_with("[simulator] has no meaning for a wickr source"), "{error}");
+    }
+
+    #[test]
+    fn all_networks_and_single_ones_exclude_each_other() {
+        let overrides = JobOverrides {
+            networks: vec![Networks::All, Networks::Listed(vec!["12345678".parse().unwrap()])],
+            ..JobOverrides::default()
+        };
+        assert!(resolve(COMPLETE, overrides).unwrap_err().starts_with("`all` and single networks"));
+    }
+
+    #[test]
+    fn a_pseudonymous_roster_needs_exactly_one_strong_key() {
+        let with = |lines: &str| resolve(&format!("{COMPLETE}{lines}\n"), JobOverrides::default());
+        assert!(with("roster = \"pseudonymous\"").unwrap_err().contains("needs a key"));
+        let keyed = with("roster = \"pseudonymous\"\npseudonym_key_env = \"KEY\"").unwrap();
+        assert!(keyed.roster.key_id().is_some());
+        let unset = with("roster = \"pseudonymous\"\npseudonym_key_env = \"OTHER\"").unwrap_err();
+        assert!(unset.contains("OTHER is not set"), "{unset}");
+        assert!(with("pseudonym_key_env = \"KEY\"").unwrap_err().contains("only `pseudonymous` uses one"));
+    }
+}

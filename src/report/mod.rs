@@ -1,0 +1,266 @@
+//! What a run tells whoever started it: one summary, printed as a table or as JSON.
+//!
+//! The summary is plain data made from what happened; both printed forms show the same facts.
+
+mod table;
+
+pub use table::table;
+
+use chrono::{DateTime, Utc};
+use serde::Serialize;
+
+use crate::evidence::{ConfirmedBy, Reconciliation};
+use crate::exit::ExitStatus;
+use crate::export::{Exported, Task, TaskError};
+use crate::guest::NetworkId;
+use crate::pacing::RequestCount;
+use crate::period::{BillingPeriod, PeriodState};
+use crate::publish::{Manifest, PublicationStatus};
+
+/// The version of the JSON form.
+pub const SUMMARY_VERSION: u32 = 1;
+
+/// A run, task by task.
+#[derive(Clone, Debug, Serialize)]
+pub struct RunSummary {
+    /// Always [`SUMMARY_VERSION`].
+    pub summary_version: u32,
+    /// Where the files are.
+    pub output: String,
+    /// The instant that decided on the state of periods.
+    pub as_of: DateTime<Utc>,
+    /// When the run began.
+    pub started_at: DateTime<Utc>,
+    /// When its last task ended.
+    pub finished_at: DateTime<Utc>,
+    /// The exit code.
+    pub exit_code: u8,
+    /// Requests sent, repeated ones included.
+    pub requests: u64,
+    /// Requests answered with 429.
+    pub throttled: u64,
+    /// Requests that were repeated.
+    pub retries: u64,
+    /// `throttled` as a share of `requests`, 0 to 1.
+    pub throttled_share: f64,
+    /// The tasks, latest period first, then by network.
+    pub tasks: Vec<TaskSummary>,
+}
+
+/// What became of a task.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum TaskStatus {
+    /// Published for the first time.
+    Published,
+    /// Published anew, because guests came or went.
+    Restated,
+    /// Walked, and found as it was published.
+    Unchanged,
+    /// Left alone: fresh enough, or closed already.
+    Kept,
+    /// Not exported.
+    Failed,
+}
+
+impl TaskStatus {
+    /// Returns the word used in the table and in JSON.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Published => "published",
+            Self::Restated => "restated",
+            Self::Unchanged => "unchanged",
+            Self::Kept => "kept",
+            Self::Failed => "failed",
+        }
+    }
+}
+
+/// One network in one period. What is not known is null.
+#[derive(Clone, Debug, Serialize)]
+pub struct TaskSummary {
+    /// The network.
+    pub network_id: NetworkId,
+    /// Its name.
+    pub network_name: Option<String>,
+    /// The period.
+    pub billing_period: BillingPeriod,
+    /// Its state when it was walked, or now if it was not.
+    pub period_state: PeriodState,
+    /// What became of it.
+    pub status: TaskStatus,
+    /// Distinct guests, as published.
+    pub guests: Option<u64>,
+    /// The service's own count.
+    pub api_guests: Option<u64>,
+    /// How the two compare.
+    pub reconciliation: Option<Reconciliation>,
+    /// What confirmed the number.
+    pub confirmed_by: Option<ConfirmedBy>,
+    /// Whether the list stood still while it was read.
+    pub stable: Option<bool>,
+    /// Pages of the walk.
+    pub pages: Option<u64>,
+    /// Rows dropped as duplicates.
+    pub duplicates: Option<u64>,
+    /// Full walks made.
+    pub walks: Option<u32>,
+    /// The revision that is published.
+    pub revision: Option<u32>,
+    /// Guests who were not in the revision before.
+    pub added: Option<u64>,
+    /// Guests who were only in the revision before.
+    pub removed: Option<u64>,
+    /// Requests sent for this task.
+    pub requests: u64,
+    /// Requests answered with 429.
+    pub throttled: u64,
+    /// Requests repeated.
+    pub retries: u64,
+    /// The exit code that this task alone would have had.
+    pub exit_code: u8,
+    /// Why it failed, or what there is to say.
+    pub message: Option<String>,
+}
+
+/// The facts of a run that its tasks do not have.
+#[derive(Clone, Debug)]
+pub struct RunFacts {
+    /// Where the files are.
+    pub output: String,
+    /// The instant that decided on the state of periods.
+    pub as_of: DateTime<Utc>,
+    /// When the run began.
+    pub started_at: DateTime<Utc>,
+    /// When its last task ended.
+    pub finished_at: DateTime<Utc>,
+    /// What was asked outside of tasks.
+    pub asked: RequestCount,
+}
+
+impl TaskSummary {
+    /// Sums up a task that ended well; a mismatch that is to fail makes it exit 3.
+    #[must_use]
+    pub fn of(exported: &Exported, count: RequestCount, fails_on_mismatch: bool) -> Self {
+        let (manifest, status) = match exported {
+            Exported::Kept(manifest) => (manifest, TaskStatus::Kept),
+            Exported::Done { manifest, status } => (
+                manifest,
+                match status {
+                    PublicationStatus::Published => TaskStatus::Published,
+                    PublicationStatus::Restated => TaskStatus::Restated,
+                    PublicationStatus::Unchanged => TaskStatus::Unchanged,
+                },
+            ),
+        };
+        let contradicted =
+            manifest.counts.reconciliation == Reconciliation::Mismatch && manifest.period_state.has_ended();
+        let exit = if contradicted && fails_on_mismatch { ExitStatus::Refused } else { ExitStatus::Success };
+        Self { exit_code: exit.code(), ..Self::of_manifest(manifest, status, count, contradicted) }
+    }
+
+    fn of_manifest(manifest: &Manifest, status: TaskStatus, count: RequestCount, contradicted: bool) -> Self {
+        let message = contradicted.then(|| {
+            format!(
+                "the service counts {}, and {} walks found {}",
+                manifest.counts.api_guests.unwrap_or_default(),
+                manifest.walk.walks,
+                manifest.counts.guests
+            )
+        });
+        let changes = manifest.changes.filter(|_| status == TaskStatus::Restated);
+        Self {
+            network_id: manifest.network_id,
+            network_name: manifest.source.network_name.clone(),
+            billing_period: manifest.billing_period,
+            period_state: manifest.period_state,
+            status,
+            guests: Some(manifest.counts.guests),
+            api_guests: manifest.counts.api_guests,
+            reconciliation: Some(manifest.counts.reconciliation),
+            confirmed_by: manifest.counts.confirmed_by,
+            stable: Some(manifest.walk.stable),
+            pages: Some(manifest.walk.pages),
+            duplicates: Some(manifest.walk.duplicates),
+            walks: Some(manifest.walk.walks),
+            revision: Some(manifest.revision),
+            added: changes.map(|changes| changes.added),
+            removed: changes.map(|changes| changes.removed),
+            requests: count.requests,
+            throttled: count.throttled,
+            retries: count.retries,
+            exit_code: ExitStatus::Success.code(),
+            message,
+        }
+    }
+
+    /// Sums up a task that failed.
+    #[must_use]
+    pub fn of_failure(task: Task, state: PeriodState, name: Option<String>, error: &TaskError) -> Self {
+        Self {
+            network_id: task.key.network,
+            network_name: name,
+            billing_period: task.key.period,
+            period_state: state,
+            status: TaskStatus::Failed,
+            guests: None,
+            api_guests: None,
+            reconciliation: None,
+            confirmed_by: None,
+            stable: None,
+            pages: None,
+            duplicates: None,
+            walks: None,
+            revision: None,
+            added: None,
+            removed: None,
+            requests: 0,
+            throttled: 0,
+            retries: 0,
+            exit_code: ExitStatus::of_task(error).code(),
+            message: Some(error_chain(error)),
+        }
+    }
+}
+
+impl RunSummary {
+    /// Sums up a run; `statuses` are those of its tasks.
+    #[must_use]
+    pub fn new(facts: RunFacts, mut tasks: Vec<TaskSummary>, exit: ExitStatus) -> Self {
+        tasks.sort_by(|one, other| {
+            (other.billing_period, one.network_id).cmp(&(one.billing_period, other.network_id))
+        });
+        let total = |of: fn(&TaskSummary) -> u64| tasks.iter().map(of).sum::<u64>();
+        let requests = facts.asked.requests + total(|task| task.requests);
+        let throttled = facts.asked.throttled + total(|task| task.throttled);
+        #[expect(clippy::cast_precision_loss, reason = "a share of requests needs no 53 bits")]
+        let throttled_share = if requests == 0 { 0.0 } else { throttled as f64 / requests as f64 };
+        Self {
+            summary_version: SUMMARY_VERSION,
+            output: facts.output,
+            as_of: facts.as_of,
+            started_at: facts.started_at,
+            finished_at: facts.finished_at,
+            exit_code: exit.code(),
+            requests,
+            throttled,
+            retries: facts.asked.retries + total(|task| task.retries),
+            throttled_share: (throttled_share * 10_000.0).round() / 10_000.0,
+            tasks,
+        }
+    }
+}
+
+/// Writes an error with all its causes on one line.
+#[must_use]
+pub fn error_chain(error: &dyn std::error::Error) -> String {
+    let mut text = error.to_string();
+    let mut cause = error.source();
+    while let Some(source) = cause {
+        text.push_str(": ");
+        text.push_str(&source.to_string());
+        cause = source.source();
+    }
+    text
+}

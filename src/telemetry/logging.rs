@@ -1,0 +1,81 @@
+//! Log lines on stderr: a constant message plus fields, as text or JSON.
+//!
+//! The level comes from `RUST_LOG` where it is set, in its usual syntax. No field ever carries a username, a
+//! hash, a token or a credential: their types print redacted.
+
+use std::io::{self, Write};
+
+use serde::{Deserialize, Serialize};
+use tracing_subscriber::EnvFilter;
+use tracing_subscriber::fmt::MakeWriter;
+
+use super::progress::ProgressBars;
+
+/// How log lines are written.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, clap::ValueEnum)]
+#[serde(rename_all = "lowercase")]
+pub enum LogFormat {
+    /// For people.
+    #[default]
+    Text,
+    /// One JSON object a line.
+    Json,
+}
+
+/// `RUST_LOG` holds no filter.
+#[derive(Debug, thiserror::Error)]
+#[error("RUST_LOG cannot be read as a log filter such as `info` or `wickr_guest_export=debug`: {0}")]
+pub struct LoggingError(String);
+
+/// Starts logging for the process. With `quiet`, only warnings and errors are written.
+///
+/// # Errors
+/// [`LoggingError`] if `filter` (the value of `RUST_LOG`) is no filter.
+pub fn init_logging(
+    format: LogFormat,
+    quiet: bool,
+    colour: bool,
+    filter: Option<&str>,
+    bars: Option<ProgressBars>,
+) -> Result<(), LoggingError> {
+    let default = if quiet { "warn" } else { "info" };
+    let filter = EnvFilter::try_new(filter.filter(|text| !text.is_empty()).unwrap_or(default))
+        .map_err(|error| LoggingError(error.to_string()))?;
+    let lines = tracing_subscriber::fmt().with_env_filter(filter).with_writer(BetweenBars { bars });
+    // A second initialisation in one process (tests) keeps the first.
+    let _ = match format {
+        LogFormat::Text => lines.with_target(false).with_ansi(colour).try_init(),
+        LogFormat::Json => lines.json().flatten_event(true).with_target(false).try_init(),
+    };
+    Ok(())
+}
+
+/// Writes lines to stderr, with the progress bars out of the way.
+struct BetweenBars {
+    bars: Option<ProgressBars>,
+}
+
+struct BetweenBarsWriter<'a> {
+    bars: Option<&'a ProgressBars>,
+}
+
+impl<'a> MakeWriter<'a> for BetweenBars {
+    type Writer = BetweenBarsWriter<'a>;
+
+    fn make_writer(&'a self) -> Self::Writer {
+        BetweenBarsWriter { bars: self.bars.as_ref() }
+    }
+}
+
+impl Write for BetweenBarsWriter<'_> {
+    fn write(&mut self, line: &[u8]) -> io::Result<usize> {
+        match self.bars {
+            Some(bars) => bars.suspend(|| io::stderr().write(line)),
+            None => io::stderr().write(line),
+        }
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        io::stderr().flush()
+    }
+}

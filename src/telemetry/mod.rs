@@ -1,0 +1,7 @@
+//! What the operator sees while the program works: log lines and progress, both on stderr.
+
+mod logging;
+mod progress;
+
+pub use logging::{LogFormat, LoggingError, init_logging};
+pub use progress::{Progress, ProgressBars, Silent};

@@ -1,0 +1,124 @@
+//! Who signs: the whole AWS credential chain by `aws-config`, cached and refreshed ahead of expiry.
+//!
+//! The chain itself is not cached by `aws-config` (the SDK clients do that), so it is here. A refresh that
+//! fails while the old credentials still hold is not an error yet.
+
+use aws_config::BehaviorVersion;
+use aws_credential_types::Credentials;
+use aws_credential_types::provider::{ProvideCredentials, SharedCredentialsProvider};
+use aws_types::region::Region;
+use aws_types::service_config::ServiceConfigKey;
+use chrono::{DateTime, TimeDelta, Utc};
+use tokio::sync::Mutex;
+
+use super::error::{ApiError, quotable};
+use super::sdk_http::SdkHttpClient;
+
+/// Credentials that expire sooner than this are renewed first.
+const RENEW_AHEAD: TimeDelta = TimeDelta::minutes(5);
+
+/// A credential provider with the last credentials that it gave.
+pub struct CachedCredentials {
+    provider: SharedCredentialsProvider,
+    cached: Mutex<Option<Credentials>>,
+}
+
+impl CachedCredentials {
+    /// Wraps a provider; nothing is asked of it yet.
+    #[must_use]
+    pub fn new(provider: SharedCredentialsProvider) -> Self {
+        Self { provider, cached: Mutex::new(None) }
+    }
+
+    /// Returns credentials that hold for some minutes yet, asking the provider if need be.
+    pub(super) async fn current(&self, now: DateTime<Utc>) -> Result<Credentials, ApiError> {
+        let mut cached = self.cached.lock().await;
+        if let Some(credentials) = cached.as_ref().filter(|credentials| holds(credentials, now + RENEW_AHEAD))
+        {
+            return Ok(credentials.clone());
+        }
+        match self.provider.provide_credentials().await {
+            Ok(credentials) => Ok(cached.insert(credentials).clone()),
+            Err(error) => match cached.as_ref().filter(|credentials| holds(credentials, now)) {
+                Some(credentials) => {
+                    tracing::warn!("credentials could not be renewed yet; the old ones still hold");
+                    Ok(credentials.clone())
+                }
+                None => Err(ApiError::NoCredentials(advice(&error))),
+            },
+        }
+    }
+
+    /// Drops what is cached, so that the next attempt asks the provider again.
+    pub(super) async fn forget(&self) {
+        *self.cached.lock().await = None;
+    }
+}
+
+fn holds(credentials: &Credentials, at: DateTime<Utc>) -> bool {
+    credentials.expiry().is_none_or(|expiry| DateTime::<Utc>::from(expiry) > at)
+}
+
+fn advice(error: &dyn std::error::Error) -> String {
+    let mut cause = error;
+    while let Some(source) = cause.source() {
+        cause = source;
+    }
+    format!(
+        "{}; set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, choose a profile with --profile, log in with \
+         `aws sso login`, or run under a role",
+        quotable(&cause.to_string(), None)
+    )
+}
+
+/// What the AWS configuration (environment, profile files, instance) says.
+pub struct AwsEnvironment {
+    /// The region, if any is configured.
+    pub region: Option<String>,
+    /// `AWS_USE_FIPS_ENDPOINT` or the profile's `use_fips_endpoint`.
+    pub use_fips: bool,
+    /// `AWS_USE_DUALSTACK_ENDPOINT` or the profile's `use_dualstack_endpoint`.
+    pub use_dual_stack: bool,
+    /// `AWS_ENDPOINT_URL_WICKR` before `AWS_ENDPOINT_URL`, from the environment or the profile.
+    pub endpoint_url: Option<String>,
+    /// The credential chain.
+    pub credentials: CachedCredentials,
+}
+
+/// Reads the AWS configuration: environment, profile, SSO, web identity, container, instance, process.
+///
+/// `region` and `profile` stand before what the environment says. Credentials are not fetched yet.
+///
+/// # Errors
+/// [`ApiError::NoCredentials`] if the chain cannot even be set up.
+pub async fn load_aws_environment(
+    client: reqwest::Client,
+    region: Option<String>,
+    profile: Option<String>,
+) -> Result<AwsEnvironment, ApiError> {
+    let mut loader = aws_config::defaults(BehaviorVersion::latest()).http_client(SdkHttpClient::new(client));
+    if let Some(region) = region {
+        loader = loader.region(Region::new(region));
+    }
+    if let Some(profile) = profile {
+        loader = loader.profile_name(profile);
+    }
+    let config = loader.load().await;
+    let endpoint_key = ServiceConfigKey::builder()
+        .service_id("Wickr")
+        .env("AWS_ENDPOINT_URL")
+        .profile("endpoint_url")
+        .build()
+        .map_err(|error| ApiError::NoCredentials(error.to_string()))?;
+    let service_endpoint = config.service_config().and_then(|service| service.load_config(endpoint_key));
+    let provider = config
+        .credentials_provider()
+        .ok_or_else(|| ApiError::NoCredentials("no credential provider is configured".to_owned()))?;
+    Ok(AwsEnvironment {
+        region: config.region().map(ToString::to_string),
+        use_fips: config.use_fips().unwrap_or_default(),
+        use_dual_stack: config.use_dual_stack().unwrap_or_default(),
+        endpoint_url: service_endpoint.or_else(|| config.endpoint_url().map(str::to_owned)),
+        credentials: CachedCredentials::new(provider),
+    })
+}

@@ -1,0 +1,363 @@
+//! One signed attempt over HTTP, and what its answer means.
+//!
+//! reqwest's own retries and redirects are off: every attempt is signed anew, counted and paced by `pacing`,
+//! and a redirect would carry the signature to a place that nobody configured.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicI64, Ordering};
+use std::time::Duration;
+
+use async_trait::async_trait;
+use chrono::{DateTime, TimeDelta, Utc};
+use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
+use reqwest::header::HeaderMap;
+
+use super::api::{
+    GuestPage, HistoryMonth, ListGuestUsers, Network, NetworkPage, SortDirection, SortField, WickrAdmin,
+};
+use super::credentials::CachedCredentials;
+use super::endpoint::{Endpoint, SIGNING_NAME};
+use super::error::{ApiError, TransportFault, quotable};
+use super::model::{self, ErrorAnswer};
+use super::signing::sign;
+use crate::clock::Clock;
+use crate::guest::{NetworkId, PageToken};
+use crate::pacing::server_hint;
+
+/// The header by which the embedded simulator makes itself known in every answer.
+pub const SIMULATOR_HEADER: &str = "x-wickr-simulator";
+
+/// The largest body that is read: a hundred guests whose texts are as long as they may be.
+const MAX_BODY_BYTES: usize = 16 * 1024 * 1024;
+/// A clock that is off by more than this is corrected when the server says so.
+const MIN_SKEW: TimeDelta = TimeDelta::seconds(60);
+/// RFC 3986's unreserved characters stay as they are, as Signature Version 4 wants it.
+const QUERY_ESCAPES: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'.').remove(b'_').remove(b'~');
+
+/// How requests travel.
+#[derive(Clone, Debug)]
+pub struct HttpSettings {
+    /// How long one attempt may take, connecting and reading the body included.
+    pub request_timeout: Duration,
+    /// Certificate authorities in PEM that replace the system's (`AWS_CA_BUNDLE`).
+    pub ca_bundle: Option<Vec<u8>>,
+}
+
+/// Builds the HTTP client that everything in the process shares.
+///
+/// # Errors
+/// A text if the certificate bundle holds no readable certificate, or TLS cannot be set up.
+pub fn build_http_client(settings: &HttpSettings) -> Result<reqwest::Client, String> {
+    // A second installation is refused and harmless: the provider is the same.
+    let _ = rustls::crypto::ring::default_provider().install_default();
+    let mut builder = reqwest::Client::builder()
+        .retry(reqwest::retry::never())
+        .redirect(reqwest::redirect::Policy::none())
+        .timeout(settings.request_timeout)
+        .connect_timeout(settings.request_timeout.min(Duration::from_secs(10)))
+        .user_agent(concat!("wickr-guest-export/", env!("CARGO_PKG_VERSION")));
+    if let Some(pem) = &settings.ca_bundle {
+        let certificates = reqwest::Certificate::from_pem_bundle(pem).map_err(|error| error_chain(&error))?;
+        if certificates.is_empty() {
+            return Err("it holds no certificate".to_owned());
+        }
+        builder = builder.tls_certs_only(certificates);
+    }
+    builder.build().map_err(|error| error_chain(&error))
+}
+
+/// The API over HTTP, one signed attempt a call.
+pub struct HttpWickrAdmin {
+    client: reqwest::Client,
+    endpoint: Endpoint,
+    credentials: CachedCredentials,
+    clock: Arc<dyn Clock>,
+    /// What the server's clock is ahead of ours, in milliseconds, once it has complained.
+    clock_offset_ms: AtomicI64,
+    answered_by_simulator: AtomicBool,
+}
+
+/// An operation with what its errors have to name.
+struct Operation<'a> {
+    path: String,
+    query: Vec<(&'static str, String)>,
+    action: &'static str,
+    token: Option<&'a PageToken>,
+}
+
+/// An answer whose body arrived whole.
+struct Answer {
+    status: u16,
+    headers: HeaderMap,
+    body: Vec<u8>,
+}
+
+impl HttpWickrAdmin {
+    /// Puts the parts together; nothing is sent yet.
+    #[must_use]
+    pub fn new(
+        client: reqwest::Client,
+        endpoint: Endpoint,
+        credentials: CachedCredentials,
+        clock: Arc<dyn Clock>,
+    ) -> Self {
+        Self {
+            client,
+            endpoint,
+            credentials,
+            clock,
+            clock_offset_ms: AtomicI64::new(0),
+            answered_by_simulator: AtomicBool::new(false),
+        }
+    }
+
+    /// Says whether any answer so far came from a simulator, wherever the endpoint points.
+    #[must_use]
+    pub fn answered_by_simulator(&self) -> bool {
+        self.answered_by_simulator.load(Ordering::Relaxed)
+    }
+
+    fn signing_time(&self) -> DateTime<Utc> {
+        self.clock.now() + TimeDelta::milliseconds(self.clock_offset_ms.load(Ordering::Relaxed))
+    }
+
+    async fn call(&self, operation: &Operation<'_>) -> Result<Vec<u8>, ApiError> {
+        let request = self.signed_request(operation).await?;
+        let answer = self.exchange(request).await?;
+        if answer.status == 200 {
+            return Ok(answer.body);
+        }
+        Err(self.error_of(&answer, operation))
+    }
+
+    async fn signed_request(&self, operation: &Operation<'_>) -> Result<reqwest::Request, ApiError> {
+        let mut uri = self.endpoint.url.as_str().trim_end_matches('/').to_owned();
+        uri.push_str(&operation.path);
+        for (index, (name, value)) in operation.query.iter().enumerate() {
+            uri.push(if index == 0 { '?' } else { '&' });
+            uri.push_str(name);
+            uri.push('=');
+            uri.extend(utf8_percent_encode(value, QUERY_ESCAPES));
+        }
+        let unsendable = |error: &dyn std::fmt::Display| ApiError::Unsendable(error.to_string());
+        let mut request = http::Request::get(uri)
+            .header("accept", "application/json")
+            .body(Vec::new())
+            .map_err(|error| unsendable(&error))?;
+        let credentials = self.credentials.current(self.clock.now()).await?;
+        let time = self.signing_time().into();
+        sign(&mut request, &credentials, &self.endpoint.region, SIGNING_NAME, time)
+            .map_err(|error| unsendable(&error))?;
+        reqwest::Request::try_from(request).map_err(|error| unsendable(&error.without_url()))
+    }
+
+    async fn exchange(&self, request: reqwest::Request) -> Result<Answer, ApiError> {
+        let mut response = self.client.execute(request).await.map_err(transport_error)?;
+        let status = response.status().as_u16();
+        let headers = response.headers().clone();
+        if headers.contains_key(SIMULATOR_HEADER) {
+            self.answered_by_simulator.store(true, Ordering::Relaxed);
+        }
+        let mut body = Vec::new();
+        while let Some(chunk) = response.chunk().await.map_err(transport_error)? {
+            if body.len() + chunk.len() > MAX_BODY_BYTES {
+                return Err(ApiError::TooLarge { limit: MAX_BODY_BYTES });
+            }
+            body.extend_from_slice(&chunk);
+        }
+        Ok(Answer { status, headers, body })
+    }
+
+    /// Reads an error: the code from the header, else from the body; the rest from the HTTP status.
+    fn error_of(&self, answer: &Answer, operation: &Operation<'_>) -> ApiError {
+        let secret = operation.token.map(PageToken::as_str);
+        let parsed = serde_json::from_slice::<ErrorAnswer>(&answer.body);
+        let is_json = parsed.is_ok();
+        let body = parsed.unwrap_or_default();
+        let header = answer.headers.get("x-amzn-errortype").and_then(|value| value.to_str().ok());
+        let code = header.or(body.code.as_deref()).or(body.kind.as_deref()).map(bare_code);
+        let message = match (&body.message, is_json) {
+            (Some(message), _) => quotable(message, secret),
+            (None, true) => "no message".to_owned(),
+            (None, false) => format!("a body of {} bytes that is not JSON", answer.body.len()),
+        };
+        let shown_code = quotable(code.unwrap_or("no error code"), secret);
+        let coded = format!("{shown_code}: {message}");
+        let hint = server_hint(&answer.headers, self.signing_time());
+        match (code.unwrap_or_default(), answer.status) {
+            ("ExpiredToken" | "ExpiredTokenException", _) => ApiError::ExpiredCredentials { message: coded },
+            (code, _) if is_skew(code, &message) => {
+                ApiError::ClockSkewed { message: coded, server_time: server_time(&answer.headers) }
+            }
+            (
+                "RateLimitError"
+                | "Throttling"
+                | "ThrottlingException"
+                | "TooManyRequestsException"
+                | "RequestLimitExceeded",
+                _,
+            )
+            | (_, 429) => ApiError::RateLimited { hint },
+            ("ValidationError" | "ValidationException", _) | (_, 422) => {
+                ApiError::Validation { message, reasons: body.validation_reasons(secret) }
+            }
+            ("UnauthorizedError" | "UnrecognizedClientException" | "InvalidClientTokenId", _) | (_, 401) => {
+                ApiError::Unauthorized { message: coded }
+            }
+            ("ForbiddenError" | "AccessDenied" | "AccessDeniedException", _) | (_, 403) => {
+                ApiError::Forbidden { message: coded, action: operation.action }
+            }
+            ("ResourceNotFoundError", _) => ApiError::NotFound { message },
+            (_, 404) if is_json => ApiError::NotFound { message },
+            ("BadRequestError", _) => ApiError::BadRequest { message },
+            (_, 400) if is_json => ApiError::BadRequest { message: coded },
+            (_, status) if status >= 500 || status == 408 => ApiError::Internal { status, message, hint },
+            (_, status) => ApiError::Unexpected { status, message: coded },
+        }
+    }
+}
+
+/// Strips what some services put around an error code: a namespace before `#`, a URL after `:`.
+fn bare_code(code: &str) -> &str {
+    let code = code.split(':').next().unwrap_or(code);
+    code.rsplit('#').next().unwrap_or(code)
+}
+
+/// Says whether a refused signature is a matter of time.
+fn is_skew(code: &str, message: &str) -> bool {
+    matches!(code, "RequestTimeTooSkewed" | "RequestExpired" | "RequestInTheFuture")
+        || (matches!(code, "InvalidSignatureException" | "SignatureDoesNotMatch" | "AuthFailure")
+            && (message.contains("Signature expired") || message.contains("not yet current")))
+}
+
+fn server_time(headers: &HeaderMap) -> Option<DateTime<Utc>> {
+    let date = headers.get("date")?.to_str().ok()?;
+    httpdate::parse_http_date(date).ok().map(DateTime::from)
+}
+
+fn transport_error(error: reqwest::Error) -> ApiError {
+    let error = error.without_url();
+    let message = quotable(&error_chain(&error), None);
+    let fault = if error.is_timeout() {
+        TransportFault::Timeout
+    } else if error.is_connect() && message.contains("dns error") {
+        TransportFault::NameResolution
+    } else if error.is_connect() {
+        TransportFault::Connect
+    } else {
+        TransportFault::Broken
+    };
+    ApiError::Transport { fault, message }
+}
+
+fn error_chain(error: &dyn std::error::Error) -> String {
+    let mut text = error.to_string();
+    let mut source = error.source();
+    while let Some(cause) = source {
+        text.push_str(": ");
+        text.push_str(&cause.to_string());
+        source = cause.source();
+    }
+    text
+}
+
+#[async_trait]
+impl WickrAdmin for HttpWickrAdmin {
+    async fn list_guest_users(&self, request: &ListGuestUsers) -> Result<GuestPage, ApiError> {
+        let mut query = vec![
+            ("maxResults", request.max_results.to_string()),
+            (
+                "sortDirection",
+                match request.sort_direction {
+                    SortDirection::Ascending => "ASC".to_owned(),
+                    SortDirection::Descending => "DESC".to_owned(),
+                },
+            ),
+            (
+                "sortFields",
+                match request.sort_field {
+                    SortField::Username => "username".to_owned(),
+                    SortField::BillingPeriod => "billingPeriod".to_owned(),
+                },
+            ),
+            ("billingPeriod", request.billing_period.spelled(request.spelling)),
+        ];
+        query.extend(request.username.clone().map(|username| ("username", username)));
+        query.extend(request.next_token.as_ref().map(|token| ("nextToken", token.as_str().to_owned())));
+        let operation = Operation {
+            path: format!("/networks/{}/guest-users", request.network),
+            query,
+            action: "wickr:ListGuestUsers",
+            token: request.next_token.as_ref(),
+        };
+        let body = self.call(&operation).await?;
+        model::guest_page(&body, request.billing_period)
+    }
+
+    async fn guest_user_history_count(&self, network: NetworkId) -> Result<Vec<HistoryMonth>, ApiError> {
+        let operation = Operation {
+            path: format!("/networks/{network}/guest-users/count"),
+            query: Vec::new(),
+            action: "wickr:GetGuestUserHistoryCount",
+            token: None,
+        };
+        model::history(&self.call(&operation).await?)
+    }
+
+    async fn list_networks(&self, next: Option<&PageToken>) -> Result<NetworkPage, ApiError> {
+        let mut query = vec![("maxResults", "100".to_owned())];
+        query.extend(next.map(|token| ("nextToken", token.as_str().to_owned())));
+        let operation =
+            Operation { path: "/networks".to_owned(), query, action: "wickr:ListNetworks", token: next };
+        model::network_page(&self.call(&operation).await?)
+    }
+
+    async fn get_network(&self, network: NetworkId) -> Result<Network, ApiError> {
+        let operation = Operation {
+            path: format!("/networks/{network}"),
+            query: Vec::new(),
+            action: "wickr:GetNetwork",
+            token: None,
+        };
+        model::network(&self.call(&operation).await?, network)
+    }
+
+    async fn mend(&self, error: &ApiError) -> bool {
+        match error {
+            ApiError::Unauthorized { .. } | ApiError::ExpiredCredentials { .. } => {
+                self.credentials.forget().await;
+                true
+            }
+            ApiError::ClockSkewed { server_time: Some(server_time), .. } => {
+                let offset = *server_time - self.clock.now();
+                let corrected = offset.abs() > MIN_SKEW;
+                if corrected {
+                    tracing::warn!(offset_seconds = offset.num_seconds(), "clock corrected by the server's");
+                    self.clock_offset_ms.store(offset.num_milliseconds(), Ordering::Relaxed);
+                }
+                corrected
+            }
+            _ => false,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn error_codes_are_stripped_of_what_surrounds_them() {
+        assert_eq!(bare_code("RateLimitError:http://internal.amazon.com/coral/"), "RateLimitError");
+        assert_eq!(bare_code("com.amazonaws.wickr#ForbiddenError"), "ForbiddenError");
+        assert_eq!(bare_code("NotFound"), "NotFound");
+    }
+
+    #[test]
+    fn only_a_signature_out_of_time_is_a_matter_of_the_clock() {
+        assert!(is_skew("RequestTimeTooSkewed", ""));
+        assert!(is_skew("InvalidSignatureException", "Signature expired: 2026 is now earlier than"));
+        assert!(is_skew("InvalidSignatureException", "Signature not yet current: 2026 is still later than"));
+        assert!(!is_skew("InvalidSignatureException", "The request signature we calculated does not match"));
+    }
+}

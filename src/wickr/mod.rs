@@ -1,0 +1,24 @@
+//! The Wickr Admin API, API version 2024-02-01: its operations, one signed attempt at a time.
+//!
+//! The requests are made by hand rather than with the generated SDK: that one neither tries a 429 again nor
+//! notices a repeated page token, and it fills a missing `usernameHash` with an empty text. Here an answer is
+//! either exactly of the documented shape or an error.
+
+mod api;
+mod credentials;
+mod endpoint;
+mod error;
+mod http;
+mod model;
+mod sdk_http;
+mod signing;
+
+pub use api::{
+    GuestPage, HistoryMonth, ListGuestUsers, Network, NetworkPage, SortDirection, SortField, WickrAdmin,
+};
+pub use credentials::{AwsEnvironment, CachedCredentials, load_aws_environment};
+pub use endpoint::{Endpoint, EndpointError, EndpointRequest, SIGNING_NAME};
+pub use error::{ApiError, Disposition, TransportFault, ValidationReason};
+pub use http::{HttpSettings, HttpWickrAdmin, SIMULATOR_HEADER, build_http_client};
+pub use model::ShapeError;
+pub use signing::{SigningError, sign};
