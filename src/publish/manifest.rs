@@ -404,3 +404,6 @@ impl Manifest {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -197,3 +197,6 @@ fn rows_of_all(
     }
     Ok(rows)
 }
+
+#[cfg(test)]
+mod tests;
