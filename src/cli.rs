@@ -40,6 +40,8 @@ pub struct Cli {
 pub enum Command {
     /// Export guest counts and rosters of networks and billing periods.
     Run(Box<RunArguments>),
+    /// Read everything that is published: is it whole and unaltered?
+    Verify(VerifyArguments),
     /// Serve a simulated Wickr Admin API on this machine, to try things out against.
     #[cfg(feature = "simulator")]
     Simulate(SimulateArguments),
@@ -250,17 +252,23 @@ pub struct VerifyArguments {
 #[cfg(feature = "simulator")]
 #[derive(Debug, Args)]
 #[command(after_help = "\
-It prints what to export, then serves until it is stopped. In another shell:
-  eval \"$(head -n 4 simulator.env)\"
-  aws wickr list-guest-users --network-id 12345678 --billing-period 2026-10")]
+It prints what to export, then serves until it is stopped (Ctrl-C):
+  wickr-guest-export simulate --port 4710 > simulator.env &
+  source simulator.env
+  aws wickr list-guest-users --network-id 12345678 --billing-period 2026-10
+  wickr-guest-export run --network all --period previous --output ./out/simulated")]
 pub struct SimulateArguments {
-    /// The port on 127.0.0.1; 0 takes any free one.
-    #[arg(long, default_value_t = 0)]
-    pub port: u16,
+    /// A job file whose [simulator] table says what to simulate, faults included. Flags stand before it.
+    #[arg(value_name = "JOB.toml")]
+    pub job: Option<PathBuf>,
 
-    /// Guests a network and period.
-    #[arg(long, default_value_t = 3000)]
-    pub guests: u64,
+    /// The port on 127.0.0.1; 0 takes any free one. [default: 0]
+    #[arg(long)]
+    pub port: Option<u16>,
+
+    /// Guests a network and period. [default: 3000]
+    #[arg(long)]
+    pub guests: Option<u64>,
 
     /// The networks. [default: 01234567,12345678,87654321]
     #[arg(long, value_name = "ID", value_delimiter = ',')]
@@ -270,13 +278,13 @@ pub struct SimulateArguments {
     #[arg(long, value_name = "SELECTOR", value_delimiter = ',')]
     pub periods: Vec<PeriodSelector>,
 
-    /// Decides everything that looks random.
-    #[arg(long, default_value_t = 1)]
-    pub seed: u64,
+    /// Decides everything that looks random. [default: 1]
+    #[arg(long)]
+    pub seed: Option<u64>,
 
-    /// How long each answer takes, in milliseconds.
-    #[arg(long, value_name = "MS", default_value_t = 0)]
-    pub latency: u64,
+    /// How long each answer takes, in milliseconds. [default: 0]
+    #[arg(long, value_name = "MS")]
+    pub latency: Option<u64>,
 
     /// Requests a second that are allowed. [default: all]
     #[arg(long, value_name = "N")]

@@ -5,7 +5,9 @@ mod networks;
 mod run;
 #[cfg(feature = "simulator")]
 mod simulate;
+mod source;
 mod stop;
+mod verify;
 
 use std::io::{self, IsTerminal, Write};
 
@@ -36,6 +38,10 @@ pub fn run(cli: Cli) -> anyhow::Result<ExitStatus> {
         Command::Run(arguments) => {
             let bars = start_logging(arguments.log)?;
             runtime()?.block_on(run::run(*arguments, bars))
+        }
+        Command::Verify(arguments) => {
+            start_logging(arguments.log)?;
+            runtime()?.block_on(verify::verify(arguments))
         }
         #[cfg(feature = "simulator")]
         Command::Simulate(arguments) => {

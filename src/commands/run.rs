@@ -3,35 +3,25 @@
 use std::sync::Arc;
 
 use anyhow::Context as _;
-use aws_credential_types::provider::SharedCredentialsProvider;
 use chrono::SubsecRound;
 use tokio::sync::Semaphore;
 use tokio::task::JoinSet;
 use tokio::time::Instant;
 
 use super::networks::{self, KnownNetworks};
-use super::{NoNetworks, UsageError, print, stop};
+use super::{NoNetworks, print, source, stop};
 use crate::cli::{RunArguments, SummaryFormat};
 use crate::clock::{Clock, SystemClock};
 use crate::exit::ExitStatus;
 use crate::export::{ExportContext, Exported, Task, TaskError};
 use crate::job::{Job, JobDefinition, JobSource, Networks, OnMismatch};
 use crate::pacing::{Paced, Pacer, PacerSettings, RequestCount, RetryPolicy};
-use crate::publish::{Publisher, PublisherSettings, SourceKind, TaskKey, destination, layout, read_manifest};
+use crate::publish::{
+    AttemptedTask, Publisher, PublisherSettings, SourceKind, Summary, TaskKey, destination, layout,
+    read_manifest,
+};
 use crate::report::{RunFacts, RunSummary, TaskSummary, error_chain, table};
 use crate::telemetry::ProgressBars;
-use crate::wickr::{
-    CachedCredentials, Endpoint, EndpointRequest, HttpSettings, HttpWickrAdmin, build_http_client,
-    load_aws_environment,
-};
-
-/// What answers, ready to be asked. Dropping it stops the simulator, if there is one.
-struct Source {
-    api: HttpWickrAdmin,
-    endpoint: Endpoint,
-    #[cfg(feature = "simulator")]
-    _simulator: Option<crate::simulator::RunningSimulator>,
-}
 
 pub(super) async fn run(arguments: RunArguments, bars: Option<ProgressBars>) -> anyhow::Result<ExitStatus> {
     let clock: Arc<dyn Clock> = Arc::new(SystemClock);
@@ -57,8 +47,8 @@ pub(super) async fn run(arguments: RunArguments, bars: Option<ProgressBars>) -> 
         publisher.check_source(SourceKind::Simulator).await?;
     }
 
-    let source = open_source(&job, clock.clone()).await?;
-    let api = Arc::new(source.api);
+    let source = source::open(&job, clock.clone()).await?;
+    let api = source.api.clone();
     let rate = PacerSettings { max_requests_per_second: job.max_requests_per_second };
     let pacer = Arc::new(Pacer::new(rate, || rand::random_range(0.0..=1.0)));
     let policy = RetryPolicy { attempts: job.request_attempts, deadline: deadline_from + job.deadline };
@@ -74,14 +64,14 @@ pub(super) async fn run(arguments: RunArguments, bars: Option<ProgressBars>) -> 
             .context("listing the account's networks")?,
     };
     if known.is_empty() {
-        return Err(NoNetworks(source.endpoint.region).into());
+        return Err(NoNetworks(source.endpoint.region.clone()).into());
     }
 
     let tasks = tasks(&job, &known);
     let context = Arc::new(ExportContext {
         job,
         api,
-        endpoint: source.endpoint,
+        endpoint: source.endpoint.clone(),
         pacer,
         policy,
         clock: clock.clone(),
@@ -94,6 +84,7 @@ pub(super) async fn run(arguments: RunArguments, bars: Option<ProgressBars>) -> 
         return dry_run(&context, &tasks).await;
     }
     let (summaries, exit) = export_all(&context, tasks).await;
+    update_summary(&context, &summaries).await;
     let facts = RunFacts {
         output: context.publisher.destination().describe(),
         as_of: context.as_of().trunc_subsecs(0),
@@ -121,64 +112,6 @@ fn tasks(job: &Job, known: &KnownNetworks) -> Vec<Task> {
         })
     };
     known.keys().flat_map(|network| of_network(*network)).collect()
-}
-
-/// Connects to what the job names as its source: AWS as the AWS configuration says, or the simulator.
-async fn open_source(job: &Job, clock: Arc<dyn Clock>) -> anyhow::Result<Source> {
-    let ca_bundle = match std::env::var_os("AWS_CA_BUNDLE").filter(|path| !path.is_empty()) {
-        Some(path) => Some(std::fs::read(&path).map_err(|error| {
-            UsageError(format!("AWS_CA_BUNDLE: {} cannot be read: {error}", path.display()))
-        })?),
-        None => None,
-    };
-    let http = HttpSettings { request_timeout: job.request_timeout, ca_bundle };
-    let client =
-        build_http_client(&http).map_err(|error| UsageError(format!("AWS_CA_BUNDLE or TLS: {error}")))?;
-    match &job.source {
-        JobSource::Wickr { region, profile, endpoint_url } => {
-            let aws = load_aws_environment(client.clone(), region.clone(), profile.clone()).await?;
-            let endpoint = EndpointRequest {
-                region: aws.region,
-                use_fips: aws.use_fips,
-                use_dual_stack: aws.use_dual_stack,
-                custom_url: endpoint_url.clone().or(aws.endpoint_url),
-            }
-            .resolve()?;
-            Ok(Source {
-                api: HttpWickrAdmin::new(client, endpoint.clone(), aws.credentials, clock),
-                endpoint,
-                #[cfg(feature = "simulator")]
-                _simulator: None,
-            })
-        }
-        #[cfg(feature = "simulator")]
-        JobSource::Simulator(config) => {
-            let mut config = config.as_ref().clone();
-            config.now = config.now.or(job.as_of);
-            let simulator =
-                crate::simulator::Simulator::start(config).await.map_err(|e| UsageError(error_chain(&e)))?;
-            let keys = simulator.credentials();
-            let credentials = aws_credential_types::Credentials::new(
-                keys.access_key_id.clone(),
-                keys.secret_access_key.clone(),
-                keys.session_token.clone(),
-                None,
-                "simulator",
-            );
-            let endpoint = EndpointRequest {
-                region: Some(simulator.region().to_owned()),
-                custom_url: Some(simulator.endpoint()),
-                ..EndpointRequest::default()
-            }
-            .resolve()?;
-            let credentials = CachedCredentials::new(SharedCredentialsProvider::new(credentials));
-            Ok(Source {
-                api: HttpWickrAdmin::new(client, endpoint.clone(), credentials, clock),
-                endpoint,
-                _simulator: Some(simulator),
-            })
-        }
-    }
 }
 
 /// Exports all tasks, as many at once as the job allows; none of them stops another.
@@ -234,6 +167,29 @@ fn sum_up(
             let name = name.and_then(|facts| facts.name.clone());
             (TaskSummary::of_failure(task, state, name, &error), status)
         }
+    }
+}
+
+/// Brings the file that finance opens up to date. It is derived from the manifests, so a failure is said and
+/// changes nothing else: the next run, or a rebuild, makes it good.
+async fn update_summary(context: &ExportContext, tasks: &[TaskSummary]) {
+    let attempted: Vec<AttemptedTask> = tasks
+        .iter()
+        .map(|task| {
+            let known = context.networks.get(&task.network_id).and_then(|known| known.as_ref().ok());
+            AttemptedTask {
+                task: TaskKey::new(task.network_id, task.billing_period),
+                period_state: task.period_state,
+                aws_account_id: known.and_then(|facts| facts.aws_account_id.clone()),
+                region: Some(context.endpoint.region.clone()),
+                network_name: known.and_then(|facts| facts.name.clone()),
+            }
+        })
+        .collect();
+    let destination = context.publisher.destination().clone();
+    let summary = Summary::new(destination, context.job.csv, context.job.lock_wait);
+    if let Err(error) = summary.merge(&attempted).await {
+        tracing::warn!(error = %error_chain(&error), "summary not updated");
     }
 }
 

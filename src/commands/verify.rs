@@ -1,1 +1,36 @@
 //! `verify`: is what is published whole and unaltered?
+
+use chrono::Utc;
+
+use super::{UsageError, print};
+use crate::cli::VerifyArguments;
+use crate::exit::ExitStatus;
+use crate::publish::destination;
+use crate::verify::{VerificationFilter, VerificationReport, verify as read_everything};
+
+pub(super) async fn verify(arguments: VerifyArguments) -> anyhow::Result<ExitStatus> {
+    let mut filter =
+        VerificationFilter { networks: arguments.network.into_iter().collect(), ..Default::default() };
+    for selector in &arguments.period {
+        let selected = selector.select(Utc::now(), 0).map_err(|error| UsageError(error.to_string()))?;
+        filter.periods.extend(selected.into_iter().map(|selected| selected.period));
+    }
+    let report = read_everything(destination::parse(&arguments.output)?, &filter).await?;
+    print(&shown(&report, &arguments.output))?;
+    Ok(if report.is_clean() { ExitStatus::Success } else { ExitStatus::Untrusted })
+}
+
+fn shown(report: &VerificationReport, output: &str) -> String {
+    let mut lines: Vec<String> = report.findings.iter().map(ToString::to_string).collect();
+    let totals = report.totals;
+    let verdict = match lines.len() {
+        0 => "whole and unaltered".to_owned(),
+        1 => "1 finding".to_owned(),
+        findings => format!("{findings} findings"),
+    };
+    lines.push(format!(
+        "{output}: {verdict}. Read {} publications with {} guests, {} revisions, {} files, {} bytes of data",
+        totals.publications, totals.guests, totals.revisions, totals.files, totals.bytes
+    ));
+    lines.join("\n")
+}

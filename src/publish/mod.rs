@@ -34,4 +34,5 @@ pub use publisher::{
     Outcome, PublicationStatus, PublishError, PublishedManifest, Publisher, PublisherSettings, read_manifest,
 };
 pub use shrink::ShrinkLimit;
-pub use summary::{AttemptedTask, Summary, SummaryError, SummaryTotals};
+pub use summary::Summary;
+pub use summary_row::AttemptedTask;

@@ -127,7 +127,7 @@ impl Summary {
             Err(error) => return Err(error.into()),
         };
         let reading = tokio::task::spawn_blocking(move || read_parquet(file)).await;
-        match reading.map_err(PartError::from).and_then(|read| read.map_err(PartError::from)) {
+        match reading.map_err(PartError::from).and_then(|read| read) {
             Ok(rows) => Ok(rows.into_iter().map(|row| (position(row.task), row)).collect()),
             Err(error) => {
                 tracing::warn!(%path, %error, "the summary cannot be read and is made anew from the manifests");
@@ -144,7 +144,7 @@ impl Summary {
             Ok(None) => {}
             Err(PublishError::Destination(error)) => return Err(error.into()),
             Err(error) => {
-                tracing::warn!(%task, %error, "the summary leaves out a manifest that cannot be read")
+                tracing::warn!(%task, %error, "the summary leaves out a manifest that cannot be read");
             }
         }
         Ok(())

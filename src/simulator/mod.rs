@@ -5,9 +5,9 @@
 //! server.rs ─▶ authorization.rs   is the request signed by whom it says?
 //!           ─▶ throttle.rs        is it within the rate?
 //!           ─▶ query.rs           what does it ask?
-//!           ─▶ faults.rs          is something planned to go wrong here?
+//!           ─▶ faults.rs          is something planned to go wrong here?   effects.rs  and what does it come to?
 //!           ─▶ operations.rs ─▶ paging.rs ─▶ population/     the true answer
-//!           ─▶ wire.rs            the shapes that travel
+//!           ─▶ wire.rs            the shapes that travel    delivery.rs  and how whole they arrive
 //! ```
 //!
 //! It shares no wire code with the client: shapes, spellings and signature checking are written here a second
@@ -17,6 +17,8 @@
 
 mod authorization;
 mod config;
+mod delivery;
+mod effects;
 mod faults;
 mod noise;
 mod operations;

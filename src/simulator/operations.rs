@@ -10,7 +10,8 @@ use chrono::{DateTime, TimeDelta, Utc};
 use serde_json::{Value, json};
 
 use super::config::{LastToken, OldestMonth, PeriodAnswer, SimulatorConfig};
-use super::faults::{Alteration, RowDefect, Site};
+use super::effects::{Alteration, RowDefect};
+use super::faults::Site;
 use super::noise::Noise;
 use super::paging::{EdgeRepeats, Order, Reading, Section, slice};
 use super::population::{Lists, World};

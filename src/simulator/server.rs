@@ -3,7 +3,6 @@
 //! Each connection is driven by hand rather than through a framework's accept loop, because a reset must happen
 //! on the socket itself, after hyper has let go of it.
 
-use std::convert::Infallible;
 use std::io;
 use std::net::{Ipv4Addr, SocketAddr};
 use std::pin::Pin;
@@ -13,12 +12,10 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use chrono::{TimeDelta, Utc};
-use futures::stream::{self, StreamExt as _};
 use http::request::Parts;
 use http::{HeaderMap, HeaderName, HeaderValue, Method, Request, Response, StatusCode};
-use http_body_util::combinators::BoxBody;
-use http_body_util::{BodyExt, Full, Limited, StreamBody};
-use hyper::body::{Frame, Incoming};
+use http_body_util::{BodyExt as _, Limited};
+use hyper::body::Incoming;
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper_util::rt::TokioIo;
@@ -29,7 +26,9 @@ use tokio_util::task::TaskTracker;
 
 use super::authorization::{Credentials, Verifier};
 use super::config::{SimulatorConfig, SimulatorError, ThrottleHint};
-use super::faults::{Delivery, Effect, FaultPlan, Substitute, http_date};
+use super::delivery::{self, Body};
+use super::effects::{Delivery, Effect, Substitute, http_date};
+use super::faults::FaultPlan;
 use super::noise::Noise;
 use super::operations::Service;
 use super::population::{Census, World};
@@ -44,10 +43,6 @@ use crate::period::BillingPeriod;
 const MAX_REQUEST_BODY: usize = 64 * 1024;
 /// How long answers under way may take once the simulator is told to stop.
 const SHUTDOWN_GRACE: Duration = Duration::from_millis(300);
-/// How much white space is sent at once before a padded answer.
-const PADDING: usize = 16 * 1024;
-
-type Body = BoxBody<Bytes, io::Error>;
 
 /// Starts simulators.
 #[derive(Debug)]
@@ -352,16 +347,7 @@ impl State {
 
     /// Puts an answer on the wire, as whole as its delivery lets it be.
     fn dispatch(&self, answer: Answer) -> Response<Body> {
-        let half = answer.body.slice(..answer.body.len() / 2);
-        let whole = answer.body.len() as u64;
-        let (length, body) = match answer.delivery {
-            Delivery::Truncated => (whole, cut(half)),
-            Delivery::StalledHalfway => (whole, boxed(stream::iter([half]).chain(stream::pending()))),
-            Delivery::Padded(bytes) => (whole + bytes, padded(bytes, answer.body)),
-            Delivery::Whole | Delivery::Never | Delivery::Reset => {
-                (whole, Full::new(answer.body).map_err(|never: Infallible| match never {}).boxed())
-            }
-        };
+        let (length, body) = delivery::body(answer.body, answer.delivery);
         let mut response = Response::new(body);
         *response.status_mut() = answer.status;
         let headers = response.headers_mut();
@@ -383,27 +369,4 @@ impl State {
         let parts = [&digits[..8], &digits[8..12], &digits[12..16], &digits[16..20], &digits[20..]];
         HeaderValue::from_str(&parts.join("-")).expect("hexadecimal digits")
     }
-}
-
-fn boxed(chunks: impl stream::Stream<Item = Bytes> + Send + Sync + 'static) -> Body {
-    BodyExt::boxed(StreamBody::new(chunks.map(|chunk| Ok(Frame::data(chunk)))))
-}
-
-/// A body that ends in an error after its first part has had time to leave.
-fn cut(part: Bytes) -> Body {
-    let broken = stream::once(async {
-        tokio::time::sleep(Duration::from_millis(1)).await;
-        Err(io::Error::from(io::ErrorKind::UnexpectedEof))
-    });
-    BodyExt::boxed(StreamBody::new(stream::iter([Ok(Frame::data(part))]).chain(broken)))
-}
-
-fn padded(bytes: u64, answer: Bytes) -> Body {
-    let blank = Bytes::from_static(&[b' '; PADDING]);
-    let chunks = stream::unfold(bytes, move |left| {
-        let size = usize::try_from(left).unwrap_or(PADDING).min(PADDING);
-        let chunk = (size > 0).then(|| (blank.slice(..size), left - size as u64));
-        std::future::ready(chunk)
-    });
-    boxed(chunks.chain(stream::iter([answer])))
 }

@@ -55,7 +55,7 @@ impl Inventory {
         match place {
             Place::Manifest(_) => files.manifest = true,
             Place::RevisionManifest(_, revision) => {
-                files.revisions.entry(revision).or_default().manifest = true
+                files.revisions.entry(revision).or_default().manifest = true;
             }
             Place::RevisionFile(_, revision, dataset, format) => {
                 files.revisions.entry(revision).or_default().data.insert((dataset, format));

@@ -126,7 +126,7 @@ fn report_absent(
         for period in &filter.periods {
             let wanted = TaskKey::new(*network, *period);
             if !is_published(&|task| task == wanted) {
-                report.find(&layout::manifest(wanted), "does not exist or cannot be read", REMEDY);
+                report.find(layout::manifest(wanted), "does not exist or cannot be read", REMEDY);
             }
         }
     }

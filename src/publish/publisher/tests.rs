@@ -256,6 +256,22 @@ async fn a_publication_whose_files_are_gone_or_cut_short_is_published_anew() {
 }
 
 #[tokio::test]
+async fn current_copies_that_were_lost_altered_or_outlived_are_put_right_by_the_next_run() {
+    let root = root();
+    let sample = Sample { formats: vec![Format::Parquet], ..Sample::new(0..30) };
+    sample.run(local(root.path())).await.unwrap();
+    let current = |dataset, format| root.path().join(layout::current(sample.task, dataset, format).as_str());
+    std::fs::remove_file(current(Dataset::GuestRoster, Format::Parquet)).unwrap();
+    damage(&current(Dataset::GuestCounts, Format::Parquet));
+    let outlived = current(Dataset::GuestRoster, Format::Csv);
+    std::fs::create_dir_all(outlived.parent().unwrap()).unwrap();
+    std::fs::write(&outlived, "of an earlier revision").unwrap();
+    assert_eq!(verified(root.path()).await.findings.len(), 3);
+    assert_eq!(sample.run(local(root.path())).await.unwrap().status, PublicationStatus::Unchanged);
+    assert_clean(root.path()).await;
+}
+
+#[tokio::test]
 async fn a_lost_or_damaged_manifest_stops_the_task_rather_than_its_history() {
     let root = root();
     let sample = Sample::new(0..30);
@@ -346,12 +362,11 @@ fn cloned(from: &Path) -> tempfile::TempDir {
     for (name, inode) in inodes(from, "") {
         let target = to.path().join(&name);
         std::fs::create_dir_all(target.parent().unwrap()).unwrap();
-        match linked.get(&inode) {
-            Some(first) => std::fs::hard_link(first, target).unwrap(),
-            None => {
-                std::fs::copy(from.join(&name), &target).unwrap();
-                linked.insert(inode, target);
-            }
+        if let Some(first) = linked.get(&inode) {
+            std::fs::hard_link(first, target).unwrap();
+        } else {
+            std::fs::copy(from.join(&name), &target).unwrap();
+            linked.insert(inode, target);
         }
     }
     to
