@@ -19,6 +19,7 @@ pub mod manifest;
 pub mod publication;
 pub mod publisher;
 mod recheck;
+pub mod seal;
 pub mod shrink;
 pub mod summary;
 pub mod summary_row;

@@ -2,7 +2,7 @@
 //!
 //! Order is everything here. Revision files are complete and durable before the manifest names them; replacing
 //! the manifest is the publication; the current copies follow it. Each step takes what only the step before can
-//! give ([`PlannedRevision`], [`WrittenRevision`], [`PublishedManifest`]), so that another order does not compile.
+//! give (`PlannedRevision`, `WrittenRevision`, [`PublishedManifest`]), so that another order does not compile.
 //! A run may die between any two operations: what it left is finished or swept by [`Publisher::recover`], which
 //! every publication begins with.
 
