@@ -7,6 +7,7 @@ use chrono::SubsecRound;
 use tokio::sync::Semaphore;
 use tokio::task::JoinSet;
 use tokio::time::Instant;
+use tracing::Instrument as _;
 
 use super::networks::{self, KnownNetworks};
 use super::{NoNetworks, print, source, stop};
@@ -121,20 +122,22 @@ async fn export_all(context: &Arc<ExportContext>, tasks: Vec<Task>) -> (Vec<Task
     let mut waiting = std::collections::HashMap::new();
     for task in tasks {
         let (context, turns) = (context.clone(), turns.clone());
-        let handle = running.spawn(async move {
-            let _turn = turns.acquire_owned().await.map_err(|_closed| TaskError::Interrupted)?;
+        let span = tracing::info_span!("task", network = %task.key.network, period = %task.key.period);
+        let work = async move {
+            let _turn = turns.acquire_owned().await.expect("the semaphore is never closed");
             context.export(task).await
-        });
+        };
+        let handle = running.spawn(work.instrument(span));
         waiting.insert(handle.id(), task);
     }
     let (mut summaries, mut statuses) = (Vec::new(), Vec::new());
     while let Some(joined) = running.join_next_with_id().await {
-        let (id, result) = match joined {
-            Ok((id, result)) => (id, result),
-            Err(panic) => (panic.id(), Err(TaskError::Panicked)),
+        let (id, (result, count)) = match joined {
+            Ok(ended) => ended,
+            Err(panic) => (panic.id(), (Err(TaskError::Panicked), RequestCount::default())),
         };
         let task = waiting.remove(&id).expect("every task is waited for once");
-        let (summary, status) = sum_up(context, task, result);
+        let (summary, status) = sum_up(context, task, result, count);
         statuses.push(status);
         summaries.push(summary);
     }
@@ -144,10 +147,11 @@ async fn export_all(context: &Arc<ExportContext>, tasks: Vec<Task>) -> (Vec<Task
 fn sum_up(
     context: &ExportContext,
     task: Task,
-    result: Result<(Exported, RequestCount), TaskError>,
+    result: Result<Exported, TaskError>,
+    count: RequestCount,
 ) -> (TaskSummary, ExitStatus) {
     match result {
-        Ok((exported, count)) => {
+        Ok(exported) => {
             let fails = context.job.on_mismatch == OnMismatch::Fail;
             let summary = TaskSummary::of(&exported, count, fails);
             let status = if summary.exit_code == 0 { ExitStatus::Success } else { ExitStatus::Refused };
@@ -165,7 +169,7 @@ fn sum_up(
             let state = task.key.period.state_at(context.as_of(), context.job.settle_days);
             let name = context.networks.get(&task.key.network).and_then(|known| known.as_ref().ok());
             let name = name.and_then(|facts| facts.name.clone());
-            (TaskSummary::of_failure(task, state, name, &error), status)
+            (TaskSummary::of_failure(task, state, name, count, &error), status)
         }
     }
 }
