@@ -493,6 +493,8 @@ impl Publisher {
         revision: WrittenRevision,
     ) -> Result<PublishedManifest, PublishError> {
         let source = revision.manifest.source.kind;
+        // Another run may have published the output's first manifest since this one last looked.
+        self.check_source(source).await?;
         if self.output_source().await?.is_some() {
             return self.put_manifest(lock, revision, Precondition::Absent).await;
         }
