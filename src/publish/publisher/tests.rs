@@ -12,6 +12,7 @@ use crate::publish::dying::{Death, Dying};
 use crate::publish::fixture::{BOTH, Sample, local, publisher, task};
 use crate::publish::manifest::{Counts, RosterKind};
 use crate::publish::publication::RosterChanges;
+use crate::publish::shrink::ShrinkRefused;
 use crate::verify::{VerificationFilter, VerificationReport, verify};
 
 fn root() -> tempfile::TempDir {
