@@ -342,12 +342,15 @@ impl Publisher {
         revision: WrittenRevision,
     ) -> Result<PublishedManifest, PublishError> {
         let source = revision.manifest.source.kind;
-        // Another run may have published the output's first manifest since this one last looked.
-        self.check_source(source).await?;
-        if self.output_source().await?.is_some() {
-            return self.put_manifest(lock, revision, Precondition::Absent).await;
-        }
-        let alone = self.destination.lock(&layout::first_publication_lock(), self.settings.lock_wait).await?;
+        // Only a manifest of the same source makes the lock needless: without one, another run may be putting
+        // the output's first manifest at this moment.
+        let alone = match self.output_source().await? {
+            Some((found, _place)) if found == source => None,
+            Some(_) | None => {
+                let name = layout::first_publication_lock();
+                Some(self.destination.lock(&name, self.settings.lock_wait).await?)
+            }
+        };
         self.check_source(source).await?;
         let published = self.put_manifest(lock, revision, Precondition::Absent).await?;
         drop(alone);
