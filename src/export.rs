@@ -171,6 +171,7 @@ impl ExportContext {
             mode: self.job.roster.clone(),
             settle_days: self.job.settle_days,
             as_of: self.job.as_of,
+            history_as_of: self.job.as_of.filter(|_| self.job.source.is_simulated()),
             attempts: self.job.walk_attempts,
             zero_accepted: self.job.accept_zero.contains(&task),
         }

@@ -44,7 +44,7 @@ pub(super) async fn run(arguments: RunArguments, bars: Option<ProgressBars>) -> 
     }
     let settings = PublisherSettings { shrink: job.shrink, lock_wait: job.lock_wait };
     let publisher = Publisher::new(destination, settings);
-    if !arguments.dry_run && is_simulated(&job.source) {
+    if !arguments.dry_run && job.source.is_simulated() {
         publisher.check_source(SourceKind::Simulator).await?;
     }
 
@@ -99,10 +99,6 @@ pub(super) async fn run(arguments: RunArguments, bars: Option<ProgressBars>) -> 
         SummaryFormat::Json => serde_json::to_string_pretty(&run_summary)?,
     })?;
     Ok(exit)
-}
-
-fn is_simulated(source: &JobSource) -> bool {
-    !matches!(source, JobSource::Wickr { .. })
 }
 
 fn tasks(job: &Job, known: &KnownNetworks) -> Vec<Task> {

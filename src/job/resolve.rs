@@ -82,6 +82,18 @@ pub enum JobSource {
     Simulator(Box<crate::simulator::SimulatorConfig>),
 }
 
+impl JobSource {
+    /// Says whether the embedded simulator answers.
+    #[must_use]
+    pub const fn is_simulated(&self) -> bool {
+        match self {
+            Self::Wickr { .. } => false,
+            #[cfg(feature = "simulator")]
+            Self::Simulator(_) => true,
+        }
+    }
+}
+
 /// A job, checked and complete.
 #[derive(Clone, Debug)]
 pub struct Job {
