@@ -15,7 +15,7 @@ use crate::cli::{RunArguments, SummaryFormat};
 use crate::clock::{Clock, SystemClock};
 use crate::exit::ExitStatus;
 use crate::export::{ExportContext, Exported, Task, TaskError};
-use crate::job::{Job, JobDefinition, JobSource, Networks, OnMismatch};
+use crate::job::{Job, JobDefinition, Networks, OnMismatch};
 use crate::pacing::{Paced, Pacer, PacerSettings, RequestCount, RetryPolicy};
 use crate::publish::{
     AttemptedTask, Publisher, PublisherSettings, SourceKind, Summary, TaskKey, destination, layout,
