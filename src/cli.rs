@@ -58,8 +58,8 @@ pub enum Command {
 Billing periods:
   2026-10            one month              last:3     the last 3, the current one included
   2026-08..2026-10   a range, both ends     closed:2   the 2 latest closed ones
-  current, previous  relative to today      missing:3  those of the 3 latest closed ones that are not
-                                                       published in their closed state yet
+  current, previous  relative to today      missing:3  of the 3 latest closed ones, those that
+                                                       were not published since they closed
 
 A period is open until it ends (UTC), then settles for 3 days (settle_days), then is closed.
 
@@ -111,7 +111,12 @@ pub struct RunArguments {
     pub deadline: Option<Span>,
 
     /// Decide as of this instant which periods are open and closed. [default: now]
-    #[arg(long, value_name = "RFC3339", env = "WICKR_GUEST_EXPORT_AS_OF")]
+    #[arg(
+        long,
+        value_name = "RFC3339",
+        env = "WICKR_GUEST_EXPORT_AS_OF",
+        value_parser = parse_instant
+    )]
     pub as_of: Option<DateTime<Utc>>,
 
     /// The most requests a second, over all networks. [default: 10]
@@ -195,6 +200,10 @@ impl RunArguments {
 
 fn parse_networks(text: &str) -> Result<Networks, crate::guest::NetworkIdError> {
     if text == "all" { Ok(Networks::All) } else { text.parse().map(|id| Networks::Listed(vec![id])) }
+}
+
+fn parse_instant(text: &str) -> Result<DateTime<Utc>, String> {
+    text.parse().map_err(|_| format!("`{text}` is not an instant such as 2026-11-02T09:00:00Z"))
 }
 
 impl ValueEnum for Format {

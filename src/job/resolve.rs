@@ -165,7 +165,7 @@ pub enum JobError {
         bounds: &'static str,
     },
     /// Periods that cannot be exported.
-    #[error("periods: {0}")]
+    #[error("periods")]
     Periods(#[from] PeriodError),
     /// `all` beside ids.
     #[error(
@@ -198,7 +198,7 @@ pub enum JobError {
     #[error("output.roster: {0}")]
     PseudonymKey(String),
     /// The pseudonym key is too short.
-    #[error("output.roster: {0}")]
+    #[error("output.roster")]
     WeakKey(#[from] PseudonymKeyError),
 }
 

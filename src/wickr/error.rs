@@ -60,7 +60,8 @@ pub enum ApiError {
     },
     /// 401: the credentials are not accepted.
     #[error(
-        "the service does not accept the credentials ({message}); check which identity AWS_PROFILE or the environment selects"
+        "the service does not accept the credentials ({message}); check which identity AWS_PROFILE or the \
+         environment selects, its secret key and the region"
     )]
     Unauthorized {
         /// The service's words.

@@ -201,7 +201,7 @@ impl HttpWickrAdmin {
             ("ValidationError" | "ValidationException", _) | (_, 422) => {
                 ApiError::Validation { message, reasons: body.validation_reasons(secret) }
             }
-            ("UnauthorizedError" | "UnrecognizedClientException" | "InvalidClientTokenId", _) | (_, 401) => {
+            (code, status) if is_unauthentic(code) || status == 401 => {
                 ApiError::Unauthorized { message: coded }
             }
             ("ForbiddenError" | "AccessDenied" | "AccessDeniedException", _) | (_, 403) => {
@@ -228,6 +228,20 @@ fn is_skew(code: &str, message: &str) -> bool {
     matches!(code, "RequestTimeTooSkewed" | "RequestExpired" | "RequestInTheFuture")
         || (matches!(code, "InvalidSignatureException" | "SignatureDoesNotMatch" | "AuthFailure")
             && (message.contains("Signature expired") || message.contains("not yet current")))
+}
+
+/// Says whether a refusal is about who signed, which no permission will mend.
+fn is_unauthentic(code: &str) -> bool {
+    matches!(
+        code,
+        "UnauthorizedError"
+            | "UnrecognizedClientException"
+            | "InvalidClientTokenId"
+            | "InvalidSignatureException"
+            | "SignatureDoesNotMatch"
+            | "IncompleteSignatureException"
+            | "MissingAuthenticationTokenException"
+    )
 }
 
 fn server_time(headers: &HeaderMap) -> Option<DateTime<Utc>> {
