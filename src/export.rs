@@ -155,6 +155,10 @@ impl ExportContext {
         self.stop.run_until_cancelled(work).await.ok_or(TaskError::Interrupted)
     }
 
+    fn is_simulated(&self) -> bool {
+        self.job.source.is_simulated() || self.api.answered_by_simulator()
+    }
+
     fn progress(&self, task: TaskKey) -> Box<dyn Progress> {
         match &self.bars {
             Some(bars) => Box::new(bars.task(task.network, task.period)),
@@ -171,7 +175,7 @@ impl ExportContext {
             mode: self.job.roster.clone(),
             settle_days: self.job.settle_days,
             as_of: self.job.as_of,
-            history_as_of: self.job.as_of.filter(|_| self.job.source.is_simulated()),
+            history_as_of: self.job.as_of.filter(|_| self.is_simulated()),
             attempts: self.job.walk_attempts,
             zero_accepted: self.job.accept_zero.contains(&task),
         }
@@ -187,11 +191,10 @@ impl ExportContext {
         let roster = confirmed.roster();
         let confirmation = confirmed.confirmation();
         let walk = confirmed.walk();
-        let simulated = self.api.answered_by_simulator();
         Publication {
             program: program(),
             source: Source {
-                kind: if simulated { SourceKind::Simulator } else { SourceKind::Wickr },
+                kind: if self.is_simulated() { SourceKind::Simulator } else { SourceKind::Wickr },
                 endpoint: self.endpoint.url.as_str().trim_end_matches('/').to_owned(),
                 region: self.endpoint.region.clone(),
                 aws_account_id: facts.aws_account_id,
