@@ -267,7 +267,7 @@ It prints what to export, then serves until it is stopped (Ctrl-C):
   aws wickr list-guest-users --network-id 12345678 --billing-period 2026-10
   wickr-guest-export run --network all --period previous --output ./out/simulated")]
 pub struct SimulateArguments {
-    /// A job file whose [simulator] table says what to simulate, faults included. Flags stand before it.
+    /// A job file whose `[simulator]` table says what to simulate, faults included. Flags stand before it.
     #[arg(value_name = "JOB.toml")]
     pub job: Option<PathBuf>,
 

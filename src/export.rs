@@ -118,11 +118,17 @@ impl ExportContext {
         closed_already || fresh
     }
 
-    /// Exports one task.
+    /// Exports one task, and counts what was asked for it, whatever became of it.
     ///
     /// # Errors
-    /// [`TaskError`]; what was published of the task before still is.
-    pub async fn export(&self, task: Task) -> Result<(Exported, RequestCount), TaskError> {
+    /// [`TaskError`] beside the count; what was published of the task before still is.
+    pub async fn export(&self, task: Task) -> (Result<Exported, TaskError>, RequestCount) {
+        let api = Paced::new(self.api.clone(), self.pacer.clone(), self.policy, self.clock.clone());
+        let result = self.export_through(&api, task).await;
+        (result, api.count())
+    }
+
+    async fn export_through(&self, api: &Paced, task: Task) -> Result<Exported, TaskError> {
         let facts = match self.networks.get(&task.key.network) {
             Some(Err(error)) => return Err(TaskError::Network(error.clone())),
             Some(Ok(facts)) => facts.clone(),
@@ -132,22 +138,25 @@ impl ExportContext {
         if let Some(published) = self.publisher.recover(&lock).await?
             && self.is_settled(task, published.manifest())
         {
-            return Ok((Exported::Kept(Box::new(published.manifest().clone())), RequestCount::default()));
+            return Ok(Exported::Kept(Box::new(published.manifest().clone())));
         }
 
-        let api = Paced::new(self.api.clone(), self.pacer.clone(), self.policy, self.clock.clone());
         let settings = self.confirm_settings(task.key);
         let progress = self.progress(task.key);
         let confirmed =
-            self.unless_stopped(confirm(&api, &settings, &self.clock, progress.as_ref())).await??;
+            self.unless_stopped(confirm(api, &settings, &self.clock, progress.as_ref())).await??;
 
         let publication = self.publication(task.key, &confirmed, facts, api.count());
         let outcome = self.publisher.publish(&lock, publication).await?;
-        Ok((done(&outcome.manifest, outcome.status), api.count()))
+        Ok(done(&outcome.manifest, outcome.status))
     }
 
     async fn unless_stopped<T>(&self, work: impl Future<Output = T>) -> Result<T, TaskError> {
         self.stop.run_until_cancelled(work).await.ok_or(TaskError::Interrupted)
+    }
+
+    fn is_simulated(&self) -> bool {
+        self.job.source.is_simulated() || self.api.answered_by_simulator()
     }
 
     fn progress(&self, task: TaskKey) -> Box<dyn Progress> {
@@ -166,6 +175,7 @@ impl ExportContext {
             mode: self.job.roster.clone(),
             settle_days: self.job.settle_days,
             as_of: self.job.as_of,
+            history_as_of: self.job.as_of.filter(|_| self.is_simulated()),
             attempts: self.job.walk_attempts,
             zero_accepted: self.job.accept_zero.contains(&task),
         }
@@ -181,11 +191,10 @@ impl ExportContext {
         let roster = confirmed.roster();
         let confirmation = confirmed.confirmation();
         let walk = confirmed.walk();
-        let simulated = self.api.answered_by_simulator();
         Publication {
             program: program(),
             source: Source {
-                kind: if simulated { SourceKind::Simulator } else { SourceKind::Wickr },
+                kind: if self.is_simulated() { SourceKind::Simulator } else { SourceKind::Wickr },
                 endpoint: self.endpoint.url.as_str().trim_end_matches('/').to_owned(),
                 region: self.endpoint.region.clone(),
                 aws_account_id: facts.aws_account_id,

@@ -1,4 +1,47 @@
 //! Exports the guests that AWS Wickr bills a network for, with the evidence that the list is complete.
+//!
+//! The library behind the program `wickr-guest-export`. It walks every page of `ListGuestUsers` for networks and
+//! billing periods, counts each guest once, and publishes only a number that something confirmed.
+//!
+//! # How a page of guests flows
+//!
+//! ```text
+//! jobs/*.toml + flags + environment ──job──▶ Job ──commands::run──▶ tasks: (NetworkId, BillingPeriod)
+//!                                                 │ each under its task's lock: export.rs
+//!   pacing::Pacer (one per process) ◀──429/5xx─── pacing::Paced ──▶ wickr::HttpWickrAdmin, one signed attempt
+//!                                                 │ GuestPage { guests, next }
+//!   walk, forward or backward ────────────────────┤ every page checked: shape in wickr, progress in walk::guard
+//!                                                 ▼
+//!   roster::RosterBuilder ── sorted, deduplicated ──▶ Roster ──▶ RosterStream (batches of 8,192 rows)
+//!                                                 ▼
+//!   evidence::confirm: control total before and after, or another walk in the other direction ──▶ judge
+//!                                                 ▼ ConfirmedRoster
+//!   dataset: Parquet and CSV, digest of the content, changes against the roster published before
+//!                                                 ▼
+//!   publish::Publisher: immutable revision ──▶ manifest (THE publication) ──▶ current copies ──▶ summary
+//!                                                 ▼
+//!   report::RunSummary ──▶ table, JSON ──▶ exit::ExitStatus
+//! ```
+//!
+//! # Modules, lower ones first
+//!
+//! | module | owns |
+//! |---|---|
+//! | [`guest`], [`period`], [`clock`] | the vocabulary: ids, hashes, tokens, billing periods and their selectors, wall time |
+//! | [`telemetry`] | log lines and progress bars |
+//! | [`wickr`] | the API: operations, endpoint, credentials, signing, errors; one attempt a call |
+//! | [`pacing`] | the rate, the waiting, the retries; decorates the API |
+//! | [`dataset`] | schemas, Parquet, CSV, the digest of the content |
+//! | [`roster`] | the guests of one task, sorted and counted once |
+//! | [`walk`] | one full walk over the pages |
+//! | [`evidence`] | why a number may be believed |
+//! | [`publish`] | every path, the destination, locks, manifests, the order of publication, the summary |
+//! | [`verify`] | reads everything that is published again |
+//! | [`simulator`] | a Wickr Admin API on loopback; shares no wire code with [`wickr`] |
+//! | [`job`] | job files and flags, and what they mean |
+//! | [`export`] | the pipeline of one task |
+//! | [`exit`], [`report`] | what a run tells whoever started it |
+//! | [`cli`], [`commands`] | the command line; commands wire parts together |
 
 pub mod cli;
 pub mod clock;

@@ -5,6 +5,7 @@ mod networks;
 mod run;
 #[cfg(feature = "simulator")]
 mod simulate;
+mod source;
 mod stop;
 mod verify;
 

@@ -34,6 +34,9 @@ pub struct ConfirmSettings {
     pub settle_days: u32,
     /// The instant that decides on the period's state, where it is not the clock's.
     pub as_of: Option<DateTime<Utc>>,
+    /// The instant that the count history reaches back from, where it is not the clock's: only a simulator's
+    /// history moves with the day that is pretended.
+    pub history_as_of: Option<DateTime<Utc>>,
     /// How many pairs of walks may differ before the number is refused.
     pub attempts: u32,
     /// Whether the user vouches for an empty roster.
@@ -127,9 +130,8 @@ pub async fn confirm(
 ) -> Result<ConfirmedRoster, ConfirmError> {
     let state_now = || settings.as_of.unwrap_or_else(|| clock.now());
     let total = async || {
-        read_control_total(api, settings.network, settings.period, state_now())
-            .await
-            .map_err(ConfirmError::History)
+        let now = settings.history_as_of.unwrap_or_else(|| clock.now());
+        read_control_total(api, settings.network, settings.period, now).await.map_err(ConfirmError::History)
     };
     let mut totals: Vec<ControlTotal> = vec![total().await?];
     progress.expect(totals[0].count());

@@ -41,7 +41,8 @@ pub fn init_logging(
     filter: Option<&str>,
     bars: Option<ProgressBars>,
 ) -> Result<(), LoggingError> {
-    let default = if quiet { "warn" } else { "info" };
+    // The AWS crates warn of every link of the credential chain that has nothing to say, in many words.
+    let default = if quiet { "error,wickr_guest_export=warn" } else { "error,wickr_guest_export=info" };
     let filter = EnvFilter::try_new(filter.filter(|text| !text.is_empty()).unwrap_or(default))
         .map_err(|error| LoggingError(error.to_string()))?
         .add_directive(SIGNING_IS_SILENT.parse().expect("a directive"));

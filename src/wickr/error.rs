@@ -129,7 +129,9 @@ pub enum ApiError {
     #[error("the answer is unreadable: {0}")]
     Unreadable(String),
     /// The answer is JSON but not what the API documents.
-    #[error(transparent)]
+    #[error(
+        "the answer breaks the API's contract, so nothing is published; ask AWS Support if it keeps coming"
+    )]
     Shape(#[from] ShapeError),
     /// The body is larger than any honest answer.
     #[error("the answer is larger than {limit} bytes, more than any page of 100 guests takes")]
