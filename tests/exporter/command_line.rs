@@ -1,5 +1,6 @@
 //! The surface: help that teaches, logs, tables, completions, and the two commands that need no job.
 
+use std::fmt::Write as _;
 use std::fs;
 use std::io::{BufRead, BufReader};
 use std::path::Path;
@@ -44,7 +45,7 @@ fn a_wrong_command_line_ends_with_2_and_says_what_is_right() {
     ] {
         let run = anywhere().args(words.iter().copied()).run().exits(2);
         assert_eq!(run.stdout, "");
-        said.push_str(&format!("$ {}\n{}\n", words.join(" "), run.stderr));
+        write!(said, "$ {}\n{}\n", words.join(" "), run.stderr).expect("a string");
     }
     insta::assert_snapshot!(said);
 }

@@ -110,7 +110,7 @@ fn keys_come_from_a_container_over_the_programs_own_http_client() {
     let scene = Scene::new(SimulatorConfig { session_token, ..small() });
     let (id, secret) = keys(&scene);
     let server = PlainServer::start(move |_| {
-        PlainAnswer::ok(serde_json::json!({
+        PlainAnswer::ok(&serde_json::json!({
             "AccessKeyId": id, "SecretAccessKey": secret, "Token": "good-session-token", "Expiration": "2999-01-01T00:00:00Z",
         }))
     });

@@ -1,5 +1,7 @@
 //! Job files, flags and variables: what is wrong is said before anything is asked, and what stands before what.
 
+use std::fmt::Write as _;
+
 use wickr_guest_export::simulator::{Operation, SimulatorConfig};
 
 use crate::support::{AS_OF, CLOSED, NETWORK, OLD, Scene, network, small};
@@ -30,11 +32,11 @@ fn a_wrong_job_ends_with_2_before_any_request_and_names_key_and_remedy() {
         ("no TOML", "periods = [\n".to_owned()),
     ] {
         let run = scene.job(&text).run().exits(2);
-        said.push_str(&format!("# {wrong}\n{}\n\n", settled(&scene, &run.error())));
+        write!(said, "# {wrong}\n{}\n\n", settled(&scene, &run.error())).expect("a string");
         assert_eq!(run.stdout, "");
     }
     let absent = scene.exporter().args(["run", "no/such/job.toml"]).run().exits(2);
-    said.push_str(&format!("# no file\n{}\n", absent.error()));
+    write!(said, "# no file\n{}\n", absent.error()).expect("a string");
     insta::assert_snapshot!(said);
     assert_eq!(scene.simulator.stats().connections, 0);
     scene.output().assert_holds_no_data();
@@ -45,7 +47,8 @@ fn a_wrong_setting_outside_the_job_ends_with_2_before_any_request() {
     let scene = Scene::new(small());
     let mut said = String::new();
     let mut wrong = |what: &str, exporter: crate::support::Exporter| {
-        said.push_str(&format!("# {what}\n{}\n\n", settled(&scene, &exporter.run().exits(2).error())));
+        write!(said, "# {what}\n{}\n\n", settled(&scene, &exporter.run().exits(2).error()))
+            .expect("a string");
     };
     let export = || scene.export(CLOSED);
     wrong("plain http", export().args(["--endpoint-url", "http://wickr.example.com"]));

@@ -4,13 +4,13 @@ use wickr_guest_export::simulator::{SimulatorConfig, ThrottleHint};
 
 use crate::support::{CLOSED, NETWORK, Scene, network, period, small};
 
-/// Six lists of sixteen pages, walked at once, against a limit far below the rate allowed.
-fn limited(requests_per_second: u32, throttle_hint: ThrottleHint) -> Scene {
+/// Six lists, walked at once, against a limit far below the rate allowed.
+fn limited(guests: u64, requests_per_second: u32, throttle_hint: ThrottleHint) -> Scene {
     let networks = ["11111111", "22222222", NETWORK];
     Scene::new(SimulatorConfig {
         networks: networks.map(network).to_vec(),
         periods: ["2025-09", "2025-10"].map(period).to_vec(),
-        guests: 1600,
+        guests,
         requests_per_second: Some(requests_per_second),
         throttle_hint,
         ..small()
@@ -19,8 +19,8 @@ fn limited(requests_per_second: u32, throttle_hint: ThrottleHint) -> Scene {
 
 #[test]
 fn a_limit_that_shows_only_in_refusals_is_found_and_no_page_is_lost() {
-    let scene = limited(40, ThrottleHint::None);
-    let job = scene.job("").replacing("--max-requests-per-second", "100");
+    let scene = limited(1600, 80, ThrottleHint::None);
+    let job = scene.job("").replacing("--max-requests-per-second", "200");
     let job = job.args(["--network", "all", "--period", "2025-09..2025-10"]);
     let summary = job.run().exits(0).summary();
     scene.assert_published_whole(CLOSED);
@@ -37,7 +37,7 @@ fn a_limit_that_shows_only_in_refusals_is_found_and_no_page_is_lost() {
 #[test]
 fn every_form_of_hint_is_kept_to() {
     for hint in [ThrottleHint::Seconds, ThrottleHint::HttpDate, ThrottleHint::Milliseconds] {
-        let scene = limited(200, hint);
+        let scene = limited(400, 100, hint);
         let job = scene.job("").args(["--network", NETWORK, "--period", CLOSED, "--concurrency", "1"]);
         let summary = job.run().exits(0).summary();
         scene.assert_published_whole(CLOSED);

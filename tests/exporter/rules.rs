@@ -1,6 +1,7 @@
 //! The nine rules of what makes a roster complete, each judged by what is published when it matters.
 
 use std::collections::BTreeSet;
+use std::fmt::Write as _;
 
 use serde_json::{Value, json};
 use wickr_guest_export::simulator::{
@@ -115,7 +116,7 @@ fn a_row_that_breaks_the_contract_is_named_by_page_and_row_and_nothing_is_publis
         let scene = Scene::new(faulty(population(&[(CLOSED, guests(0..150))]), kind, When::nth(2)));
         let run = scene.export(CLOSED).secret("defective").run().exits(65);
         scene.output().assert_holds_no_data();
-        messages.push_str(&format!("{kind:?}: {}\n", run.message()));
+        writeln!(messages, "{kind:?}: {}", run.message()).expect("a string");
         let count = scene.simulator.stats().requests_of(Operation::ListGuestUsers);
         assert_eq!(count, 2, "an answer that breaks the contract is not asked again");
     }
@@ -471,7 +472,7 @@ fn guests_of_a_service_that_is_no_simulator_are_real() {
 fn real_service() -> PlainServer {
     PlainServer::start(|head| {
         let path = head.split(' ').nth(1).unwrap_or_default();
-        PlainAnswer::ok(match path.split('?').next() {
+        PlainAnswer::ok(&match path.split('?').next() {
             Some(path) if path.ends_with("/count") => {
                 json!({"history": [{"month": "2025_09", "count": "1"}]})
             }

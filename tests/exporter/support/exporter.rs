@@ -52,7 +52,7 @@ impl Exporter {
     /// Gives a flag that was given before another value; clap takes a flag once.
     pub(crate) fn replacing(mut self, flag: &str, value: &str) -> Self {
         let given = self.arguments.iter().position(|argument| argument == flag).expect("the flag was given");
-        self.arguments[given + 1] = value.to_owned();
+        value.clone_into(&mut self.arguments[given + 1]);
         self
     }
 

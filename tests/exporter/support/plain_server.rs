@@ -12,7 +12,7 @@ pub(crate) struct PlainAnswer {
 }
 
 impl PlainAnswer {
-    pub(crate) fn ok(body: impl ToString) -> Self {
+    pub(crate) fn ok(body: &impl ToString) -> Self {
         Self { status: 200, body: body.to_string() }
     }
 }
