@@ -109,6 +109,7 @@ impl Bench {
             mode: datasets::roster_mode(case.mode),
             settle_days: 3,
             as_of: Some(case.as_of),
+            history_as_of: Some(case.as_of),
             attempts: case.walk_attempts,
             zero_accepted: case.zero_accepted,
         };
