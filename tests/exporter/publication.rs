@@ -22,7 +22,7 @@ fn settled() -> insta::Settings {
         (r#""(exported_at|checked_at|started_at|finished_at)": "[^"]*""#, r#""$1": "[time]""#),
         (r#""version": "[^"]*""#, r#""version": "[version]""#),
         (r#""output": "[^"]*""#, r#""output": "[output]""#),
-        (r#""(sha256)": "[0-9a-f]{64}""#, r#""$1": "[sha256]""#),
+        (r#""((?:manifest_)?sha256)": "[0-9a-f]{64}""#, r#""$1": "[sha256]""#),
         (r#""bytes": \d+"#, r#""bytes": "[bytes]""#),
         (r"Files in \S+", "Files in [output]"),
     ] {
