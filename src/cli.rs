@@ -3,12 +3,13 @@
 use std::path::PathBuf;
 
 use chrono::{DateTime, Utc};
+use clap::builder::BoolishValueParser;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
 use crate::dataset::Format;
 use crate::guest::NetworkId;
 use crate::job::{JobOverrides, Networks, OnMismatch, Span};
-use crate::period::PeriodSelector;
+use crate::period::{DEFAULT_SETTLE_DAYS, PeriodSelector};
 use crate::publish::{FORMATS, TaskKey};
 use crate::telemetry::LogFormat;
 
@@ -165,7 +166,7 @@ pub struct RunArguments {
     pub summary: SummaryFormat,
 
     /// Say what would be done and where it would go, and do nothing.
-    #[arg(long, env = "WICKR_GUEST_EXPORT_DRY_RUN")]
+    #[arg(long, env = "WICKR_GUEST_EXPORT_DRY_RUN", value_parser = BoolishValueParser::new())]
     pub dry_run: bool,
 
     /// How it logs.
@@ -233,7 +234,7 @@ pub struct LogArguments {
     pub log_format: LogFormat,
 
     /// Log warnings and errors only, and draw no progress.
-    #[arg(long, env = "WICKR_GUEST_EXPORT_QUIET")]
+    #[arg(long, env = "WICKR_GUEST_EXPORT_QUIET", value_parser = BoolishValueParser::new())]
     pub quiet: bool,
 }
 
@@ -251,6 +252,10 @@ pub struct VerifyArguments {
     /// Only these billing periods: a month, a range or a selector. May be repeated.
     #[arg(long, value_name = "SELECTOR", value_delimiter = ',')]
     pub period: Vec<PeriodSelector>,
+
+    /// How many days a period settles after its end: decides what `closed:N` and `missing:N` select.
+    #[arg(long, value_name = "DAYS", default_value_t = DEFAULT_SETTLE_DAYS)]
+    pub settle_days: u32,
 
     /// How it logs.
     #[command(flatten)]

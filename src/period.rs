@@ -14,6 +14,9 @@ use std::str::FromStr;
 use chrono::{DateTime, Datelike, TimeDelta, TimeZone, Utc};
 use serde::{Deserialize, Serialize};
 
+/// How many days a period settles after its end unless a job says otherwise.
+pub const DEFAULT_SETTLE_DAYS: u32 = 3;
+
 /// One calendar month in UTC, ordered by time.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(try_from = "String", into = "String")]
@@ -99,17 +102,11 @@ impl BillingPeriod {
         Self::new(year, month).ok_or_else(error)
     }
 
-    /// Returns the period that contains `instant`.
-    ///
-    /// # Panics
-    /// If the instant lies outside the years 2000 to 9998, which no clock of a working machine does.
+    /// Returns the period that contains `instant`, held within the years that a period can express.
     #[must_use]
     pub fn containing(instant: DateTime<Utc>) -> Self {
-        u16::try_from(instant.year())
-            .ok()
-            .zip(u8::try_from(instant.month()).ok())
-            .and_then(|(year, month)| Self::new(year, month))
-            .expect("the clock stands between the years 2000 and 9998")
+        let months = (i64::from(instant.year()) - 2000) * 12 + i64::from(instant.month0());
+        Self { year: 2000, month: 1 }.plus_months(months)
     }
 
     /// Writes the period in one of its wire spellings.

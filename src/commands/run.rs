@@ -1,6 +1,7 @@
 //! `run`: from a job to published rosters and a summary.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use anyhow::Context as _;
 use chrono::SubsecRound;
@@ -10,11 +11,11 @@ use tokio::time::Instant;
 use tracing::Instrument as _;
 
 use super::networks::{self, KnownNetworks};
-use super::{NoNetworks, print, source, stop};
+use super::{print, source, stop};
 use crate::cli::{RunArguments, SummaryFormat};
 use crate::clock::{Clock, SystemClock};
 use crate::exit::ExitStatus;
-use crate::export::{ExportContext, Exported, Task, TaskError};
+use crate::export::{ExportContext, Exported, NoNetworks, Task, TaskError};
 use crate::job::{Job, JobDefinition, Networks, OnMismatch};
 use crate::pacing::{Paced, Pacer, PacerSettings, RequestCount, RetryPolicy};
 use crate::publish::{
@@ -42,7 +43,8 @@ pub(super) async fn run(arguments: RunArguments, bars: Option<ProgressBars>) -> 
     if !arguments.dry_run {
         destination.probe_writable().await?;
     }
-    let settings = PublisherSettings { shrink: job.shrink, lock_wait: job.lock_wait };
+    let lock_wait = job.lock_wait.min(job.deadline);
+    let settings = PublisherSettings { shrink: job.shrink, lock_wait };
     let publisher = Publisher::new(destination, settings);
     if !arguments.dry_run && job.source.is_simulated() {
         publisher.check_source(SourceKind::Simulator).await?;
@@ -84,21 +86,26 @@ pub(super) async fn run(arguments: RunArguments, bars: Option<ProgressBars>) -> 
     if arguments.dry_run {
         return dry_run(&context, &tasks).await;
     }
+    // What answers is known by now: numbers of another kind of source are not even looked at.
+    context.publisher.check_source(context.source_kind()).await?;
     let (summaries, exit) = export_all(&context, tasks).await;
     update_summary(&context, &summaries).await;
     let facts = RunFacts {
         output: context.publisher.destination().describe(),
-        as_of: context.as_of().trunc_subsecs(0),
+        as_of: context.job.decided_at.trunc_subsecs(0),
         started_at: started_at.trunc_subsecs(0),
         finished_at: clock.now().trunc_subsecs(0),
         asked: asking.count(),
     };
     let run_summary = RunSummary::new(facts, summaries, exit);
-    print(&match arguments.summary {
+    let printed = print(&match arguments.summary {
         SummaryFormat::Text => table(&run_summary),
         SummaryFormat::Json => serde_json::to_string_pretty(&run_summary)?,
-    })?;
-    Ok(exit)
+    });
+    match printed {
+        Err(error) if exit == ExitStatus::Success => Err(error.into()),
+        Ok(()) | Err(_) => Ok(exit),
+    }
 }
 
 fn tasks(job: &Job, known: &KnownNetworks) -> Vec<Task> {
@@ -162,7 +169,7 @@ fn sum_up(
         Err(error) => {
             let status = ExitStatus::of_task(&error);
             tracing::error!(task = %task.key, exit_code = status.code(), error = %error_chain(&error), "task failed");
-            let state = task.key.period.state_at(context.as_of(), context.job.settle_days);
+            let state = context.state_of(task.key.period);
             let name = context.networks.get(&task.key.network).and_then(|known| known.as_ref().ok());
             let name = name.and_then(|facts| facts.name.clone());
             (TaskSummary::of_failure(task, state, name, count, &error), status)
@@ -187,7 +194,9 @@ async fn update_summary(context: &ExportContext, tasks: &[TaskSummary]) {
         })
         .collect();
     let destination = context.publisher.destination().clone();
-    let summary = Summary::new(destination, context.job.csv, context.job.lock_wait);
+    // Whoever was told to stop has no time to wait for others.
+    let lock_wait = if context.stop.is_cancelled() { Duration::ZERO } else { context.job.lock_wait };
+    let summary = Summary::new(destination, context.job.csv, lock_wait);
     if let Err(error) = summary.merge(&attempted).await {
         tracing::warn!(error = %error_chain(&error), "summary not updated");
     }
@@ -198,7 +207,7 @@ async fn dry_run(context: &ExportContext, tasks: &[Task]) -> anyhow::Result<Exit
     let destination = context.publisher.destination();
     let mut lines = Vec::new();
     for task in tasks {
-        let state = task.key.period.state_at(context.as_of(), context.job.settle_days);
+        let state = context.state_of(task.key.period);
         let published = read_manifest(destination.as_ref(), task.key).await?;
         let plan = match &published {
             Some(manifest) if context.is_settled(*task, manifest) => {

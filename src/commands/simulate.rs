@@ -2,10 +2,10 @@
 
 use chrono::Utc;
 
-use super::{UsageError, print, stop};
+use super::{print, stop};
 use crate::cli::SimulateArguments;
 use crate::exit::ExitStatus;
-use crate::job::JobDefinition;
+use crate::job::{JobDefinition, UsageError};
 use crate::period::{BillingPeriod, PeriodSelector};
 use crate::report::error_chain;
 use crate::simulator::Simulator;

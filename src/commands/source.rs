@@ -2,9 +2,8 @@
 
 use std::sync::Arc;
 
-use super::UsageError;
 use crate::clock::Clock;
-use crate::job::{Job, JobSource};
+use crate::job::{Job, JobSource, UsageError};
 use crate::wickr::{
     Endpoint, EndpointRequest, HttpSettings, HttpWickrAdmin, build_http_client, load_aws_environment,
 };

@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use chrono::{DateTime, TimeDelta, Utc};
+use chrono::{DateTime, Datelike, TimeDelta, Utc};
 
 use super::definition::{
     JobDefinition, NetworksDefinition, OnMismatch, RosterDisclosure, SourceDefinitionKind, Span,
@@ -12,7 +12,7 @@ use super::definition::{
 use crate::dataset::Format;
 use crate::dataset::csv::CsvOptions;
 use crate::guest::NetworkId;
-use crate::period::{PeriodError, PeriodSelector, PeriodSpelling, SelectedPeriod};
+use crate::period::{DEFAULT_SETTLE_DAYS, PeriodError, PeriodSelector, PeriodSpelling, SelectedPeriod};
 use crate::publish::{FORMATS, ShrinkLimit, TaskKey};
 use crate::roster::{PseudonymKey, PseudonymKeyError, RosterMode};
 
@@ -107,8 +107,10 @@ pub struct Job {
     pub spelling: PeriodSpelling,
     /// How many days a period settles after its end.
     pub settle_days: u32,
-    /// The instant that decides on the state of periods, where it is not the clock's.
+    /// The day that selectors are resolved on, and that a simulator pretends, where it is not today.
     pub as_of: Option<DateTime<Utc>>,
+    /// The instant that the selectors were resolved at.
+    pub decided_at: DateTime<Utc>,
     /// How long the run may take.
     pub deadline: Duration,
     /// How recently checked a task is left alone; zero leaves none alone.
@@ -142,6 +144,11 @@ pub struct Job {
     /// How CSV is written.
     pub csv: CsvOptions,
 }
+
+/// A setting outside the job that makes no sense (exit 2).
+#[derive(Debug, thiserror::Error)]
+#[error("{0}")]
+pub struct UsageError(pub String);
 
 /// Why a job means nothing (exit 2).
 #[derive(Debug, thiserror::Error)]
@@ -215,14 +222,14 @@ impl Job {
         now: DateTime<Utc>,
         variable: impl Fn(&str) -> Option<String>,
     ) -> Result<Self, JobError> {
-        let as_of = overrides.as_of.or(definition.as_of);
         let source = source(&overrides, &definition)?;
-        if let (JobSource::Wickr { .. }, Some(as_of)) = (&source, as_of)
-            && as_of > now
-        {
-            return Err(JobError::FutureAsOf { as_of });
-        }
-        let settle_days = within(definition.settle_days.unwrap_or(3), "settle_days", 0..=60, "0 to 60 days")?;
+        let as_of = pretended_day(overrides.as_of.or(definition.as_of), now, &source)?;
+        let settle_days = within(
+            definition.settle_days.unwrap_or(DEFAULT_SETTLE_DAYS),
+            "settle_days",
+            0..=60,
+            "0 to 60 days",
+        )?;
         let selectors = if overrides.periods.is_empty() {
             definition.periods.unwrap_or_default()
         } else {
@@ -234,19 +241,7 @@ impl Job {
             what: "the job names no output",
             setting: "--output DIR or output.url",
         })?;
-        let mut formats = if overrides.formats.is_empty() {
-            definition.output.formats.unwrap_or_else(|| FORMATS.to_vec())
-        } else {
-            overrides.formats
-        };
-        formats.sort_unstable();
-        formats.dedup();
-        if formats.is_empty() {
-            return Err(JobError::Missing {
-                what: "the job names no format",
-                setting: "--format parquet,csv or output.formats",
-            });
-        }
+        let formats = formats(overrides.formats, definition.output.formats)?;
         let roster = roster_mode(
             definition.output.roster,
             definition.output.pseudonym_key_env,
@@ -255,7 +250,12 @@ impl Job {
         )?;
         let rate = overrides.max_requests_per_second.or(definition.max_requests_per_second).unwrap_or(10.0);
         let max_shrink = definition.max_shrink.unwrap_or(0.10);
-        let fresh_for = span(overrides.fresh_for.or(definition.fresh_for), Duration::ZERO);
+        let fresh_for = within(
+            span(overrides.fresh_for.or(definition.fresh_for), Duration::ZERO),
+            "fresh_for",
+            Duration::ZERO..=Duration::from_hours(24 * 366),
+            "0s to 366days",
+        )?;
         Ok(Self {
             source,
             networks,
@@ -263,6 +263,7 @@ impl Job {
             spelling: definition.source.period_spelling.unwrap_or_default(),
             settle_days,
             as_of,
+            decided_at: as_of.unwrap_or(now),
             deadline: within(
                 span(overrides.deadline.or(definition.deadline), Duration::from_mins(55)),
                 "deadline",
@@ -331,6 +332,33 @@ fn within<T: PartialOrd + std::fmt::Debug>(
     } else {
         Err(JobError::OutOfBounds { setting, value: format!("{value:?}"), bounds })
     }
+}
+
+/// Checks the day to pretend: bounded, and for real data not yet to come.
+fn pretended_day(
+    as_of: Option<DateTime<Utc>>,
+    now: DateTime<Utc>,
+    source: &JobSource,
+) -> Result<Option<DateTime<Utc>>, JobError> {
+    let Some(as_of) = as_of else { return Ok(None) };
+    within(as_of.year(), "as_of", 2001..=9990, "an instant in the years 2001 to 9990")?;
+    if as_of > now && !source.is_simulated() {
+        return Err(JobError::FutureAsOf { as_of });
+    }
+    Ok(Some(as_of))
+}
+
+fn formats(flags: Vec<Format>, written: Option<Vec<Format>>) -> Result<Vec<Format>, JobError> {
+    let mut formats = if flags.is_empty() { written.unwrap_or_else(|| FORMATS.to_vec()) } else { flags };
+    formats.sort_unstable();
+    formats.dedup();
+    if formats.is_empty() {
+        return Err(JobError::Missing {
+            what: "the job names no format",
+            setting: "--format parquet,csv or output.formats",
+        });
+    }
+    Ok(formats)
 }
 
 fn source(overrides: &JobOverrides, definition: &JobDefinition) -> Result<JobSource, JobError> {

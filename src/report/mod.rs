@@ -258,6 +258,11 @@ impl RunSummary {
     }
 }
 
+/// A result that could not be printed (exit 73). What was published is published all the same.
+#[derive(Debug, thiserror::Error)]
+#[error("the result could not be written to stdout; what was published stays")]
+pub struct PrintError(#[source] pub std::io::Error);
+
 /// Writes an error with all its causes on one line.
 #[must_use]
 pub fn error_chain(error: &dyn std::error::Error) -> String {

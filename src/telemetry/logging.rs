@@ -72,15 +72,19 @@ impl<'a> MakeWriter<'a> for BetweenBars {
     }
 }
 
+/// A log that nobody can read any more must not stop the export, so failures to write are swallowed here.
 impl Write for BetweenBarsWriter<'_> {
     fn write(&mut self, line: &[u8]) -> io::Result<usize> {
-        match self.bars {
-            Some(bars) => bars.suspend(|| io::stderr().write(line)),
-            None => io::stderr().write(line),
-        }
+        let write = || io::stderr().write_all(line);
+        let _unread = match self.bars {
+            Some(bars) => bars.suspend(write),
+            None => write(),
+        };
+        Ok(line.len())
     }
 
     fn flush(&mut self) -> io::Result<()> {
-        io::stderr().flush()
+        let _unread = io::stderr().flush();
+        Ok(())
     }
 }
