@@ -87,7 +87,9 @@ pub(super) async fn run(arguments: RunArguments, bars: Option<ProgressBars>) -> 
         return dry_run(&context, &tasks).await;
     }
     // What answers is known by now: numbers of another kind of source are not even looked at.
-    context.publisher.check_source(context.source_kind()).await?;
+    if context.api.has_answered() {
+        context.publisher.check_source(context.source_kind()).await?;
+    }
     let (summaries, exit) = export_all(&context, tasks).await;
     update_summary(&context, &summaries).await;
     let facts = RunFacts {

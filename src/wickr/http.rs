@@ -74,6 +74,7 @@ pub struct HttpWickrAdmin {
     clock: Arc<dyn Clock>,
     /// What the server's clock is ahead of ours, in milliseconds, once it has complained.
     clock_offset_ms: AtomicI64,
+    answered: AtomicBool,
     answered_by_simulator: AtomicBool,
 }
 
@@ -107,8 +108,15 @@ impl HttpWickrAdmin {
             credentials,
             clock,
             clock_offset_ms: AtomicI64::new(0),
+            answered: AtomicBool::new(false),
             answered_by_simulator: AtomicBool::new(false),
         }
+    }
+
+    /// Says whether there was any answer so far.
+    #[must_use]
+    pub fn has_answered(&self) -> bool {
+        self.answered.load(Ordering::Relaxed)
     }
 
     /// Says whether any answer so far came from a simulator, wherever the endpoint points.
@@ -155,6 +163,7 @@ impl HttpWickrAdmin {
         let mut response = self.client.execute(request).await.map_err(transport_error)?;
         let status = response.status().as_u16();
         let headers = response.headers().clone();
+        self.answered.store(true, Ordering::Relaxed);
         if headers.contains_key(SIMULATOR_HEADER) {
             self.answered_by_simulator.store(true, Ordering::Relaxed);
         }

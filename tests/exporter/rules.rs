@@ -434,7 +434,7 @@ fn simulated_guests_never_go_where_real_ones_stand() {
     let real = scene.output().manifest(NETWORK, CLOSED);
 
     let run = scene.run(CLOSED).exits(73);
-    insta::assert_snapshot!(run.message(), @"data of the simulator source cannot go where data of the wickr source stands (manifests/period=2025-09/network=12345678/manifest.json); choose another output");
+    insta::assert_snapshot!(run.stderr.trim(), @"error: data of the simulator source cannot go where data of the wickr source stands (manifests/period=2025-09/network=12345678/manifest.json); choose another output");
     scene.run(OLD).exits(73);
     assert_eq!(scene.output().manifest(NETWORK, CLOSED), real);
     assert!(!scene.output().is_published(NETWORK, OLD), "another period of the same output");
@@ -455,7 +455,7 @@ fn real_guests_never_go_where_simulated_ones_stand() {
 
     let server = real_service();
     let run = scene.export(CLOSED).env("AWS_ENDPOINT_URL_WICKR", &server.url()).run().exits(73);
-    assert!(run.message().contains("data of the wickr source cannot go"), "{}", run.message());
+    assert!(run.stderr.contains("data of the wickr source cannot go"), "{}", run.stderr);
     assert_eq!(scene.output().manifest(NETWORK, CLOSED), simulated);
 }
 

@@ -9,7 +9,8 @@ use crate::support::{AS_OF, CLOSED, NETWORK, OLD, Scene, network, small};
 
 /// Says what a selector means, one line a task.
 fn plan(scene: &Scene, selectors: &[&str], as_of: &str) -> String {
-    let exporter = scene.job("").args(["--network", NETWORK, "--dry-run"]).replacing("--as-of", as_of);
+    let job = "[source]\nkind = \"simulator\"\n";
+    let exporter = scene.job(job).args(["--network", NETWORK, "--dry-run"]).replacing("--as-of", as_of);
     let run = exporter.args(selectors.iter().flat_map(|selector| ["--period", selector])).run().exits(0);
     let lines: Vec<&str> = run.stdout.lines().filter(|line| line.starts_with(NETWORK)).collect();
     let words = lines.iter().map(|line| line.split(':').next().expect("a part").to_owned());
@@ -32,7 +33,6 @@ fn every_selector_means_its_periods() {
     ] {
         assert_eq!(plan(&scene, selectors, AS_OF), periods, "{selectors:?}");
     }
-    assert_eq!(scene.simulator.stats().connections, 0, "a dry run over named networks asks nothing");
 }
 
 #[test]
@@ -48,6 +48,15 @@ fn a_month_settles_for_three_days_after_its_last_instant() {
     }
     assert_eq!(plan(&scene, &["closed:1"], "2025-11-03T23:59:59Z"), "2025-09 closed");
     assert_eq!(plan(&scene, &["closed:1"], "2025-11-04T00:00:00Z"), "2025-10 closed");
+}
+
+#[test]
+fn an_earlier_day_does_not_reopen_a_month_of_real_guests() {
+    let scene = Scene::new(small());
+    let dry_run = scene.job("").args(["--network", NETWORK, "--dry-run", "--period", "current"]);
+    let run = dry_run.replacing("--as-of", "2025-10-20T00:00:00Z").run().exits(0);
+    assert!(run.stdout.starts_with(&format!("{NETWORK} 2025-10 closed: ")), "{}", run.stdout);
+    assert_eq!(scene.simulator.stats().connections, 0, "a dry run over named networks asks nothing");
 }
 
 #[test]
