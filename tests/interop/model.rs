@@ -10,13 +10,11 @@ use std::path::{Path, PathBuf};
 
 use serde_json::{Value, json};
 use tempfile::TempDir;
+use wickr_guest_export::period::PeriodSpelling;
 
 use crate::processes::{Server, assert_code, export};
 use crate::published::Expected;
-use crate::python::Python;
-
-/// The instant that the model server's population is exported for: which of its months are open and counted.
-const AS_OF: &str = "2026-11-23T12:00:00Z";
+use crate::python::{Python, months_ago};
 
 /// The model server, the record that it writes, and the folders of one test.
 struct ModelServer {
@@ -83,9 +81,10 @@ fn the_exporter_publishes_what_a_server_made_of_botocores_model_lists() {
         expected.insert(text("network_id"), text("billing_period"), &roster["guests"]);
     }
 
-    let run = |arguments: &[&str]| export(home, &output, &model.server.environment, AS_OF, arguments);
-    assert_code(&run(&["--network", "all", "--period", "2026-10"]), 0);
-    let others = ["--period", "2026-07", "--period", "2026-09", "--period", "2026-11"];
+    let [current, previous, older, old] = [0, 1, 2, 4].map(|months| months_ago(months).to_string());
+    let run = |arguments: &[&str]| export(home, &output, &model.server.environment, arguments);
+    assert_code(&run(&["--network", "all", "--period", &previous]), 0);
+    let others = ["--period", &old, "--period", &older, "--period", &current];
     assert_code(&run(&[&["--network", "12345678"], &others[..]].concat()), 0);
     expected.assert_published(python, home, &output);
 
@@ -93,25 +92,21 @@ fn the_exporter_publishes_what_a_server_made_of_botocores_model_lists() {
         let path = format!("manifests/period={period}/network={network}/manifest.json");
         serde_json::from_slice(&fs::read(output.join(path)).expect("a manifest")).expect("JSON")
     };
-    for (period, confirmed_by) in [
-        ("2026-07", json!("second_walk")),
-        ("2026-09", json!("control_total")),
-        ("2026-10", json!("control_total")),
-    ] {
+    for (period, confirmed_by) in [(&old, "second_walk"), (&previous, "control_total")] {
         assert_eq!(manifest(period, "12345678")["counts"]["confirmed_by"], confirmed_by, "{period}");
     }
-    let source = &manifest("2026-10", "12345678")["source"];
+    let source = &manifest(&previous, "12345678")["source"];
     assert_eq!(source["kind"], "wickr", "a server that does not call itself a simulator");
     assert_eq!(source["network_name"], "Acme, \"Süd\" & Söhne");
 
     assert_eq!(model.recorded("signature"), set(["valid"]));
     let record = model.record();
-    assert_every_request_keeps_to_the_model(&record);
+    assert_every_request_keeps_to_the_model(&record, &old);
     assert_every_injected_error_was_met_and_tried_again(&record);
 }
 
 /// The record holds no request that the model does not know, and every list was asked for as DESIGN.md says.
-fn assert_every_request_keeps_to_the_model(record: &[Value]) {
+fn assert_every_request_keeps_to_the_model(record: &[Value], uncounted: &str) {
     let asked = ["GetGuestUserHistoryCount", "GetNetwork", "ListGuestUsers", "ListNetworks"];
     for entry in record {
         assert_eq!(entry["problems"], json!([]), "{entry}");
@@ -126,15 +121,16 @@ fn assert_every_request_keeps_to_the_model(record: &[Value]) {
         assert!(parameters["billingPeriod"].is_string(), "{entry}");
         assert!(parameters["username"].is_null(), "a filtered walk is never published: {entry}");
     }
-    let july = lists.filter(|entry| entry["parameters"]["billingPeriod"] == "2026-07");
-    let directions = july.filter_map(|entry| entry["parameters"]["sortDirection"].as_str());
+    let uncounted = lists.filter(|entry| entry["parameters"]["billingPeriod"] == uncounted);
+    let directions = uncounted.filter_map(|entry| entry["parameters"]["sortDirection"].as_str());
     assert_eq!(
         directions.collect::<BTreeSet<_>>(),
         ["ASC", "DESC"].into(),
         "a month without a count is walked both ways"
     );
+    let underscored = months_ago(1).spelled(PeriodSpelling::Underscore);
     assert!(
-        record.iter().any(|entry| entry["parameters"]["billingPeriod"] == "2026_10"),
+        record.iter().any(|entry| entry["parameters"]["billingPeriod"] == underscored),
         "an empty month is asked for in its other spelling before it is believed"
     );
 }
@@ -170,8 +166,7 @@ fn botocores_signer_finds_a_wrong_secret_and_nothing_is_published() {
         model.home(),
         &model.output(),
         &environment,
-        AS_OF,
-        ["--network", "12345678", "--period", "2026-10"],
+        ["--network", "12345678", "--period", "previous"],
     );
     assert_code(&run, 77);
     assert_eq!(model.recorded("signature"), set(["botocore computes another signature"]));
@@ -196,8 +191,7 @@ fn every_error_that_the_model_declares_ends_with_its_exit_code() {
             model.home(),
             &model.output(),
             &model.server.environment,
-            AS_OF,
-            ["--network", network, "--period", "2026-10", "--deadline", "3s"],
+            ["--network", network, "--period", "previous", "--deadline", "3s"],
         );
         assert_code(&run, code);
         let said = String::from_utf8_lossy(&run.stderr).into_owned();

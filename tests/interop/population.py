@@ -6,8 +6,23 @@ population itself and never through the server, so that a defect of the server c
 
 import hashlib
 import json
+import os
 import sys
 from dataclasses import dataclass, field
+from datetime import date, datetime, timezone
+
+# The day that decides which months there are. A real service's months end with the real day, so they move with
+# it; the tests name one for all their scripts.
+TODAY = date.fromisoformat(os.environ.get("INTEROP_TODAY") or datetime.now(timezone.utc).date().isoformat())
+
+
+def months_ago(months: int) -> str:
+    """Return the month so many months before today's, as `YYYY-MM`."""
+    index = TODAY.year * 12 + TODAY.month - 1 - months
+    return f"{index // 12:04}-{index % 12 + 1:02}"
+
+
+CURRENT, PREVIOUS, OLDER, OLD = (months_ago(months) for months in (0, 1, 2, 4))
 
 # Names that guests could choose and that some reader gets wrong: formulas, quotes, line ends, what looks
 # like a null, a number or a date, and text far outside ASCII.
@@ -110,24 +125,24 @@ def _networks() -> list[Network]:
             network_id=acme,
             name='Acme, "Süd" & Söhne',
             guests={
-                "2026-07": _ordinary(acme, "2026-07", 130),
-                "2026-09": _ordinary(acme, "2026-09", 100),
-                "2026-10": _ordinary(acme, "2026-10", 257) + _hostile(acme),
-                "2026-11": _ordinary(acme, "2026-11", 3),
+                OLD: _ordinary(acme, OLD, 130),
+                OLDER: _ordinary(acme, OLDER, 100),
+                PREVIOUS: _ordinary(acme, PREVIOUS, 257) + _hostile(acme),
+                CURRENT: _ordinary(acme, CURRENT, 3),
             },
-            counted_periods=("2026-09", "2026-10", "2026-11"),
+            counted_periods=(OLDER, PREVIOUS, CURRENT),
         ),
         Network(
             network_id=zeros,
             name="=Leading zeros",
-            guests={"2026-10": _ordinary(zeros, "2026-10", 201) + _hostile(zeros)},
-            counted_periods=("2026-09", "2026-10", "2026-11"),
+            guests={PREVIOUS: _ordinary(zeros, PREVIOUS, 201) + _hostile(zeros)},
+            counted_periods=(OLDER, PREVIOUS, CURRENT),
         ),
         Network(
             network_id="00000001",
             name="Nobody yet",
-            guests={"2026-10": []},
-            counted_periods=("2026-09", "2026-10", "2026-11"),
+            guests={PREVIOUS: []},
+            counted_periods=(OLDER, PREVIOUS, CURRENT),
         ),
         Network("40000000", "Refuses as bad", refusal="BadRequestError"),
         Network("40100000", "Refuses the caller", refusal="UnauthorizedError"),

@@ -59,7 +59,6 @@ pub(crate) fn export<I, S>(
     home: &Path,
     output: &Path,
     environment: &[(String, String)],
-    as_of: &str,
     arguments: I,
 ) -> Output
 where
@@ -67,7 +66,7 @@ where
     S: AsRef<OsStr>,
 {
     Command::new(EXPORTER)
-        .args(["run", "--as-of", as_of, "--format", "parquet,csv", "--output"])
+        .args(["run", "--format", "parquet,csv", "--output"])
         .arg(output)
         .args(arguments)
         .env_clear()

@@ -10,7 +10,9 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 use std::sync::LazyLock;
 
+use chrono::{NaiveDate, Utc};
 use serde_json::Value;
+use wickr_guest_export::period::BillingPeriod;
 
 /// Where the scripts and `requirements.txt` are.
 const SCRIPTS: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/interop");
@@ -19,6 +21,19 @@ const REQUIREMENTS: &str = include_str!("requirements.txt");
 /// A Python interpreter that has everything of `requirements.txt`.
 pub(crate) struct Python {
     interpreter: PathBuf,
+}
+
+/// The day that every script and every test of this process takes for today: a real service's months end with
+/// the real day, so the populations move with it, and all of them must mean the same one.
+pub(crate) fn today() -> NaiveDate {
+    static TODAY: LazyLock<NaiveDate> = LazyLock::new(|| Utc::now().date_naive());
+    *TODAY
+}
+
+/// Returns the month so many months before today's.
+pub(crate) fn months_ago(months: i64) -> BillingPeriod {
+    let midnight = today().and_hms_opt(0, 0, 0).expect("midnight").and_utc();
+    BillingPeriod::containing(midnight).plus_months(-months)
 }
 
 impl Python {
@@ -46,6 +61,7 @@ impl Python {
             .env_clear()
             .env("PATH", std::env::var_os("PATH").unwrap_or_default())
             .env("HOME", home)
+            .env("INTEROP_TODAY", today().to_string())
             .env("PYTHONUTF8", "1")
             .env("PYTHONDONTWRITEBYTECODE", "1")
             .env("AWS_EC2_METADATA_DISABLED", "true")
