@@ -4,6 +4,7 @@ use std::fmt::Write as _;
 use std::fs;
 use std::io::{BufRead, BufReader};
 use std::path::Path;
+use std::process::Stdio;
 
 use rustix::process::{Pid, Signal, kill_process};
 use wickr_guest_export::simulator::{Fault, FaultKind, SimulatorConfig, When};
@@ -158,4 +159,24 @@ fn the_job_files_that_are_delivered_are_jobs() {
         let output = scene.path("delivered").display().to_string();
         scene.exporter().args(["run", &path, "--dry-run", "--output", &output]).run().exits(0);
     }
+}
+
+#[test]
+fn a_result_that_cannot_be_printed_ends_with_73_and_a_log_that_cannot_be_written_stops_nothing() {
+    let scene = Scene::new(small());
+    let job = scene.path("simulated.toml");
+    let text = "periods = [\"2025-09\"]\nmax_requests_per_second = 1000\n[source]\nkind = \"simulator\"\n\
+                networks = \"all\"\n[simulator]\nguests = 120\nnow = \"2025-11-01T12:00:00Z\"\n";
+    fs::write(&job, text).expect("a job file");
+    let full = || fs::OpenOptions::new().write(true).open("/dev/full").expect("a device that is always full");
+    let run = |output: &str, stdout: Stdio, stderr: Stdio| {
+        let mut command = std::process::Command::new(env!("CARGO_BIN_EXE_wickr-guest-export"));
+        command.env_clear().arg("run").arg(&job).arg("--output").arg(scene.path(output));
+        let status = command.stdout(stdout).stderr(stderr).status().expect("it starts");
+        assert!(scene.path(output).join("manifests/period=2025-09/network=12345678").exists(), "{output}");
+        status.code()
+    };
+    assert_eq!(run("unprinted", full().into(), Stdio::null()), Some(73));
+    assert_eq!(run("unlogged", Stdio::null(), full().into()), Some(0));
+    assert_eq!(run("unheard", full().into(), full().into()), Some(73));
 }

@@ -197,3 +197,14 @@ fn a_period_to_come_can_be_exported_of_the_simulator_alone() {
     let run = scene.job(job).args(["--period", "current"]).replacing("--as-of", "2999-05-05T00:00:00Z").run();
     assert_eq!(run.exits(0).task()["billing_period"], "2999-05");
 }
+
+#[test]
+fn a_switch_is_thrown_by_a_variable_as_people_write_it() {
+    let scene = Scene::new(small());
+    for value in ["1", "true", "yes", "on"] {
+        let run = scene.export(CLOSED).env("WICKR_GUEST_EXPORT_DRY_RUN", value).run().exits(0);
+        assert!(run.stdout.contains("Dry run"), "{value}: {}", run.stdout);
+    }
+    scene.export(CLOSED).env("WICKR_GUEST_EXPORT_DRY_RUN", "0").run().exits(0);
+    assert!(scene.output().is_published(NETWORK, CLOSED));
+}

@@ -149,3 +149,20 @@ fn a_network_id_keeps_its_leading_zero() {
     assert!(text.contains("\"2025-09\",\"01234567\",250\n"), "{text}");
     assert!(fs::exists(scene.output().manifest_path("01234567", CLOSED)).expect("readable"));
 }
+
+#[test]
+fn what_is_dated_ahead_or_was_checked_in_another_state_is_not_fresh() {
+    let scene = Scene::new(small());
+    scene.run("2025-10").exits(0);
+    let fresh = |as_of: &str| {
+        let run = scene.export("2025-10").args(["--fresh-for", "6h"]).replacing("--as-of", as_of).run();
+        run.exits(0).task()["status"].clone()
+    };
+    assert_eq!(fresh(AS_OF), "kept");
+    assert_eq!(fresh("2025-11-20T00:00:00Z"), "unchanged", "it settled then and is closed now");
+    assert_eq!(fresh("2025-11-20T00:00:00Z"), "kept");
+    scene.output().edit_manifest(NETWORK, "2025-10", |manifest| {
+        manifest["checked_at"] = "2999-01-01T00:00:00Z".into();
+    });
+    assert_eq!(fresh("2025-11-20T00:00:00Z"), "unchanged", "a clock was ahead");
+}
