@@ -26,6 +26,7 @@ use super::manifest::{
 };
 use super::publication::{CompareRosters, Part, PartError, Publication, RosterChanges};
 use super::recheck::rechecked;
+use super::seal;
 use super::shrink::ShrinkLimit;
 use crate::dataset::{Dataset, Format};
 
@@ -125,7 +126,9 @@ async fn read_published(
 ) -> Result<Option<(PublishedManifest, Version)>, PublishError> {
     let path = layout::manifest(task);
     let Some(read) = destination.read(&path, MAX_MANIFEST_BYTES).await? else { return Ok(None) };
-    let parsed = Manifest::parse(&read.bytes, task).and_then(|manifest| {
+    // What was edited must not be written again under a seal that holds.
+    let sealed = if seal::holds(&read.bytes) { Ok(()) } else { Err(ManifestError::Altered) };
+    let parsed = sealed.and_then(|()| Manifest::parse(&read.bytes, task)).and_then(|manifest| {
         let revision = manifest.revision_of(task)?;
         Ok(PublishedManifest { manifest, revision })
     });

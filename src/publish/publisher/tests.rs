@@ -295,6 +295,32 @@ async fn a_lost_or_damaged_manifest_stops_the_task_rather_than_its_history() {
 }
 
 #[tokio::test]
+async fn an_edited_manifest_is_neither_believed_nor_sealed_anew() {
+    let root = root();
+    let sample = Sample::new(0..30);
+    sample.run(local(root.path())).await.unwrap();
+    let place = root.path().join(layout::manifest(sample.task).as_str());
+    let json = std::fs::read_to_string(&place).unwrap();
+    let edited = json.replace("\"pages\": 1", "\"pages\": 2");
+    assert_ne!(edited, json);
+    std::fs::remove_file(&place).unwrap();
+    std::fs::write(&place, &edited).unwrap();
+    let altered = |error: &PublishError| {
+        let source = match error {
+            PublishError::ManifestDamaged { source, .. } => source,
+            other => panic!("{other}"),
+        };
+        *source == ManifestError::Altered
+    };
+    assert!(altered(&sample.run(local(root.path())).await.unwrap_err()));
+    assert!(altered(&read_manifest(&*local(root.path()), sample.task).await.unwrap_err()));
+    let publisher = publisher(local(root.path()));
+    let lock = publisher.lock(sample.task).await.unwrap();
+    assert!(altered(&publisher.recover(&lock).await.unwrap_err()));
+    assert_eq!(std::fs::read_to_string(&place).unwrap(), edited);
+}
+
+#[tokio::test]
 async fn what_contradicts_itself_is_never_published() {
     let root = root();
     let publisher = publisher(local(root.path()));
