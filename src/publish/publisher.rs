@@ -25,7 +25,7 @@ use super::manifest::{
     ChangesRecord, FileRecord, MANIFEST_VERSION, MAX_MANIFEST_BYTES, Manifest, ManifestError, SourceKind,
 };
 use super::publication::{CompareRosters, Part, PartError, Publication, RosterChanges};
-use super::recheck::rechecked;
+use super::recheck::{finality, rechecked};
 use super::seal;
 use super::shrink::ShrinkLimit;
 use crate::dataset::{Dataset, Format};
@@ -216,6 +216,10 @@ impl Publisher {
             return Ok(Outcome { manifest: published, status: PublicationStatus::Unchanged, changes: None });
         }
 
+        let (published, seen) = (standing.published.manifest.period_state, publication.period_state);
+        if finality(seen) < finality(published) {
+            return Err(PublishError::StateWentBack { task, published, seen });
+        }
         let mut publication = publication;
         let changes = self.changes_since(&standing, &mut publication).await;
         let before = standing.published.manifest.counts.guests;

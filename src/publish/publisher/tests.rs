@@ -7,6 +7,7 @@ use futures::StreamExt;
 use super::*;
 use crate::dataset::ContentDigest;
 use crate::evidence::{ConfirmedBy, Reconciliation};
+use crate::period::PeriodState;
 use crate::publish::digest::FileDigest;
 use crate::publish::dying::{Death, Dying};
 use crate::publish::fixture::{BOTH, Sample, local, publisher, task};
@@ -292,6 +293,44 @@ async fn a_lost_or_damaged_manifest_stops_the_task_rather_than_its_history() {
     std::fs::write(&place, &json).unwrap();
     assert_eq!(sample.run(local(root.path())).await.unwrap().status, PublicationStatus::Unchanged);
     assert_clean(root.path()).await;
+}
+
+#[tokio::test]
+async fn a_run_whose_clock_is_behind_replaces_no_roster_of_a_later_state() {
+    use PeriodState::{Closed, Open, Settling};
+    for (published, seen, replaces) in [
+        (Closed, Open, false),
+        (Closed, Settling, false),
+        (Settling, Open, false),
+        (Open, Open, true),
+        (Open, Settling, true),
+        (Settling, Closed, true),
+        (Closed, Closed, true),
+    ] {
+        let root = root();
+        let first = Sample { state: published, ..Sample::new(0..30) };
+        first.run(local(root.path())).await.unwrap();
+        let before = read_manifest(&*local(root.path()), first.task).await.unwrap();
+        let changed = Sample { state: seen, allow_shrink: true, ..Sample::new(0..31) };
+        let outcome = changed.hours_later(1).run(local(root.path())).await;
+        if replaces {
+            assert_eq!(outcome.unwrap().status, PublicationStatus::Restated, "{published} by {seen}");
+            continue;
+        }
+        let error = outcome.unwrap_err();
+        let expected = format!(
+            "12345678/2026-10 was published as {published} and this run sees it as {seen}, so the published \
+             roster stays; check this machine's clock, --as-of and settle_days"
+        );
+        assert_eq!(error.to_string(), expected);
+        let exit = crate::exit::ExitStatus::of(&error.into());
+        assert_eq!(exit, crate::exit::ExitStatus::Refused);
+        let same = Sample { state: seen, ..first.clone() };
+        let unchanged = same.run(local(root.path())).await.unwrap();
+        assert_eq!(unchanged.status, PublicationStatus::Unchanged, "an equal roster keeps its evidence");
+        assert_eq!(read_manifest(&*local(root.path()), first.task).await.unwrap(), before);
+        assert_clean(root.path()).await;
+    }
 }
 
 #[tokio::test]
