@@ -138,6 +138,17 @@ async fn read_published(
     }
 }
 
+/// Writes a manifest that will be believed when it is read.
+fn checked_json(manifest: &Manifest, task: TaskKey) -> Result<Vec<u8>, PublishError> {
+    let inconsistent = |source| PublishError::Inconsistent { task, source };
+    manifest.revision_of(task).map_err(inconsistent)?;
+    let json = manifest.to_json();
+    if json.len() as u64 > MAX_MANIFEST_BYTES {
+        return Err(inconsistent(ManifestError::TooLong(json.len())));
+    }
+    Ok(json)
+}
+
 /// Publishes rosters to one destination.
 #[derive(Debug)]
 pub struct Publisher {
@@ -324,13 +335,13 @@ impl Publisher {
             changes: plan.changes,
             files,
         };
-        manifest.revision_of(task).map_err(|source| PublishError::Inconsistent { task, source })?;
+        let json = checked_json(&manifest, task)?;
 
         for (file, path) in staged {
             self.destination.install(file, &path, Precondition::Absent).await?;
         }
         let kept = layout::revision_manifest(task, plan.name);
-        self.put_bytes(&manifest.to_json(), &kept, Precondition::Absent).await?;
+        self.put_bytes(&json, &kept, Precondition::Absent).await?;
         Ok(WrittenRevision { manifest, name: plan.name })
     }
 
@@ -373,9 +384,9 @@ impl Publisher {
     ) -> Result<PublishedManifest, PublishError> {
         let WrittenRevision { manifest, name } = revision;
         let task = lock.task;
-        manifest.revision_of(task).map_err(|source| PublishError::Inconsistent { task, source })?;
+        let json = checked_json(&manifest, task)?;
         lock.lock.confirm().await?;
-        self.put_bytes(&manifest.to_json(), &layout::manifest(task), precondition).await?;
+        self.put_bytes(&json, &layout::manifest(task), precondition).await?;
         Ok(PublishedManifest { manifest, revision: name })
     }
 

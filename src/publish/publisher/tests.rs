@@ -365,11 +365,12 @@ async fn what_contradicts_itself_is_never_published() {
     let publisher = publisher(local(root.path()));
     let sample = Sample::new(0..30);
     let lock = publisher.lock(sample.task).await.unwrap();
-    let break_it: [fn(&mut Publication); 4] = [
+    let break_it: [fn(&mut Publication); 5] = [
         |publication| publication.counts.guests = 31,
         |publication| publication.counts.confirmed_by = None,
         |publication| drop(publication.parts.pop()),
         |publication| publication.csv = None,
+        |publication| publication.source.network_name = Some("n".repeat(1024 * 1024)),
     ];
     for broken in break_it {
         let mut publication = sample.publication();
@@ -382,6 +383,21 @@ async fn what_contradicts_itself_is_never_published() {
     let error = publisher.publish(&lock, publication).await.unwrap_err();
     assert!(matches!(error, PublishError::Encode { .. }), "{error}");
     assert_eq!(names(root.path(), ""), [".locks/period=2026-10/network=12345678.lock"]);
+}
+
+#[tokio::test]
+async fn a_check_never_makes_a_manifest_too_long_to_be_read_again() {
+    let root = root();
+    let publisher = publisher(local(root.path()));
+    let sample = Sample::new(0..30);
+    let lock = publisher.lock(sample.task).await.unwrap();
+    let first = publisher.publish(&lock, sample.publication()).await.unwrap();
+    let mut again = sample.publication();
+    again.source.network_name = Some("n".repeat(1024 * 1024));
+    let error = publisher.publish(&lock, again).await.unwrap_err();
+    assert!(error.to_string().contains("none of more than 1048576 is read"), "{error}");
+    let standing = read_manifest(&*local(root.path()), sample.task).await.unwrap();
+    assert_eq!(standing.as_ref(), Some(first.manifest.manifest()));
 }
 
 #[tokio::test]
