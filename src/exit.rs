@@ -20,7 +20,7 @@ pub enum ExitStatus {
     Success = 0,
     /// The command line or the job definition is wrong.
     Usage = 2,
-    /// A mismatch that was to fail, or a shrink that nobody allowed.
+    /// A mismatch that was to fail, a shrink that nobody allowed, or a period that was further when published.
     Refused = 3,
     /// The answers broke the contract or could not be confirmed; for `verify`, what is published is not whole.
     Untrusted = 65,
@@ -159,7 +159,7 @@ impl ExitStatus {
             PublishError::ManifestDamaged { .. }
             | PublishError::ManifestLost { .. }
             | PublishError::MixedSources { .. } => Self::Destination,
-            PublishError::Shrink(_) => Self::Refused,
+            PublishError::Shrink(_) | PublishError::StateWentBack { .. } => Self::Refused,
             PublishError::Encode { .. } | PublishError::Inconsistent { .. } => Self::Bug,
         }
     }

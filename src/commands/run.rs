@@ -180,7 +180,7 @@ fn sum_up(
 }
 
 /// Brings the file that finance opens up to date. It is derived from the manifests, so a failure is said and
-/// changes nothing else: the next run, or a rebuild, makes it good.
+/// changes nothing else: the next run makes it good.
 async fn update_summary(context: &ExportContext, tasks: &[TaskSummary]) {
     let attempted: Vec<AttemptedTask> = tasks
         .iter()

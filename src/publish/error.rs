@@ -7,6 +7,7 @@ use super::layout::{RelativePath, TaskKey};
 use super::manifest::{ManifestError, SourceKind};
 use super::publication::PartError;
 use super::shrink::ShrinkRefused;
+use crate::period::PeriodState;
 
 /// Why a roster was not published.
 #[derive(Debug, thiserror::Error)]
@@ -56,6 +57,19 @@ pub enum PublishError {
     /// Rule 8 (exit 3).
     #[error("{0}")]
     Shrink(#[from] ShrinkRefused),
+    /// The period was further when the roster was published: time does not run backwards (exit 3).
+    #[error(
+        "{task} was published as {published} and this run sees it as {seen}, so the published roster stays; \
+         check this machine's clock, --as-of and settle_days"
+    )]
+    StateWentBack {
+        /// The task.
+        task: TaskKey,
+        /// The state of the period in the published manifest.
+        published: PeriodState,
+        /// The state that this run saw.
+        seen: PeriodState,
+    },
     /// A part could not be encoded (exit 70: the roster was read and confirmed).
     #[error("{dataset}.{format} of {task} could not be encoded; this is a bug, please report it")]
     Encode {

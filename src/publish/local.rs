@@ -142,18 +142,26 @@ impl LocalDestination {
     }
 
     fn link(&self, source: &Path, target: &Path) -> Result<(), DestinationError> {
+        match self.staged_link(source)? {
+            Some((content, link)) => Self::put_in_place(&content, link, target, true),
+            // Some filesystems have no links, or have had enough of them: a copy serves as well.
+            None => self.copy_bytes(source, target),
+        }
+    }
+
+    /// Makes another name of a file under `.staging/`, locked like everything there; none if that cannot be had.
+    ///
+    /// The lock is the file's, whatever its name, so it is taken before a sweep can see the new one.
+    fn staged_link(&self, source: &Path) -> Result<Option<(File, TempPath)>, DestinationError> {
         let staging = self.staging();
         create_folder(&staging)?;
+        let content = open_regular(source)?.ok_or_else(|| missing("copied", source))?;
+        if content.try_lock_shared().is_err() {
+            return Ok(None);
+        }
         let linked =
             tempfile::Builder::new().prefix("link-").make_in(&staging, |path| fs::hard_link(source, path));
-        match linked {
-            Ok(link) => {
-                let content = open_regular(source)?.ok_or_else(|| missing("copied", source))?;
-                Self::put_in_place(&content, link.into_temp_path(), target, true)
-            }
-            // Some filesystems have no links, or have had enough of them: a copy serves as well.
-            Err(_) => self.copy_bytes(source, target),
-        }
+        Ok(linked.ok().map(|link| (content, link.into_temp_path())))
     }
 
     fn copy_bytes(&self, source: &Path, target: &Path) -> Result<(), DestinationError> {

@@ -226,6 +226,12 @@ pub enum ManifestError {
         "is of manifest version {0}, and this program knows version {MANIFEST_VERSION}; use a newer program"
     )]
     Version(u64),
+    /// Its seal does not hold: it is damaged, or was edited by hand.
+    #[error("was altered since it was written: its manifest_sha256 does not hold")]
+    Altered,
+    /// It would be longer than any manifest that is read.
+    #[error("would be {0} bytes long, and none of more than {MAX_MANIFEST_BYTES} is read")]
+    TooLong(usize),
     /// It cannot be read as a manifest at all.
     #[error("is not a manifest: {0}")]
     Unreadable(String),

@@ -25,7 +25,8 @@ use super::manifest::{
     ChangesRecord, FileRecord, MANIFEST_VERSION, MAX_MANIFEST_BYTES, Manifest, ManifestError, SourceKind,
 };
 use super::publication::{CompareRosters, Part, PartError, Publication, RosterChanges};
-use super::recheck::rechecked;
+use super::recheck::{finality, rechecked};
+use super::seal;
 use super::shrink::ShrinkLimit;
 use crate::dataset::{Dataset, Format};
 
@@ -125,7 +126,9 @@ async fn read_published(
 ) -> Result<Option<(PublishedManifest, Version)>, PublishError> {
     let path = layout::manifest(task);
     let Some(read) = destination.read(&path, MAX_MANIFEST_BYTES).await? else { return Ok(None) };
-    let parsed = Manifest::parse(&read.bytes, task).and_then(|manifest| {
+    // What was edited must not be written again under a seal that holds.
+    let sealed = if seal::holds(&read.bytes) { Ok(()) } else { Err(ManifestError::Altered) };
+    let parsed = sealed.and_then(|()| Manifest::parse(&read.bytes, task)).and_then(|manifest| {
         let revision = manifest.revision_of(task)?;
         Ok(PublishedManifest { manifest, revision })
     });
@@ -133,6 +136,17 @@ async fn read_published(
         Ok(published) => Ok(Some((published, read.version))),
         Err(source) => Err(PublishError::ManifestDamaged { place: path.to_string(), source }),
     }
+}
+
+/// Writes a manifest that will be believed when it is read.
+fn checked_json(manifest: &Manifest, task: TaskKey) -> Result<Vec<u8>, PublishError> {
+    let inconsistent = |source| PublishError::Inconsistent { task, source };
+    manifest.revision_of(task).map_err(inconsistent)?;
+    let json = manifest.to_json();
+    if json.len() as u64 > MAX_MANIFEST_BYTES {
+        return Err(inconsistent(ManifestError::TooLong(json.len())));
+    }
+    Ok(json)
 }
 
 /// Publishes rosters to one destination.
@@ -213,6 +227,10 @@ impl Publisher {
             return Ok(Outcome { manifest: published, status: PublicationStatus::Unchanged, changes: None });
         }
 
+        let (published, seen) = (standing.published.manifest.period_state, publication.period_state);
+        if finality(seen) < finality(published) {
+            return Err(PublishError::StateWentBack { task, published, seen });
+        }
         let mut publication = publication;
         let changes = self.changes_since(&standing, &mut publication).await;
         let before = standing.published.manifest.counts.guests;
@@ -317,13 +335,13 @@ impl Publisher {
             changes: plan.changes,
             files,
         };
-        manifest.revision_of(task).map_err(|source| PublishError::Inconsistent { task, source })?;
+        let json = checked_json(&manifest, task)?;
 
         for (file, path) in staged {
             self.destination.install(file, &path, Precondition::Absent).await?;
         }
         let kept = layout::revision_manifest(task, plan.name);
-        self.put_bytes(&manifest.to_json(), &kept, Precondition::Absent).await?;
+        self.put_bytes(&json, &kept, Precondition::Absent).await?;
         Ok(WrittenRevision { manifest, name: plan.name })
     }
 
@@ -366,9 +384,9 @@ impl Publisher {
     ) -> Result<PublishedManifest, PublishError> {
         let WrittenRevision { manifest, name } = revision;
         let task = lock.task;
-        manifest.revision_of(task).map_err(|source| PublishError::Inconsistent { task, source })?;
+        let json = checked_json(&manifest, task)?;
         lock.lock.confirm().await?;
-        self.put_bytes(&manifest.to_json(), &layout::manifest(task), precondition).await?;
+        self.put_bytes(&json, &layout::manifest(task), precondition).await?;
         Ok(PublishedManifest { manifest, revision: name })
     }
 

@@ -1,12 +1,12 @@
 //! The summary: one row a network and period, latest first; the file that finance opens.
 //!
-//! It is derived, so it is never believed over a manifest: rows of this run are read from the manifests again
-//! under the summary's lock, a manifest without a row gets one, a row without a manifest goes, and a summary that
-//! cannot be read is made anew from all manifests. Only that a task was tried and is missing is known nowhere
-//! else; those rows are kept until the task is published.
+//! It is derived, so it is never believed over a manifest: at each merge the row of every publication is made
+//! anew from its manifest, under the summary's lock, and a manifest that cannot be read has no row rather than an
+//! old one. Only that a task was tried and is missing is known nowhere else; those rows are taken from the summary
+//! that is there, until the task is published.
 
 use std::cmp::Reverse;
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::fs::File;
 use std::io::Write;
 use std::sync::Arc;
@@ -66,37 +66,18 @@ impl Summary {
         Self { destination, csv, lock_wait }
     }
 
-    /// Merges the tasks of a run into the summary.
+    /// Makes the summary anew from the manifests, with the tasks of a run that are missing among its rows.
     ///
     /// # Errors
     /// [`SummaryError`], which is a warning to the caller: publications do not depend on the summary.
     pub async fn merge(&self, attempted: &[AttemptedTask]) -> Result<SummaryTotals, SummaryError> {
-        self.write(attempted, true).await
-    }
-
-    /// Makes the summary anew from the manifests. Tasks that were tried and are missing are forgotten.
-    ///
-    /// # Errors
-    /// [`SummaryError`].
-    pub async fn rebuild(&self) -> Result<SummaryTotals, SummaryError> {
-        self.write(&[], false).await
-    }
-
-    async fn write(&self, attempted: &[AttemptedTask], keep: bool) -> Result<SummaryTotals, SummaryError> {
         let lock = self.destination.lock(&layout::summary_lock(), self.lock_wait).await?;
-        let mut rows = if keep { self.present().await? } else { Rows::new() };
-        let mut published = BTreeSet::new();
+        let mut rows = self.missing_rows().await?;
         for file in self.destination.list(&layout::manifests()).await?.files {
-            if let Some(Place::Manifest(task)) = Place::of(&file.path) {
-                published.insert(task);
-            }
-        }
-        rows.retain(|_, row| !row.is_published() || published.contains(&row.task));
-        let tried = attempted.iter().map(|attempted| attempted.task).collect::<BTreeSet<_>>();
-        for task in published {
-            let has_row = rows.get(&position(task)).is_some_and(SummaryRow::is_published);
-            if !has_row || tried.contains(&task) {
-                self.take_from_manifest(task, &mut rows).await?;
+            if let Some(Place::Manifest(task)) = Place::of(&file.path)
+                && let Some(row) = self.published_row(task).await?
+            {
+                rows.insert(position(task), row);
             }
         }
         for attempted in attempted {
@@ -119,8 +100,9 @@ impl Summary {
         Ok(totals)
     }
 
-    /// Reads the summary that is there; one that cannot be read counts for nothing.
-    async fn present(&self) -> Result<Rows, SummaryError> {
+    /// Reads which tasks were missing when the summary that is there was written; one that cannot be read counts
+    /// for nothing.
+    async fn missing_rows(&self) -> Result<Rows, SummaryError> {
         let path = layout::summary(Format::Parquet);
         let file = match self.destination.open(&path).await {
             Ok(Some(file)) => file,
@@ -129,7 +111,10 @@ impl Summary {
         };
         let reading = tokio::task::spawn_blocking(move || read_parquet(file)).await;
         match reading.map_err(PartError::from).and_then(|read| read) {
-            Ok(rows) => Ok(rows.into_iter().map(|row| (position(row.task), row)).collect()),
+            Ok(rows) => {
+                let missing = rows.into_iter().filter(|row| !row.is_published());
+                Ok(missing.map(|row| (position(row.task), row)).collect())
+            }
             Err(error) => {
                 tracing::warn!(%path, %error, "the summary cannot be read and is made anew from the manifests");
                 Ok(Rows::new())
@@ -137,18 +122,19 @@ impl Summary {
         }
     }
 
-    async fn take_from_manifest(&self, task: TaskKey, rows: &mut Rows) -> Result<(), SummaryError> {
+    /// Makes the row of a publication; none, and a warning, if its manifest is not one that can be believed.
+    async fn published_row(&self, task: TaskKey) -> Result<Option<SummaryRow>, SummaryError> {
+        use DestinationError::{InTheWay, TooLong};
         match read_manifest(&*self.destination, task).await {
-            Ok(Some(manifest)) => {
-                rows.insert(position(task), SummaryRow::published(&manifest));
+            Ok(manifest) => Ok(manifest.as_ref().map(SummaryRow::published)),
+            Err(PublishError::Destination(error)) if !matches!(error, TooLong { .. } | InTheWay { .. }) => {
+                Err(error.into())
             }
-            Ok(None) => {}
-            Err(PublishError::Destination(error)) => return Err(error.into()),
             Err(error) => {
                 tracing::warn!(%task, %error, "the summary leaves out a manifest that cannot be read");
+                Ok(None)
             }
         }
-        Ok(())
     }
 
     fn encoder(&self, format: Format, rows: Arc<Vec<SummaryRow>>) -> Encode {

@@ -36,6 +36,7 @@ pub(super) struct TaskVerifier {
 struct Read {
     manifest: Manifest,
     revision: RevisionName,
+    is_sealed: bool,
 }
 
 impl TaskVerifier {
@@ -65,7 +66,10 @@ impl TaskVerifier {
             self.verify_current(published, files, &mut found).await;
         }
         self.verify_others(published.as_ref(), files, &mut found).await;
-        let row = published.map(|published| SummaryRow::published(&published.manifest));
+        // The summary leaves out what is not sealed.
+        let row = published
+            .filter(|published| published.is_sealed)
+            .map(|published| SummaryRow::published(&published.manifest));
         Verified { found, row, version }
     }
 
@@ -120,12 +124,13 @@ impl TaskVerifier {
             }
         };
         found.totals.files += 1;
-        if !seal::holds(&read.bytes) {
+        let is_sealed = seal::holds(&read.bytes);
+        if !is_sealed {
             found.find(path, "was altered: its manifest_sha256 does not hold", self.restore_manifest());
         }
         let parsed = Manifest::parse(&read.bytes, self.task).and_then(|manifest| {
             let revision = manifest.revision_of(self.task)?;
-            Ok(Read { manifest, revision })
+            Ok(Read { manifest, revision, is_sealed })
         });
         match parsed {
             Ok(read) => Some(read),

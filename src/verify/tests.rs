@@ -286,6 +286,18 @@ async fn a_summary_that_says_something_else_is_found() {
 }
 
 #[tokio::test]
+async fn the_summary_owes_no_row_to_a_manifest_that_was_altered() {
+    let root = output().await;
+    let place = root.path().join("manifests/period=2026-10/network=12345678/manifest.json");
+    let altered = fs::read_to_string(&place).unwrap().replace("\"retries\": 0", "\"retries\": 1");
+    replace(&place, altered.as_bytes());
+    summary(local(root.path())).merge(&[]).await.unwrap();
+    let found = report(root.path()).await.findings;
+    assert_eq!(found.len(), 1, "{found:#?}");
+    assert!(found[0].problem.contains("was altered"), "{}", found[0]);
+}
+
+#[tokio::test]
 async fn verifying_nothing_is_a_finding() {
     let root = tempfile::tempdir().unwrap();
     assert!(!report(&root.path().join("nowhere")).await.is_clean());

@@ -144,6 +144,24 @@ async fn a_sweep_takes_what_the_dead_left_and_nothing_of_the_living() {
 }
 
 #[tokio::test]
+async fn a_sweep_leaves_a_link_that_is_on_its_way_and_takes_it_once_its_run_is_dead() {
+    let (_folder, output) = output();
+    assert!(put(&output, "r/1", "one", Precondition::Absent).await);
+    let (source, target) = (output.at(&path("r/1")), output.at(&path("current/x")));
+    let (content, link) = output.staged_link(&source).unwrap().unwrap();
+    output.sweep_staging().unwrap();
+    LocalDestination::put_in_place(&content, link, &target, true).unwrap();
+    assert!(is_same_file(&source, &target));
+    drop(content);
+
+    let (content, link) = output.staged_link(&source).unwrap().unwrap();
+    link.keep().unwrap();
+    drop(content);
+    output.sweep_staging().unwrap();
+    assert_eq!(staged_files(&output), 0);
+}
+
+#[tokio::test]
 async fn a_root_that_is_a_file_is_refused_with_its_name() {
     let folder = tempfile::tempdir().unwrap();
     let root = folder.path().join("file");

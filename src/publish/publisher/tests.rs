@@ -7,6 +7,7 @@ use futures::StreamExt;
 use super::*;
 use crate::dataset::ContentDigest;
 use crate::evidence::{ConfirmedBy, Reconciliation};
+use crate::period::PeriodState;
 use crate::publish::digest::FileDigest;
 use crate::publish::dying::{Death, Dying};
 use crate::publish::fixture::{BOTH, Sample, local, publisher, task};
@@ -295,16 +296,81 @@ async fn a_lost_or_damaged_manifest_stops_the_task_rather_than_its_history() {
 }
 
 #[tokio::test]
+async fn a_run_whose_clock_is_behind_replaces_no_roster_of_a_later_state() {
+    use PeriodState::{Closed, Open, Settling};
+    for (published, seen, replaces) in [
+        (Closed, Open, false),
+        (Closed, Settling, false),
+        (Settling, Open, false),
+        (Open, Open, true),
+        (Open, Settling, true),
+        (Settling, Closed, true),
+        (Closed, Closed, true),
+    ] {
+        let root = root();
+        let first = Sample { state: published, ..Sample::new(0..30) };
+        first.run(local(root.path())).await.unwrap();
+        let before = read_manifest(&*local(root.path()), first.task).await.unwrap();
+        let changed = Sample { state: seen, allow_shrink: true, ..Sample::new(0..31) };
+        let outcome = changed.hours_later(1).run(local(root.path())).await;
+        if replaces {
+            assert_eq!(outcome.unwrap().status, PublicationStatus::Restated, "{published} by {seen}");
+            continue;
+        }
+        let error = outcome.unwrap_err();
+        let expected = format!(
+            "12345678/2026-10 was published as {published} and this run sees it as {seen}, so the published \
+             roster stays; check this machine's clock, --as-of and settle_days"
+        );
+        assert_eq!(error.to_string(), expected);
+        let exit = crate::exit::ExitStatus::of(&error.into());
+        assert_eq!(exit, crate::exit::ExitStatus::Refused);
+        let same = Sample { state: seen, ..first.clone() };
+        let unchanged = same.run(local(root.path())).await.unwrap();
+        assert_eq!(unchanged.status, PublicationStatus::Unchanged, "an equal roster keeps its evidence");
+        assert_eq!(read_manifest(&*local(root.path()), first.task).await.unwrap(), before);
+        assert_clean(root.path()).await;
+    }
+}
+
+#[tokio::test]
+async fn an_edited_manifest_is_neither_believed_nor_sealed_anew() {
+    let root = root();
+    let sample = Sample::new(0..30);
+    sample.run(local(root.path())).await.unwrap();
+    let place = root.path().join(layout::manifest(sample.task).as_str());
+    let json = std::fs::read_to_string(&place).unwrap();
+    let edited = json.replace("\"pages\": 1", "\"pages\": 2");
+    assert_ne!(edited, json);
+    std::fs::remove_file(&place).unwrap();
+    std::fs::write(&place, &edited).unwrap();
+    let altered = |error: &PublishError| {
+        let source = match error {
+            PublishError::ManifestDamaged { source, .. } => source,
+            other => panic!("{other}"),
+        };
+        *source == ManifestError::Altered
+    };
+    assert!(altered(&sample.run(local(root.path())).await.unwrap_err()));
+    assert!(altered(&read_manifest(&*local(root.path()), sample.task).await.unwrap_err()));
+    let publisher = publisher(local(root.path()));
+    let lock = publisher.lock(sample.task).await.unwrap();
+    assert!(altered(&publisher.recover(&lock).await.unwrap_err()));
+    assert_eq!(std::fs::read_to_string(&place).unwrap(), edited);
+}
+
+#[tokio::test]
 async fn what_contradicts_itself_is_never_published() {
     let root = root();
     let publisher = publisher(local(root.path()));
     let sample = Sample::new(0..30);
     let lock = publisher.lock(sample.task).await.unwrap();
-    let break_it: [fn(&mut Publication); 4] = [
+    let break_it: [fn(&mut Publication); 5] = [
         |publication| publication.counts.guests = 31,
         |publication| publication.counts.confirmed_by = None,
         |publication| drop(publication.parts.pop()),
         |publication| publication.csv = None,
+        |publication| publication.source.network_name = Some("n".repeat(1024 * 1024)),
     ];
     for broken in break_it {
         let mut publication = sample.publication();
@@ -317,6 +383,21 @@ async fn what_contradicts_itself_is_never_published() {
     let error = publisher.publish(&lock, publication).await.unwrap_err();
     assert!(matches!(error, PublishError::Encode { .. }), "{error}");
     assert_eq!(names(root.path(), ""), [".locks/period=2026-10/network=12345678.lock"]);
+}
+
+#[tokio::test]
+async fn a_check_never_makes_a_manifest_too_long_to_be_read_again() {
+    let root = root();
+    let publisher = publisher(local(root.path()));
+    let sample = Sample::new(0..30);
+    let lock = publisher.lock(sample.task).await.unwrap();
+    let first = publisher.publish(&lock, sample.publication()).await.unwrap();
+    let mut again = sample.publication();
+    again.source.network_name = Some("n".repeat(1024 * 1024));
+    let error = publisher.publish(&lock, again).await.unwrap_err();
+    assert!(error.to_string().contains("none of more than 1048576 is read"), "{error}");
+    let standing = read_manifest(&*local(root.path()), sample.task).await.unwrap();
+    assert_eq!(standing.as_ref(), Some(first.manifest.manifest()));
 }
 
 #[tokio::test]

@@ -4,7 +4,8 @@ use std::path::Path;
 
 use super::*;
 use crate::period::PeriodState;
-use crate::publish::fixture::{Sample, local, summary, task};
+use crate::publish::fixture::{Sample, local, publisher, summary, task};
+use crate::publish::manifest::MAX_MANIFEST_BYTES;
 
 fn attempted(task: TaskKey) -> AttemptedTask {
     AttemptedTask {
@@ -78,8 +79,6 @@ async fn a_summary_that_cannot_be_read_is_made_anew() {
     std::fs::remove_dir_all(root.path().join("summary")).unwrap();
     summary(local(root.path())).merge(&[]).await.unwrap();
     assert_eq!(shown(root.path()), whole);
-    summary(local(root.path())).rebuild().await.unwrap();
-    assert_eq!(shown(root.path()), whole);
 }
 
 #[tokio::test]
@@ -90,6 +89,50 @@ async fn what_has_no_manifest_is_not_shown_as_published() {
     std::fs::remove_dir_all(root.path().join("manifests/period=2026-10/network=12345678")).unwrap();
     summary(local(root.path())).merge(&[attempted(task("12345678", "2026-10"))]).await.unwrap();
     assert_eq!(shown(root.path()), ["12345678/2026-10 None", "87654321/2026-10 Some(4)"]);
+}
+
+/// Puts other bytes in the place of a file that cannot be written to.
+fn replace(path: &Path, bytes: &[u8]) {
+    std::fs::remove_file(path).unwrap();
+    std::fs::write(path, bytes).unwrap();
+}
+
+#[tokio::test]
+async fn a_row_follows_its_manifest_whoever_changed_that() {
+    let root = tempfile::tempdir().unwrap();
+    let sample = Sample::new(0..3);
+    sample.run(local(root.path())).await.unwrap();
+    // A run whose merge failed: the manifest says 7, and the summary still says 3.
+    let publisher = publisher(local(root.path()));
+    let lock = publisher.lock(sample.task).await.unwrap();
+    publisher.publish(&lock, Sample::new(0..7).hours_later(1).publication()).await.unwrap();
+    assert_eq!(shown(root.path()), ["12345678/2026-10 Some(3)"]);
+    Sample::new(0..4).of(task("87654321", "2026-10")).run(local(root.path())).await.unwrap();
+    assert_eq!(shown(root.path()), ["12345678/2026-10 Some(7)", "87654321/2026-10 Some(4)"]);
+}
+
+#[tokio::test]
+async fn a_manifest_that_cannot_be_believed_has_no_row_and_stops_no_other() {
+    let root = tempfile::tempdir().unwrap();
+    Sample::new(0..3).run(local(root.path())).await.unwrap();
+    Sample::new(0..4).of(task("87654321", "2026-10")).run(local(root.path())).await.unwrap();
+    let whole = shown(root.path());
+    let place = root.path().join(layout::manifest(task("12345678", "2026-10")).as_str());
+    let json = std::fs::read(&place).unwrap();
+    let edited =
+        String::from_utf8(json.clone()).unwrap().replace("\"pages\": 1", "\"pages\": 2").into_bytes();
+    let too_long = vec![b' '; usize::try_from(MAX_MANIFEST_BYTES).unwrap() + 1];
+    for damaged in [b"{".to_vec(), edited, too_long] {
+        replace(&place, &damaged);
+        summary(local(root.path())).merge(&[]).await.unwrap();
+        assert_eq!(shown(root.path()), ["87654321/2026-10 Some(4)"]);
+        let tried = attempted(task("12345678", "2026-10"));
+        let totals = summary(local(root.path())).merge(&[tried]).await.unwrap();
+        assert_eq!(totals, SummaryTotals { published: 1, missing: 1 });
+        replace(&place, &json);
+        summary(local(root.path())).merge(&[]).await.unwrap();
+        assert_eq!(shown(root.path()), whole);
+    }
 }
 
 #[tokio::test]

@@ -6,6 +6,7 @@ use std::path::PathBuf;
 use arrow::array::{Array, AsArray};
 use serde_json::Value;
 use wickr_guest_export::dataset::{Dataset, parquet};
+use wickr_guest_export::publish::seal;
 
 /// A published output.
 pub(crate) struct Output {
@@ -32,11 +33,13 @@ impl Output {
         serde_json::from_slice(&text).expect("JSON")
     }
 
-    /// Changes a published manifest by hand.
+    /// Makes a published manifest say something else, sealed as if the program had written it.
     pub(crate) fn edit_manifest(&self, network: &str, period: &str, edit: impl FnOnce(&mut Value)) {
         let mut manifest = self.manifest(network, period);
         edit(&mut manifest);
-        fs::write(self.manifest_path(network, period), manifest.to_string()).expect("a manifest");
+        manifest.as_object_mut().expect("an object").remove("manifest_sha256").expect("a seal");
+        let json = serde_json::to_string_pretty(&manifest).expect("JSON");
+        fs::write(self.manifest_path(network, period), seal::sealed(&json)).expect("a manifest");
     }
 
     /// Reads the current copy of a roster as Parquet, `(hash, username)` in its order.
