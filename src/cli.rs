@@ -111,7 +111,8 @@ pub struct RunArguments {
     #[arg(long, value_name = "SPAN", env = "WICKR_GUEST_EXPORT_DEADLINE")]
     pub deadline: Option<Span>,
 
-    /// Decide as of this instant which periods are open and closed. [default: now]
+    /// Resolve periods such as `current` as of this instant; real months still end with the real day.
+    /// [default: now]
     #[arg(
         long,
         value_name = "RFC3339",

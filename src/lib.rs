@@ -1,7 +1,7 @@
 //! Exports the guests that AWS Wickr bills a network for, with the evidence that the list is complete.
 //!
 //! The library behind the program `wickr-guest-export`. It walks every page of `ListGuestUsers` for networks and
-//! billing periods, counts each guest once, and publishes only a number that something confirmed.
+//! billing periods, counts each guest once, and publishes the number of an ended month only if something confirmed it.
 //!
 //! # How a page of guests flows
 //!
