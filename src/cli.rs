@@ -3,12 +3,13 @@
 use std::path::PathBuf;
 
 use chrono::{DateTime, Utc};
+use clap::builder::BoolishValueParser;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
 use crate::dataset::Format;
 use crate::guest::NetworkId;
 use crate::job::{JobOverrides, Networks, OnMismatch, Span};
-use crate::period::PeriodSelector;
+use crate::period::{DEFAULT_SETTLE_DAYS, PeriodSelector};
 use crate::publish::{FORMATS, TaskKey};
 use crate::telemetry::LogFormat;
 
@@ -58,8 +59,8 @@ pub enum Command {
 Billing periods:
   2026-10            one month              last:3     the last 3, the current one included
   2026-08..2026-10   a range, both ends     closed:2   the 2 latest closed ones
-  current, previous  relative to today      missing:3  those of the 3 latest closed ones that are not
-                                                       published in their closed state yet
+  current, previous  relative to today      missing:3  of the 3 latest closed ones, those that
+                                                       were not published since they closed
 
 A period is open until it ends (UTC), then settles for 3 days (settle_days), then is closed.
 
@@ -111,7 +112,12 @@ pub struct RunArguments {
     pub deadline: Option<Span>,
 
     /// Decide as of this instant which periods are open and closed. [default: now]
-    #[arg(long, value_name = "RFC3339", env = "WICKR_GUEST_EXPORT_AS_OF")]
+    #[arg(
+        long,
+        value_name = "RFC3339",
+        env = "WICKR_GUEST_EXPORT_AS_OF",
+        value_parser = parse_instant
+    )]
     pub as_of: Option<DateTime<Utc>>,
 
     /// The most requests a second, over all networks. [default: 10]
@@ -160,7 +166,7 @@ pub struct RunArguments {
     pub summary: SummaryFormat,
 
     /// Say what would be done and where it would go, and do nothing.
-    #[arg(long, env = "WICKR_GUEST_EXPORT_DRY_RUN")]
+    #[arg(long, env = "WICKR_GUEST_EXPORT_DRY_RUN", value_parser = BoolishValueParser::new())]
     pub dry_run: bool,
 
     /// How it logs.
@@ -197,6 +203,10 @@ fn parse_networks(text: &str) -> Result<Networks, crate::guest::NetworkIdError> 
     if text == "all" { Ok(Networks::All) } else { text.parse().map(|id| Networks::Listed(vec![id])) }
 }
 
+fn parse_instant(text: &str) -> Result<DateTime<Utc>, String> {
+    text.parse().map_err(|_| format!("`{text}` is not an instant such as 2026-11-02T09:00:00Z"))
+}
+
 impl ValueEnum for Format {
     fn value_variants<'a>() -> &'a [Self] {
         &FORMATS
@@ -224,7 +234,7 @@ pub struct LogArguments {
     pub log_format: LogFormat,
 
     /// Log warnings and errors only, and draw no progress.
-    #[arg(long, env = "WICKR_GUEST_EXPORT_QUIET")]
+    #[arg(long, env = "WICKR_GUEST_EXPORT_QUIET", value_parser = BoolishValueParser::new())]
     pub quiet: bool,
 }
 
@@ -243,6 +253,10 @@ pub struct VerifyArguments {
     #[arg(long, value_name = "SELECTOR", value_delimiter = ',')]
     pub period: Vec<PeriodSelector>,
 
+    /// How many days a period settles after its end: decides what `closed:N` and `missing:N` select.
+    #[arg(long, value_name = "DAYS", default_value_t = DEFAULT_SETTLE_DAYS)]
+    pub settle_days: u32,
+
     /// How it logs.
     #[command(flatten)]
     pub log: LogArguments,
@@ -258,7 +272,7 @@ It prints what to export, then serves until it is stopped (Ctrl-C):
   aws wickr list-guest-users --network-id 12345678 --billing-period 2026-10
   wickr-guest-export run --network all --period previous --output ./out/simulated")]
 pub struct SimulateArguments {
-    /// A job file whose [simulator] table says what to simulate, faults included. Flags stand before it.
+    /// A job file whose `[simulator]` table says what to simulate, faults included. Flags stand before it.
     #[arg(value_name = "JOB.toml")]
     pub job: Option<PathBuf>,
 

@@ -4,9 +4,10 @@
 //! try, most others want a person.
 
 use crate::evidence::ConfirmError;
-use crate::export::TaskError;
-use crate::job::{JobError, JobFileError};
+use crate::export::{NoNetworks, TaskError};
+use crate::job::{JobError, JobFileError, UsageError};
 use crate::publish::{DestinationError, DestinationUrlError, PublishError};
+use crate::report::PrintError;
 use crate::telemetry::LoggingError;
 use crate::walk::{WalkError, WalkFailure};
 use crate::wickr::{ApiError, EndpointError};
@@ -74,12 +75,15 @@ impl ExitStatus {
             || cause.is::<EndpointError>()
             || cause.is::<DestinationUrlError>()
             || cause.is::<LoggingError>()
-            || cause.is::<crate::commands::UsageError>();
+            || cause.is::<UsageError>();
         if usage {
             return Some(Self::Usage);
         }
-        if cause.is::<crate::commands::NoNetworks>() {
+        if cause.is::<NoNetworks>() {
             return Some(Self::NoNetwork);
+        }
+        if cause.is::<PrintError>() {
+            return Some(Self::Destination);
         }
         cause
             .downcast_ref::<ApiError>()

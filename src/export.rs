@@ -5,7 +5,7 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use chrono::{DateTime, SubsecRound, Utc};
+use chrono::{SubsecRound, TimeDelta};
 use tokio_util::sync::CancellationToken;
 
 use crate::clock::Clock;
@@ -14,7 +14,7 @@ use crate::evidence::{ConfirmError, ConfirmSettings, ConfirmedRoster, confirm};
 use crate::guest::NetworkId;
 use crate::job::Job;
 use crate::pacing::{Paced, Pacer, RequestCount, RetryPolicy};
-use crate::period::PeriodState;
+use crate::period::{BillingPeriod, PeriodState};
 use crate::publish::{
     Counts, CsvRecord, DestinationError, EncodedPart, Manifest, Part, PartError, Program, Publication,
     PublicationStatus, PublishError, PublishedManifest, Publisher, RosterChanges, RosterKind, RosterRecord,
@@ -80,6 +80,14 @@ pub enum Exported {
     },
 }
 
+/// The account has no network to export (exit 78).
+#[derive(Debug, thiserror::Error)]
+#[error(
+    "the account has no Wickr network in region {0}; check the region and the identity, or name networks with \
+     --network"
+)]
+pub struct NoNetworks(pub String);
+
 /// Why a task was not exported.
 #[derive(Debug, thiserror::Error)]
 pub enum TaskError {
@@ -104,25 +112,44 @@ pub enum TaskError {
 }
 
 impl ExportContext {
-    /// Returns the instant that decides on the state of periods.
+    /// Returns the state that a period has now, or on the day that a simulator pretends.
     #[must_use]
-    pub fn as_of(&self) -> DateTime<Utc> {
-        self.job.as_of.unwrap_or_else(|| self.clock.now())
+    pub fn state_of(&self, period: BillingPeriod) -> PeriodState {
+        let pretended = self.job.as_of.filter(|_| self.is_simulated());
+        period.state_at(pretended.unwrap_or_else(|| self.clock.now()), self.job.settle_days)
+    }
+
+    /// Returns what kind of service answers, as far as it has answered.
+    #[must_use]
+    pub fn source_kind(&self) -> SourceKind {
+        if self.is_simulated() { SourceKind::Simulator } else { SourceKind::Wickr }
     }
 
     /// Says whether what is published of a task makes exporting it needless.
+    ///
+    /// What was published while its month was in another state is not fresh, and neither is what a clock that
+    /// was ahead has dated into the future.
     #[must_use]
     pub fn is_settled(&self, task: Task, published: &Manifest) -> bool {
         let closed_already = task.only_if_missing && published.period_state == PeriodState::Closed;
-        let fresh = published.checked_at > self.clock.now() - self.job.fresh_for;
+        let age = self.clock.now() - published.checked_at;
+        let fresh = age >= TimeDelta::zero()
+            && age < self.job.fresh_for
+            && published.period_state == self.state_of(task.key.period);
         closed_already || fresh
     }
 
-    /// Exports one task.
+    /// Exports one task, and counts what was asked for it, whatever became of it.
     ///
     /// # Errors
-    /// [`TaskError`]; what was published of the task before still is.
-    pub async fn export(&self, task: Task) -> Result<(Exported, RequestCount), TaskError> {
+    /// [`TaskError`] beside the count; what was published of the task before still is.
+    pub async fn export(&self, task: Task) -> (Result<Exported, TaskError>, RequestCount) {
+        let api = Paced::new(self.api.clone(), self.pacer.clone(), self.policy, self.clock.clone());
+        let result = self.export_through(&api, task).await;
+        (result, api.count())
+    }
+
+    async fn export_through(&self, api: &Paced, task: Task) -> Result<Exported, TaskError> {
         let facts = match self.networks.get(&task.key.network) {
             Some(Err(error)) => return Err(TaskError::Network(error.clone())),
             Some(Ok(facts)) => facts.clone(),
@@ -132,22 +159,25 @@ impl ExportContext {
         if let Some(published) = self.publisher.recover(&lock).await?
             && self.is_settled(task, published.manifest())
         {
-            return Ok((Exported::Kept(Box::new(published.manifest().clone())), RequestCount::default()));
+            return Ok(Exported::Kept(Box::new(published.manifest().clone())));
         }
 
-        let api = Paced::new(self.api.clone(), self.pacer.clone(), self.policy, self.clock.clone());
         let settings = self.confirm_settings(task.key);
         let progress = self.progress(task.key);
         let confirmed =
-            self.unless_stopped(confirm(&api, &settings, &self.clock, progress.as_ref())).await??;
+            self.unless_stopped(confirm(api, &settings, &self.clock, progress.as_ref())).await??;
 
         let publication = self.publication(task.key, &confirmed, facts, api.count());
         let outcome = self.publisher.publish(&lock, publication).await?;
-        Ok((done(&outcome.manifest, outcome.status), api.count()))
+        Ok(done(&outcome.manifest, outcome.status))
     }
 
     async fn unless_stopped<T>(&self, work: impl Future<Output = T>) -> Result<T, TaskError> {
         self.stop.run_until_cancelled(work).await.ok_or(TaskError::Interrupted)
+    }
+
+    fn is_simulated(&self) -> bool {
+        self.job.source.is_simulated() || self.api.answered_by_simulator()
     }
 
     fn progress(&self, task: TaskKey) -> Box<dyn Progress> {
@@ -165,7 +195,7 @@ impl ExportContext {
             page_size: PAGE_SIZE,
             mode: self.job.roster.clone(),
             settle_days: self.job.settle_days,
-            as_of: self.job.as_of,
+            pretended_now: self.job.as_of.filter(|_| self.is_simulated()),
             attempts: self.job.walk_attempts,
             zero_accepted: self.job.accept_zero.contains(&task),
         }
@@ -181,11 +211,10 @@ impl ExportContext {
         let roster = confirmed.roster();
         let confirmation = confirmed.confirmation();
         let walk = confirmed.walk();
-        let simulated = self.api.answered_by_simulator();
         Publication {
             program: program(),
             source: Source {
-                kind: if simulated { SourceKind::Simulator } else { SourceKind::Wickr },
+                kind: self.source_kind(),
                 endpoint: self.endpoint.url.as_str().trim_end_matches('/').to_owned(),
                 region: self.endpoint.region.clone(),
                 aws_account_id: facts.aws_account_id,

@@ -1,5 +1,6 @@
 //! The command-line program: it parses, runs, prints the error chain once, and ends with the right code.
 
+use std::io::Write;
 use std::process::ExitCode;
 
 use clap::Parser;
@@ -14,7 +15,8 @@ fn main() -> ExitCode {
     let status = match std::panic::catch_unwind(|| commands::run(cli)) {
         Ok(Ok(status)) => status,
         Ok(Err(error)) => {
-            eprintln!("error: {error:#}");
+            // Nobody may be reading, which is no reason to panic.
+            let _unread = writeln!(std::io::stderr(), "error: {error:#}");
             ExitStatus::of(&error)
         }
         Err(_panic) => ExitStatus::Bug,

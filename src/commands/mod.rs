@@ -5,6 +5,7 @@ mod networks;
 mod run;
 #[cfg(feature = "simulator")]
 mod simulate;
+mod source;
 mod stop;
 mod verify;
 
@@ -12,20 +13,8 @@ use std::io::{self, IsTerminal, Write};
 
 use crate::cli::{Cli, Command, LogArguments};
 use crate::exit::ExitStatus;
+use crate::report::PrintError;
 use crate::telemetry::{LoggingError, ProgressBars, init_logging};
-
-/// A setting outside flags and job file that makes no sense (exit 2).
-#[derive(Debug, thiserror::Error)]
-#[error("{0}")]
-pub struct UsageError(String);
-
-/// The account has no network to export (exit 78).
-#[derive(Debug, thiserror::Error)]
-#[error(
-    "the account has no Wickr network in region {0}; check the region and the identity, or name networks with \
-     --network"
-)]
-pub struct NoNetworks(String);
 
 /// Runs a command to its end.
 ///
@@ -66,10 +55,10 @@ fn start_logging(arguments: LogArguments) -> Result<Option<ProgressBars>, Loggin
 }
 
 /// Prints a result on stdout; a reader who has gone away is no failure.
-fn print(text: &str) -> io::Result<()> {
+fn print(text: &str) -> Result<(), PrintError> {
     let mut out = io::stdout().lock();
     match writeln!(out, "{text}").and_then(|()| out.flush()) {
-        Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Ok(()),
-        printed => printed,
+        Err(error) if error.kind() != io::ErrorKind::BrokenPipe => Err(PrintError(error)),
+        Ok(()) | Err(_) => Ok(()),
     }
 }

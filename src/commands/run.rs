@@ -1,21 +1,22 @@
 //! `run`: from a job to published rosters and a summary.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use anyhow::Context as _;
-use aws_credential_types::provider::SharedCredentialsProvider;
 use chrono::SubsecRound;
 use tokio::sync::Semaphore;
 use tokio::task::JoinSet;
 use tokio::time::Instant;
+use tracing::Instrument as _;
 
 use super::networks::{self, KnownNetworks};
-use super::{NoNetworks, UsageError, print, stop};
+use super::{print, source, stop};
 use crate::cli::{RunArguments, SummaryFormat};
 use crate::clock::{Clock, SystemClock};
 use crate::exit::ExitStatus;
-use crate::export::{ExportContext, Exported, Task, TaskError};
-use crate::job::{Job, JobDefinition, JobSource, Networks, OnMismatch};
+use crate::export::{ExportContext, Exported, NoNetworks, Task, TaskError};
+use crate::job::{Job, JobDefinition, Networks, OnMismatch};
 use crate::pacing::{Paced, Pacer, PacerSettings, RequestCount, RetryPolicy};
 use crate::publish::{
     AttemptedTask, Publisher, PublisherSettings, SourceKind, Summary, TaskKey, destination, layout,
@@ -23,18 +24,6 @@ use crate::publish::{
 };
 use crate::report::{RunFacts, RunSummary, TaskSummary, error_chain, table};
 use crate::telemetry::ProgressBars;
-use crate::wickr::{
-    CachedCredentials, Endpoint, EndpointRequest, HttpSettings, HttpWickrAdmin, build_http_client,
-    load_aws_environment,
-};
-
-/// What answers, ready to be asked. Dropping it stops the simulator, if there is one.
-struct Source {
-    api: HttpWickrAdmin,
-    endpoint: Endpoint,
-    #[cfg(feature = "simulator")]
-    _simulator: Option<crate::simulator::RunningSimulator>,
-}
 
 pub(super) async fn run(arguments: RunArguments, bars: Option<ProgressBars>) -> anyhow::Result<ExitStatus> {
     let clock: Arc<dyn Clock> = Arc::new(SystemClock);
@@ -54,14 +43,15 @@ pub(super) async fn run(arguments: RunArguments, bars: Option<ProgressBars>) -> 
     if !arguments.dry_run {
         destination.probe_writable().await?;
     }
-    let settings = PublisherSettings { shrink: job.shrink, lock_wait: job.lock_wait };
+    let lock_wait = job.lock_wait.min(job.deadline);
+    let settings = PublisherSettings { shrink: job.shrink, lock_wait };
     let publisher = Publisher::new(destination, settings);
-    if !arguments.dry_run && is_simulated(&job.source) {
+    if !arguments.dry_run && job.source.is_simulated() {
         publisher.check_source(SourceKind::Simulator).await?;
     }
 
-    let source = open_source(&job, clock.clone()).await?;
-    let api = Arc::new(source.api);
+    let source = source::open(&job, clock.clone()).await?;
+    let api = source.api.clone();
     let rate = PacerSettings { max_requests_per_second: job.max_requests_per_second };
     let pacer = Arc::new(Pacer::new(rate, || rand::random_range(0.0..=1.0)));
     let policy = RetryPolicy { attempts: job.request_attempts, deadline: deadline_from + job.deadline };
@@ -77,14 +67,14 @@ pub(super) async fn run(arguments: RunArguments, bars: Option<ProgressBars>) -> 
             .context("listing the account's networks")?,
     };
     if known.is_empty() {
-        return Err(NoNetworks(source.endpoint.region).into());
+        return Err(NoNetworks(source.endpoint.region.clone()).into());
     }
 
     let tasks = tasks(&job, &known);
     let context = Arc::new(ExportContext {
         job,
         api,
-        endpoint: source.endpoint,
+        endpoint: source.endpoint.clone(),
         pacer,
         policy,
         clock: clock.clone(),
@@ -96,25 +86,28 @@ pub(super) async fn run(arguments: RunArguments, bars: Option<ProgressBars>) -> 
     if arguments.dry_run {
         return dry_run(&context, &tasks).await;
     }
+    // What answers is known by now: numbers of another kind of source are not even looked at.
+    if context.api.has_answered() {
+        context.publisher.check_source(context.source_kind()).await?;
+    }
     let (summaries, exit) = export_all(&context, tasks).await;
     update_summary(&context, &summaries).await;
     let facts = RunFacts {
         output: context.publisher.destination().describe(),
-        as_of: context.as_of().trunc_subsecs(0),
+        as_of: context.job.decided_at.trunc_subsecs(0),
         started_at: started_at.trunc_subsecs(0),
         finished_at: clock.now().trunc_subsecs(0),
         asked: asking.count(),
     };
     let run_summary = RunSummary::new(facts, summaries, exit);
-    print(&match arguments.summary {
+    let printed = print(&match arguments.summary {
         SummaryFormat::Text => table(&run_summary),
         SummaryFormat::Json => serde_json::to_string_pretty(&run_summary)?,
-    })?;
-    Ok(exit)
-}
-
-fn is_simulated(source: &JobSource) -> bool {
-    !matches!(source, JobSource::Wickr { .. })
+    });
+    match printed {
+        Err(error) if exit == ExitStatus::Success => Err(error.into()),
+        Ok(()) | Err(_) => Ok(exit),
+    }
 }
 
 fn tasks(job: &Job, known: &KnownNetworks) -> Vec<Task> {
@@ -127,64 +120,6 @@ fn tasks(job: &Job, known: &KnownNetworks) -> Vec<Task> {
     known.keys().flat_map(|network| of_network(*network)).collect()
 }
 
-/// Connects to what the job names as its source: AWS as the AWS configuration says, or the simulator.
-async fn open_source(job: &Job, clock: Arc<dyn Clock>) -> anyhow::Result<Source> {
-    let ca_bundle = match std::env::var_os("AWS_CA_BUNDLE").filter(|path| !path.is_empty()) {
-        Some(path) => Some(std::fs::read(&path).map_err(|error| {
-            UsageError(format!("AWS_CA_BUNDLE: {} cannot be read: {error}", path.display()))
-        })?),
-        None => None,
-    };
-    let http = HttpSettings { request_timeout: job.request_timeout, ca_bundle };
-    let client =
-        build_http_client(&http).map_err(|error| UsageError(format!("AWS_CA_BUNDLE or TLS: {error}")))?;
-    match &job.source {
-        JobSource::Wickr { region, profile, endpoint_url } => {
-            let aws = load_aws_environment(client.clone(), region.clone(), profile.clone()).await?;
-            let endpoint = EndpointRequest {
-                region: aws.region,
-                use_fips: aws.use_fips,
-                use_dual_stack: aws.use_dual_stack,
-                custom_url: endpoint_url.clone().or(aws.endpoint_url),
-            }
-            .resolve()?;
-            Ok(Source {
-                api: HttpWickrAdmin::new(client, endpoint.clone(), aws.credentials, clock),
-                endpoint,
-                #[cfg(feature = "simulator")]
-                _simulator: None,
-            })
-        }
-        #[cfg(feature = "simulator")]
-        JobSource::Simulator(config) => {
-            let mut config = config.as_ref().clone();
-            config.now = config.now.or(job.as_of);
-            let simulator =
-                crate::simulator::Simulator::start(config).await.map_err(|e| UsageError(error_chain(&e)))?;
-            let keys = simulator.credentials();
-            let credentials = aws_credential_types::Credentials::new(
-                keys.access_key_id.clone(),
-                keys.secret_access_key.clone(),
-                keys.session_token.clone(),
-                None,
-                "simulator",
-            );
-            let endpoint = EndpointRequest {
-                region: Some(simulator.region().to_owned()),
-                custom_url: Some(simulator.endpoint()),
-                ..EndpointRequest::default()
-            }
-            .resolve()?;
-            let credentials = CachedCredentials::new(SharedCredentialsProvider::new(credentials));
-            Ok(Source {
-                api: HttpWickrAdmin::new(client, endpoint.clone(), credentials, clock),
-                endpoint,
-                _simulator: Some(simulator),
-            })
-        }
-    }
-}
-
 /// Exports all tasks, as many at once as the job allows; none of them stops another.
 async fn export_all(context: &Arc<ExportContext>, tasks: Vec<Task>) -> (Vec<TaskSummary>, ExitStatus) {
     let turns = Arc::new(Semaphore::new(context.job.concurrency));
@@ -192,20 +127,22 @@ async fn export_all(context: &Arc<ExportContext>, tasks: Vec<Task>) -> (Vec<Task
     let mut waiting = std::collections::HashMap::new();
     for task in tasks {
         let (context, turns) = (context.clone(), turns.clone());
-        let handle = running.spawn(async move {
-            let _turn = turns.acquire_owned().await.map_err(|_closed| TaskError::Interrupted)?;
+        let span = tracing::info_span!("task", network = %task.key.network, period = %task.key.period);
+        let work = async move {
+            let _turn = turns.acquire_owned().await.expect("the semaphore is never closed");
             context.export(task).await
-        });
+        };
+        let handle = running.spawn(work.instrument(span));
         waiting.insert(handle.id(), task);
     }
     let (mut summaries, mut statuses) = (Vec::new(), Vec::new());
     while let Some(joined) = running.join_next_with_id().await {
-        let (id, result) = match joined {
-            Ok((id, result)) => (id, result),
-            Err(panic) => (panic.id(), Err(TaskError::Panicked)),
+        let (id, (result, count)) = match joined {
+            Ok(ended) => ended,
+            Err(panic) => (panic.id(), (Err(TaskError::Panicked), RequestCount::default())),
         };
         let task = waiting.remove(&id).expect("every task is waited for once");
-        let (summary, status) = sum_up(context, task, result);
+        let (summary, status) = sum_up(context, task, result, count);
         statuses.push(status);
         summaries.push(summary);
     }
@@ -215,10 +152,11 @@ async fn export_all(context: &Arc<ExportContext>, tasks: Vec<Task>) -> (Vec<Task
 fn sum_up(
     context: &ExportContext,
     task: Task,
-    result: Result<(Exported, RequestCount), TaskError>,
+    result: Result<Exported, TaskError>,
+    count: RequestCount,
 ) -> (TaskSummary, ExitStatus) {
     match result {
-        Ok((exported, count)) => {
+        Ok(exported) => {
             let fails = context.job.on_mismatch == OnMismatch::Fail;
             let summary = TaskSummary::of(&exported, count, fails);
             let status = if summary.exit_code == 0 { ExitStatus::Success } else { ExitStatus::Refused };
@@ -233,10 +171,10 @@ fn sum_up(
         Err(error) => {
             let status = ExitStatus::of_task(&error);
             tracing::error!(task = %task.key, exit_code = status.code(), error = %error_chain(&error), "task failed");
-            let state = task.key.period.state_at(context.as_of(), context.job.settle_days);
+            let state = context.state_of(task.key.period);
             let name = context.networks.get(&task.key.network).and_then(|known| known.as_ref().ok());
             let name = name.and_then(|facts| facts.name.clone());
-            (TaskSummary::of_failure(task, state, name, &error), status)
+            (TaskSummary::of_failure(task, state, name, count, &error), status)
         }
     }
 }
@@ -258,7 +196,9 @@ async fn update_summary(context: &ExportContext, tasks: &[TaskSummary]) {
         })
         .collect();
     let destination = context.publisher.destination().clone();
-    let summary = Summary::new(destination, context.job.csv, context.job.lock_wait);
+    // Whoever was told to stop has no time to wait for others.
+    let lock_wait = if context.stop.is_cancelled() { Duration::ZERO } else { context.job.lock_wait };
+    let summary = Summary::new(destination, context.job.csv, lock_wait);
     if let Err(error) = summary.merge(&attempted).await {
         tracing::warn!(error = %error_chain(&error), "summary not updated");
     }
@@ -269,7 +209,7 @@ async fn dry_run(context: &ExportContext, tasks: &[Task]) -> anyhow::Result<Exit
     let destination = context.publisher.destination();
     let mut lines = Vec::new();
     for task in tasks {
-        let state = task.key.period.state_at(context.as_of(), context.job.settle_days);
+        let state = context.state_of(task.key.period);
         let published = read_manifest(destination.as_ref(), task.key).await?;
         let plan = match &published {
             Some(manifest) if context.is_settled(*task, manifest) => {

@@ -2,10 +2,10 @@
 
 use chrono::Utc;
 
-use super::{UsageError, print, stop};
+use super::{print, stop};
 use crate::cli::SimulateArguments;
 use crate::exit::ExitStatus;
-use crate::job::JobDefinition;
+use crate::job::{JobDefinition, UsageError};
 use crate::period::{BillingPeriod, PeriodSelector};
 use crate::report::error_chain;
 use crate::simulator::Simulator;
@@ -30,13 +30,14 @@ pub(super) async fn simulate(arguments: SimulateArguments) -> anyhow::Result<Exi
     config.requests_per_second = arguments.rate.or(config.requests_per_second);
     let simulator = Simulator::start(config).await.map_err(|error| UsageError(error_chain(&error)))?;
     let keys = simulator.credentials();
+    // The region stands under both of its names: boto3 and the first AWS CLI read only AWS_DEFAULT_REGION.
     print(&format!(
         "export AWS_ENDPOINT_URL_WICKR={}\nexport AWS_ACCESS_KEY_ID={}\nexport AWS_SECRET_ACCESS_KEY={}\nexport \
-         AWS_REGION={}",
+         AWS_REGION={region}\nexport AWS_DEFAULT_REGION={region}",
         simulator.endpoint(),
         keys.access_key_id,
         keys.secret_access_key,
-        simulator.region()
+        region = simulator.region()
     ))?;
     let networks: Vec<String> = simulator.networks().iter().map(ToString::to_string).collect();
     tracing::info!(networks = networks.join(","), "serving until stopped");

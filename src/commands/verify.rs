@@ -2,9 +2,10 @@
 
 use chrono::Utc;
 
-use super::{UsageError, print};
+use super::print;
 use crate::cli::VerifyArguments;
 use crate::exit::ExitStatus;
+use crate::job::UsageError;
 use crate::publish::destination;
 use crate::verify::{VerificationFilter, VerificationReport, verify as read_everything};
 
@@ -12,7 +13,9 @@ pub(super) async fn verify(arguments: VerifyArguments) -> anyhow::Result<ExitSta
     let mut filter =
         VerificationFilter { networks: arguments.network.into_iter().collect(), ..Default::default() };
     for selector in &arguments.period {
-        let selected = selector.select(Utc::now(), 0).map_err(|error| UsageError(error.to_string()))?;
+        let selected = selector
+            .select(Utc::now(), arguments.settle_days)
+            .map_err(|error| UsageError(error.to_string()))?;
         filter.periods.extend(selected.into_iter().map(|selected| selected.period));
     }
     let report = read_everything(destination::parse(&arguments.output)?, &filter).await?;

@@ -32,8 +32,9 @@ pub struct ConfirmSettings {
     pub mode: RosterMode,
     /// How many days a period settles after its end.
     pub settle_days: u32,
-    /// The instant that decides on the period's state, where it is not the clock's.
-    pub as_of: Option<DateTime<Utc>>,
+    /// The instant to take for now, where it is not the clock's. Only for a simulator, whose guests and history
+    /// move with the day that is pretended: a real month is not open again because somebody says so.
+    pub pretended_now: Option<DateTime<Utc>>,
     /// How many pairs of walks may differ before the number is refused.
     pub attempts: u32,
     /// Whether the user vouches for an empty roster.
@@ -125,22 +126,21 @@ pub async fn confirm(
     clock: &Arc<dyn Clock>,
     progress: &dyn Progress,
 ) -> Result<ConfirmedRoster, ConfirmError> {
-    let state_now = || settings.as_of.unwrap_or_else(|| clock.now());
+    let now = || settings.pretended_now.unwrap_or_else(|| clock.now());
     let total = async || {
-        read_control_total(api, settings.network, settings.period, state_now())
-            .await
-            .map_err(ConfirmError::History)
+        read_control_total(api, settings.network, settings.period, now()).await.map_err(ConfirmError::History)
     };
     let mut totals: Vec<ControlTotal> = vec![total().await?];
     progress.expect(totals[0].count());
 
-    let state = settings.period.state_at(state_now(), settings.settle_days);
+    let state = settings.period.state_at(now(), settings.settle_days);
     let started_at = clock.now();
     let (first, spelling) = first_walk(api, settings, progress).await?;
-    let mut walks: Vec<Walked> = vec![first];
+    let mut made = vec![WalkFacts { guests: first.roster.guests(), same_as_before: false }];
+    // Only the last two walks are ever compared or published, so only they are kept.
+    let (mut before, mut latest): (Option<Walked>, Walked) = (None, first);
     loop {
         totals.push(total().await?);
-        let made = facts_of(&walks);
         let verdict = judge(&Facts {
             has_ended: state.has_ended(),
             zero_accepted: settings.zero_accepted,
@@ -151,35 +151,37 @@ pub async fn confirm(
         match verdict {
             Verdict::Publish(confirmation) => {
                 let times = WalkTimes { started_at, finished_at: clock.now() };
-                return Ok(confirmed(&walks, state, confirmation, times));
+                let published = published_of(before, latest);
+                let walk = WalkRecord {
+                    direction: published.direction,
+                    walks: u32::try_from(made.len()).unwrap_or(u32::MAX),
+                    pages: published.pages,
+                    rows: published.rows,
+                    edge_repeats: published.edge_repeats,
+                    times,
+                };
+                return Ok(ConfirmedRoster { roster: published.roster, state, confirmation, walk });
             }
             Verdict::Refuse(refusal) => return Err(refusal.into()),
             Verdict::WalkAgain => {
                 progress.expect(totals[0].count());
                 let direction =
-                    if walks.len().is_multiple_of(2) { Direction::Forward } else { Direction::Backward };
+                    if made.len().is_multiple_of(2) { Direction::Forward } else { Direction::Backward };
                 tracing::info!(
-                    walk = walks.len() + 1,
+                    walk = made.len() + 1,
                     direction = direction.as_str(),
                     "walking again to confirm"
                 );
-                walks.push(walk(api, &plan(settings, spelling, direction), progress).await?);
+                drop(before.take());
+                let walked = walk(api, &plan(settings, spelling, direction), progress).await?;
+                made.push(WalkFacts {
+                    guests: walked.roster.guests(),
+                    same_as_before: walked.roster.same_guests(&latest.roster),
+                });
+                before = Some(std::mem::replace(&mut latest, walked));
             }
         }
     }
-}
-
-fn facts_of(walks: &[Walked]) -> Vec<WalkFacts> {
-    let same_as_before = |index: usize| {
-        index.checked_sub(1).is_some_and(|before| walks[before].roster.same_guests(&walks[index].roster))
-    };
-    let facts = walks.iter().enumerate();
-    facts
-        .map(|(index, walked)| WalkFacts {
-            guests: walked.roster.guests(),
-            same_as_before: same_as_before(index),
-        })
-        .collect()
 }
 
 fn plan(settings: &ConfirmSettings, spelling: PeriodSpelling, direction: Direction) -> WalkPlan {
@@ -224,31 +226,14 @@ async fn first_walk(
     }
 }
 
-/// Keeps the forward walk of the two that agree: which of them is kept must not depend on how many were needed.
-fn confirmed(
-    walks: &[Walked],
-    state: PeriodState,
-    confirmation: Confirmation,
-    times: WalkTimes,
-) -> ConfirmedRoster {
-    let last = walks.last().expect("a verdict follows a walk");
-    let published = walks
-        .iter()
-        .rev()
-        .take(2)
-        .find(|walked| walked.direction == Direction::Forward && walked.roster.same_guests(&last.roster))
-        .unwrap_or(last);
-    ConfirmedRoster {
-        roster: published.roster.clone(),
-        state,
-        confirmation,
-        walk: WalkRecord {
-            direction: published.direction,
-            walks: u32::try_from(walks.len()).unwrap_or(u32::MAX),
-            pages: published.pages,
-            rows: published.rows,
-            edge_repeats: published.edge_repeats,
-            times,
-        },
+/// Picks the forward walk of the two that agree: which of them is kept must not depend on how many were needed.
+fn published_of(before: Option<Walked>, latest: Walked) -> Walked {
+    match before {
+        Some(before)
+            if before.direction == Direction::Forward && before.roster.same_guests(&latest.roster) =>
+        {
+            before
+        }
+        Some(_) | None => latest,
     }
 }

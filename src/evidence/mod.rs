@@ -1,6 +1,6 @@
 //! Why a roster may be believed: the service's own count, and a second walk.
 //!
-//! The judgement is pure; [`confirm`] collects what is judged. Only it makes a [`ConfirmedRoster`], and only that
+//! The judgement is pure; [`confirm()`] collects what is judged. Only it makes a [`ConfirmedRoster`], and only that
 //! can be published. What a single page must obey is checked below, in `walk` and `wickr`.
 
 mod confirm;

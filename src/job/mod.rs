@@ -7,4 +7,4 @@ mod definition;
 mod resolve;
 
 pub use definition::{JobDefinition, JobFileError, OnMismatch, RosterDisclosure, Span};
-pub use resolve::{Job, JobError, JobOverrides, JobSource, Networks};
+pub use resolve::{Job, JobError, JobOverrides, JobSource, Networks, UsageError};

@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use chrono::{DateTime, TimeDelta, Utc};
+use chrono::{DateTime, Datelike, TimeDelta, Utc};
 
 use super::definition::{
     JobDefinition, NetworksDefinition, OnMismatch, RosterDisclosure, SourceDefinitionKind, Span,
@@ -12,7 +12,7 @@ use super::definition::{
 use crate::dataset::Format;
 use crate::dataset::csv::CsvOptions;
 use crate::guest::NetworkId;
-use crate::period::{PeriodError, PeriodSelector, PeriodSpelling, SelectedPeriod};
+use crate::period::{DEFAULT_SETTLE_DAYS, PeriodError, PeriodSelector, PeriodSpelling, SelectedPeriod};
 use crate::publish::{FORMATS, ShrinkLimit, TaskKey};
 use crate::roster::{PseudonymKey, PseudonymKeyError, RosterMode};
 
@@ -82,6 +82,18 @@ pub enum JobSource {
     Simulator(Box<crate::simulator::SimulatorConfig>),
 }
 
+impl JobSource {
+    /// Says whether the embedded simulator answers.
+    #[must_use]
+    pub const fn is_simulated(&self) -> bool {
+        match self {
+            Self::Wickr { .. } => false,
+            #[cfg(feature = "simulator")]
+            Self::Simulator(_) => true,
+        }
+    }
+}
+
 /// A job, checked and complete.
 #[derive(Clone, Debug)]
 pub struct Job {
@@ -95,8 +107,10 @@ pub struct Job {
     pub spelling: PeriodSpelling,
     /// How many days a period settles after its end.
     pub settle_days: u32,
-    /// The instant that decides on the state of periods, where it is not the clock's.
+    /// The day that selectors are resolved on, and that a simulator pretends, where it is not today.
     pub as_of: Option<DateTime<Utc>>,
+    /// The instant that the selectors were resolved at.
+    pub decided_at: DateTime<Utc>,
     /// How long the run may take.
     pub deadline: Duration,
     /// How recently checked a task is left alone; zero leaves none alone.
@@ -131,6 +145,11 @@ pub struct Job {
     pub csv: CsvOptions,
 }
 
+/// A setting outside the job that makes no sense (exit 2).
+#[derive(Debug, thiserror::Error)]
+#[error("{0}")]
+pub struct UsageError(pub String);
+
 /// Why a job means nothing (exit 2).
 #[derive(Debug, thiserror::Error)]
 pub enum JobError {
@@ -153,7 +172,7 @@ pub enum JobError {
         bounds: &'static str,
     },
     /// Periods that cannot be exported.
-    #[error("periods: {0}")]
+    #[error("periods")]
     Periods(#[from] PeriodError),
     /// `all` beside ids.
     #[error(
@@ -186,7 +205,7 @@ pub enum JobError {
     #[error("output.roster: {0}")]
     PseudonymKey(String),
     /// The pseudonym key is too short.
-    #[error("output.roster: {0}")]
+    #[error("output.roster")]
     WeakKey(#[from] PseudonymKeyError),
 }
 
@@ -203,14 +222,14 @@ impl Job {
         now: DateTime<Utc>,
         variable: impl Fn(&str) -> Option<String>,
     ) -> Result<Self, JobError> {
-        let as_of = overrides.as_of.or(definition.as_of);
         let source = source(&overrides, &definition)?;
-        if let (JobSource::Wickr { .. }, Some(as_of)) = (&source, as_of)
-            && as_of > now
-        {
-            return Err(JobError::FutureAsOf { as_of });
-        }
-        let settle_days = within(definition.settle_days.unwrap_or(3), "settle_days", 0..=60, "0 to 60 days")?;
+        let as_of = pretended_day(overrides.as_of.or(definition.as_of), now, &source)?;
+        let settle_days = within(
+            definition.settle_days.unwrap_or(DEFAULT_SETTLE_DAYS),
+            "settle_days",
+            0..=60,
+            "0 to 60 days",
+        )?;
         let selectors = if overrides.periods.is_empty() {
             definition.periods.unwrap_or_default()
         } else {
@@ -222,19 +241,7 @@ impl Job {
             what: "the job names no output",
             setting: "--output DIR or output.url",
         })?;
-        let mut formats = if overrides.formats.is_empty() {
-            definition.output.formats.unwrap_or_else(|| FORMATS.to_vec())
-        } else {
-            overrides.formats
-        };
-        formats.sort_unstable();
-        formats.dedup();
-        if formats.is_empty() {
-            return Err(JobError::Missing {
-                what: "the job names no format",
-                setting: "--format parquet,csv or output.formats",
-            });
-        }
+        let formats = formats(overrides.formats, definition.output.formats)?;
         let roster = roster_mode(
             definition.output.roster,
             definition.output.pseudonym_key_env,
@@ -243,7 +250,12 @@ impl Job {
         )?;
         let rate = overrides.max_requests_per_second.or(definition.max_requests_per_second).unwrap_or(10.0);
         let max_shrink = definition.max_shrink.unwrap_or(0.10);
-        let fresh_for = span(overrides.fresh_for.or(definition.fresh_for), Duration::ZERO);
+        let fresh_for = within(
+            span(overrides.fresh_for.or(definition.fresh_for), Duration::ZERO),
+            "fresh_for",
+            Duration::ZERO..=Duration::from_hours(24 * 366),
+            "0s to 366days",
+        )?;
         Ok(Self {
             source,
             networks,
@@ -251,6 +263,7 @@ impl Job {
             spelling: definition.source.period_spelling.unwrap_or_default(),
             settle_days,
             as_of,
+            decided_at: as_of.unwrap_or(now),
             deadline: within(
                 span(overrides.deadline.or(definition.deadline), Duration::from_mins(55)),
                 "deadline",
@@ -319,6 +332,33 @@ fn within<T: PartialOrd + std::fmt::Debug>(
     } else {
         Err(JobError::OutOfBounds { setting, value: format!("{value:?}"), bounds })
     }
+}
+
+/// Checks the day to pretend: bounded, and for real data not yet to come.
+fn pretended_day(
+    as_of: Option<DateTime<Utc>>,
+    now: DateTime<Utc>,
+    source: &JobSource,
+) -> Result<Option<DateTime<Utc>>, JobError> {
+    let Some(as_of) = as_of else { return Ok(None) };
+    within(as_of.year(), "as_of", 2001..=9990, "an instant in the years 2001 to 9990")?;
+    if as_of > now && !source.is_simulated() {
+        return Err(JobError::FutureAsOf { as_of });
+    }
+    Ok(Some(as_of))
+}
+
+fn formats(flags: Vec<Format>, written: Option<Vec<Format>>) -> Result<Vec<Format>, JobError> {
+    let mut formats = if flags.is_empty() { written.unwrap_or_else(|| FORMATS.to_vec()) } else { flags };
+    formats.sort_unstable();
+    formats.dedup();
+    if formats.is_empty() {
+        return Err(JobError::Missing {
+            what: "the job names no format",
+            setting: "--format parquet,csv or output.formats",
+        });
+    }
+    Ok(formats)
 }
 
 fn source(overrides: &JobOverrides, definition: &JobDefinition) -> Result<JobSource, JobError> {
@@ -448,138 +488,4 @@ fn roster_mode(
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn resolve(text: &str, overrides: JobOverrides) -> Result<Job, String> {
-        let definition = JobDefinition::parse(text).expect(text);
-        let now = "2026-11-23T12:00:00Z".parse().unwrap();
-        let variable = |name: &str| (name == "KEY").then(|| "0123456789abcdef0123456789abcdef".to_owned());
-        Job::resolve(overrides, definition, now, variable).map_err(|error| error.to_string())
-    }
-
-    const COMPLETE: &str =
-        "periods = [\"previous\"]\n[source]\nnetworks = [\"12345678\"]\n[output]\nurl = \"out\"\n";
-
-    #[test]
-    fn defaults_are_those_of_the_documentation() {
-        let job = resolve(COMPLETE, JobOverrides::default()).unwrap();
-        assert_eq!(job.settle_days, 3);
-        assert_eq!(job.deadline, Duration::from_mins(55));
-        assert_eq!(job.concurrency, 4);
-        assert_eq!(job.walk_attempts, 3);
-        assert!((job.max_requests_per_second - 10.0).abs() < f64::EPSILON);
-        assert!((job.shrink.share - 0.10).abs() < f64::EPSILON);
-        assert_eq!(job.shrink.guests, 10);
-        assert_eq!(job.formats, FORMATS);
-        assert!(job.csv.formula_guard && !job.csv.bom);
-        assert_eq!(job.fresh_for, TimeDelta::zero());
-    }
-
-    #[test]
-    fn flags_stand_before_the_file() {
-        let overrides = JobOverrides {
-            networks: vec![Networks::All],
-            periods: vec![PeriodSelector::Current],
-            output: Some("elsewhere".to_owned()),
-            formats: vec![Format::Csv],
-            concurrency: Some(1),
-            ..JobOverrides::default()
-        };
-        let job = resolve(COMPLETE, overrides).unwrap();
-        assert_eq!(job.networks, Networks::All);
-        assert_eq!(job.periods[0].period.to_string(), "2026-11");
-        assert_eq!((job.output.as_str(), job.formats, job.concurrency), ("elsewhere", vec![Format::Csv], 1));
-    }
-
-    #[test]
-    fn what_has_no_default_is_asked_for() {
-        let missing = |text: &str| resolve(text, JobOverrides::default()).unwrap_err();
-        assert_eq!(missing(""), "the job names no billing period; set --period SELECTOR or periods");
-        assert_eq!(
-            missing("periods = [\"current\"]"),
-            "the job names no network; set --network ID, --network all or source.networks"
-        );
-        assert_eq!(
-            missing("periods = [\"current\"]\nsource.networks = \"all\""),
-            "the job names no output; set --output DIR or output.url"
-        );
-    }
-
-    #[test]
-    fn a_period_that_is_wanted_anyway_is_not_conditional() {
-        let text = COMPLETE.replace("\"previous\"", "\"missing:2\", \"previous\", \"2026-10\"");
-        let job = resolve(&text, JobOverrides::default()).unwrap();
-        let shown: Vec<_> =
-            job.periods.iter().map(|it| (it.period.to_string(), it.only_if_missing)).collect();
-        assert_eq!(shown, [("2026-09".to_owned(), true), ("2026-10".to_owned(), false)]);
-    }
-
-    #[test]
-    fn values_out_of_bounds_are_refused() {
-        for (setting, expected) in [
-            ("settle_days = 61", "settle_days is 61; it must be 0 to 60 days"),
-            ("concurrency = 0", "concurrency is 0; it must be 1 to 256 tasks"),
-            (
-                "max_requests_per_second = 0.0",
-                "max_requests_per_second is 0.0; it must be 0.01 to 10000 requests",
-            ),
-            (
-                "max_requests_per_second = nan",
-                "max_requests_per_second is NaN; it must be 0.01 to 10000 requests",
-            ),
-            ("max_shrink = 1.5", "max_shrink is 1.5; it must be a share from 0 to 1"),
-            ("walk.attempts = 0", "walk.attempts is 0; it must be 1 to 10"),
-            ("request.attempts = 0", "request.attempts is 0; it must be 1 to 100"),
-            ("deadline = \"0s\"", "deadline is 0ns; it must be 1s to 7days"),
-        ] {
-            let error = resolve(&format!("{setting}\n{COMPLETE}"), JobOverrides::default()).unwrap_err();
-            assert_eq!(error, expected);
-        }
-    }
-
-    #[test]
-    fn a_future_day_is_for_the_simulator_only() {
-        let text = format!("as_of = \"2026-12-05T00:00:00Z\"\n{COMPLETE}");
-        assert!(resolve(&text, JobOverrides::default()).unwrap_err().starts_with("--as-of 2026-12-05"));
-        let simulated = text.replace("[source]\n", "[source]\nkind = \"simulator\"\n");
-        let job = resolve(&simulated, JobOverrides::default()).unwrap();
-        assert_eq!(job.periods[0].period.to_string(), "2026-11", "previous as of that day");
-        let past = text.replace("2026-12-05", "2026-11-05");
-        assert!(resolve(&past, JobOverrides::default()).is_ok());
-    }
-
-    #[test]
-    fn settings_of_the_other_source_are_refused() {
-        let simulated =
-            COMPLETE.replace("[source]\n", "[source]\nkind = \"simulator\"\nregion = \"us-east-1\"\n");
-        let error = resolve(&simulated, JobOverrides::default()).unwrap_err();
-        assert!(
-            error.starts_with("--region or source.region has no meaning for a simulator source"),
-            "{error}"
-        );
-        let error =
-            resolve(&format!("{COMPLETE}[simulator]\nguests = 5\n"), JobOverrides::default()).unwrap_err();
-        assert!(error.starts_with("[simulator] has no meaning for a wickr source"), "{error}");
-    }
-
-    #[test]
-    fn all_networks_and_single_ones_exclude_each_other() {
-        let overrides = JobOverrides {
-            networks: vec![Networks::All, Networks::Listed(vec!["12345678".parse().unwrap()])],
-            ..JobOverrides::default()
-        };
-        assert!(resolve(COMPLETE, overrides).unwrap_err().starts_with("`all` and single networks"));
-    }
-
-    #[test]
-    fn a_pseudonymous_roster_needs_exactly_one_strong_key() {
-        let with = |lines: &str| resolve(&format!("{COMPLETE}{lines}\n"), JobOverrides::default());
-        assert!(with("roster = \"pseudonymous\"").unwrap_err().contains("needs a key"));
-        let keyed = with("roster = \"pseudonymous\"\npseudonym_key_env = \"KEY\"").unwrap();
-        assert!(keyed.roster.key_id().is_some());
-        let unset = with("roster = \"pseudonymous\"\npseudonym_key_env = \"OTHER\"").unwrap_err();
-        assert!(unset.contains("OTHER is not set"), "{unset}");
-        assert!(with("pseudonym_key_env = \"KEY\"").unwrap_err().contains("only `pseudonymous` uses one"));
-    }
-}
+mod tests;

@@ -44,6 +44,11 @@ impl Dying {
         self.dead.load(Ordering::SeqCst)
     }
 
+    /// Returns how many changes were asked for.
+    pub(crate) fn changes(&self) -> u64 {
+        self.changes.load(Ordering::SeqCst)
+    }
+
     fn alive(&self) -> Result<(), DestinationError> {
         if self.has_died() { Err(killed()) } else { Ok(()) }
     }

@@ -9,11 +9,12 @@ use arrow::array::RecordBatch;
 use chrono::{DateTime, TimeDelta, Utc};
 
 use super::destination::Destination;
+use super::error::PublishError;
 use super::layout::{TaskKey, every_data_file};
 use super::local::LocalDestination;
 use super::manifest::{Counts, CsvRecord, Program, RosterKind, RosterRecord, Source, SourceKind, Walk};
 use super::publication::{CompareRosters, EncodedPart, Part, Publication, RosterChanges};
-use super::publisher::{Outcome, PublishError, Publisher, PublisherSettings};
+use super::publisher::{Outcome, Publisher, PublisherSettings};
 use super::shrink::ShrinkLimit;
 use super::summary::{AttemptedTask, Summary};
 use crate::dataset::csv::CsvOptions;

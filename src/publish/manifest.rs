@@ -13,6 +13,7 @@ use serde::{Deserialize, Serialize};
 use super::digest::FileDigest;
 use super::layout::{FORMATS, Place, RelativePath, RevisionName, TaskKey};
 use super::recheck::strength;
+use super::seal;
 use crate::dataset::{ContentDigest, Dataset, Format};
 use crate::evidence::{ConfirmedBy, Reconciliation};
 use crate::guest::NetworkId;
@@ -253,15 +254,13 @@ impl Manifest {
         Ok(manifest)
     }
 
-    /// Writes the manifest as it is stored: indented, with a final newline.
+    /// Writes the manifest as it is stored: indented, sealed, with a final newline.
     ///
     /// # Panics
     /// Never: every field has a JSON form.
     #[must_use]
     pub fn to_json(&self) -> Vec<u8> {
-        let mut json = serde_json::to_vec_pretty(self).expect("every field has a JSON form");
-        json.push(b'\n');
-        json
+        seal::sealed(&serde_json::to_string_pretty(self).expect("every field has a JSON form"))
     }
 
     /// Returns the task that the manifest speaks of.
@@ -405,3 +404,6 @@ impl Manifest {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -10,6 +10,7 @@ pub mod digest;
 #[cfg(test)]
 pub(crate) mod dying;
 mod encode;
+pub mod error;
 #[cfg(test)]
 pub(crate) mod fixture;
 pub mod layout;
@@ -19,18 +20,20 @@ pub mod manifest;
 pub mod publication;
 pub mod publisher;
 mod recheck;
+pub mod seal;
 pub mod shrink;
 pub mod summary;
 pub mod summary_row;
 
 pub use destination::{Destination, DestinationError, DestinationUrlError};
+pub use error::PublishError;
 pub use layout::{DATASETS, FORMATS, TaskKey};
 pub use manifest::{
     ChangesRecord, Counts, CsvRecord, Manifest, Program, RosterKind, RosterRecord, Source, SourceKind, Walk,
 };
 pub use publication::{CompareRosters, EncodedPart, Part, PartError, Publication, RosterChanges};
 pub use publisher::{
-    Outcome, PublicationStatus, PublishError, PublishedManifest, Publisher, PublisherSettings, read_manifest,
+    Outcome, PublicationStatus, PublishedManifest, Publisher, PublisherSettings, read_manifest,
 };
 pub use shrink::ShrinkLimit;
 pub use summary::Summary;

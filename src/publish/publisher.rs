@@ -2,9 +2,11 @@
 //!
 //! Order is everything here. Revision files are complete and durable before the manifest names them; replacing
 //! the manifest is the publication; the current copies follow it. Each step takes what only the step before can
-//! give ([`PlannedRevision`], [`WrittenRevision`], [`PublishedManifest`]), so that another order does not compile.
+//! give (`PlannedRevision`, `WrittenRevision`, [`PublishedManifest`]), so that another order does not compile.
 //! A run may die between any two operations: what it left is finished or swept by [`Publisher::recover`], which
 //! every publication begins with.
+
+mod recovery;
 
 use std::io::Write;
 use std::sync::Arc;
@@ -13,16 +15,18 @@ use std::time::Duration;
 use chrono::SubsecRound;
 use tokio::sync::Mutex;
 
-use super::destination::{Destination, DestinationError, HeldLock, Listing, Precondition, Version};
+use self::recovery::Standing;
+use super::destination::{Destination, DestinationError, HeldLock, Precondition, Version};
 use super::digest::Measure;
 use super::encode::{EncodeError, EncodedFile, encode};
+use super::error::PublishError;
 use super::layout::{self, Place, RelativePath, RevisionName, TaskKey};
 use super::manifest::{
     ChangesRecord, FileRecord, MANIFEST_VERSION, MAX_MANIFEST_BYTES, Manifest, ManifestError, SourceKind,
 };
 use super::publication::{CompareRosters, Part, PartError, Publication, RosterChanges};
 use super::recheck::rechecked;
-use super::shrink::{ShrinkLimit, ShrinkRefused};
+use super::shrink::ShrinkLimit;
 use crate::dataset::{Dataset, Format};
 
 /// What a job says about publishing.
@@ -90,87 +94,6 @@ pub struct Outcome {
     pub status: PublicationStatus,
     /// How it differs from what was published before, where that could be compared.
     pub changes: Option<ChangesRecord>,
-}
-
-/// Why a roster was not published.
-#[derive(Debug, thiserror::Error)]
-pub enum PublishError {
-    /// The destination (exit 73; 75 where [`DestinationError`] says so).
-    #[error(transparent)]
-    Destination(#[from] DestinationError),
-    /// What is published cannot be read, so nothing can be held against it (exit 73).
-    #[error(
-        "{place} {source}; restore it from the manifest.json of its newest revision under revisions/, or move \
-         the task's files away to publish it anew"
-    )]
-    ManifestDamaged {
-        /// The manifest.
-        place: String,
-        /// What is wrong with it.
-        source: ManifestError,
-    },
-    /// Files show that a manifest was there, and it is not (exit 73).
-    #[error(
-        "the manifest of {task} is gone, but {remains} shows that it was published; restore {place} from the \
-         manifest.json of its newest revision under revisions/, or move the task's files away to publish it anew"
-    )]
-    ManifestLost {
-        /// The task.
-        task: TaskKey,
-        /// Where the manifest belongs.
-        place: RelativePath,
-        /// A file that should not be there without it.
-        remains: String,
-    },
-    /// Rule 9 (exit 73).
-    #[error(
-        "data of the {offered} source cannot go where data of the {found} source stands ({place}); choose \
-         another output",
-        offered = .offered.as_str(),
-        found = .found.as_str()
-    )]
-    MixedSources {
-        /// A manifest of the other source.
-        place: RelativePath,
-        /// What stands there.
-        found: SourceKind,
-        /// What was to be published.
-        offered: SourceKind,
-    },
-    /// Rule 8 (exit 3).
-    #[error("{0}")]
-    Shrink(#[from] ShrinkRefused),
-    /// A part could not be encoded (exit 70: the roster was read and confirmed).
-    #[error("{dataset}.{format} of {task} could not be encoded; this is a bug, please report it")]
-    Encode {
-        /// The task.
-        task: TaskKey,
-        /// The part's dataset.
-        dataset: &'static str,
-        /// The part's format.
-        format: &'static str,
-        /// What the encoder said.
-        source: PartError,
-    },
-    /// What would have been published contradicts itself (exit 70).
-    #[error(
-        "nothing was published for {task}, because its manifest {source}; this is a bug, please report it"
-    )]
-    Inconsistent {
-        /// The task.
-        task: TaskKey,
-        /// The contradiction.
-        source: ManifestError,
-    },
-}
-
-/// What is published for a task when its turn comes.
-#[derive(Debug)]
-struct Standing {
-    published: PublishedManifest,
-    version: Version,
-    /// Whether the files that the manifest names are all there, in their lengths.
-    is_whole: bool,
 }
 
 /// A revision that has been decided on.
@@ -309,80 +232,6 @@ impl Publisher {
         Ok(Outcome { manifest: published, status: PublicationStatus::Restated, changes })
     }
 
-    async fn recover_standing(&self, lock: &TaskLock) -> Result<Option<Standing>, PublishError> {
-        let task = lock.task;
-        lock.lock.confirm().await?;
-        let listing = self.destination.list(&layout::task_revisions(task)).await?;
-        let Some((published, version)) = read_published(&*self.destination, task).await? else {
-            self.refuse_lost_manifest(task, &listing).await?;
-            self.sweep_orphans(&listing, None).await?;
-            return Ok(None);
-        };
-        self.sweep_orphans(&listing, Some(published.revision)).await?;
-        let is_whole = is_whole(&published, &listing);
-        if is_whole {
-            self.align_current_copies(&published).await?;
-        } else {
-            tracing::warn!(%task, "published files are missing or cut short; the roster is published again");
-        }
-        Ok(Some(Standing { published, version, is_whole }))
-    }
-
-    /// Without a manifest, only a first attempt that died can have left anything.
-    async fn refuse_lost_manifest(&self, task: TaskKey, listing: &Listing) -> Result<(), PublishError> {
-        let later = listing
-            .files
-            .iter()
-            .find(|file| matches!(revision_at(&file.path), Some(revision) if revision.number > 1));
-        let mut remains = later.map(|file| file.path.clone());
-        for (dataset, format) in layout::every_data_file() {
-            let path = layout::current(task, dataset, format);
-            if remains.is_none() && self.destination.open(&path).await?.is_some() {
-                remains = Some(path);
-            }
-        }
-        match remains {
-            None => Ok(()),
-            Some(remains) => Err(PublishError::ManifestLost {
-                task,
-                place: layout::manifest(task),
-                remains: remains.to_string(),
-            }),
-        }
-    }
-
-    /// Removes revisions that were written and never published: at or past the published number, unnamed.
-    async fn sweep_orphans(
-        &self,
-        listing: &Listing,
-        published: Option<RevisionName>,
-    ) -> Result<(), PublishError> {
-        let is_orphan = |revision: RevisionName| match published {
-            Some(published) => revision.number >= published.number && revision != published,
-            None => true,
-        };
-        for file in &listing.files {
-            if revision_at(&file.path).is_some_and(is_orphan) {
-                tracing::info!(path = %file.path, "sweeping a file that a dead run left");
-                self.destination.remove(&file.path).await?;
-            }
-        }
-        Ok(())
-    }
-
-    /// Makes the current copies those of the published revision, and removes what it does not have.
-    async fn align_current_copies(&self, published: &PublishedManifest) -> Result<(), PublishError> {
-        let manifest = &published.manifest;
-        for (dataset, format) in layout::every_data_file() {
-            let current = layout::current(manifest.task(), dataset, format);
-            match manifest.file(dataset, format) {
-                Some(file) => self.destination.copy(&file.path, &current).await?,
-                None => self.destination.remove(&current).await?,
-            }
-        }
-        Ok(())
-    }
-
     /// Compares with the roster that is published, where it is there, undamaged and of the same kind.
     async fn changes_since(
         &self,
@@ -493,10 +342,15 @@ impl Publisher {
         revision: WrittenRevision,
     ) -> Result<PublishedManifest, PublishError> {
         let source = revision.manifest.source.kind;
-        if self.output_source().await?.is_some() {
-            return self.put_manifest(lock, revision, Precondition::Absent).await;
-        }
-        let alone = self.destination.lock(&layout::first_publication_lock(), self.settings.lock_wait).await?;
+        // Only a manifest of the same source makes the lock needless: without one, another run may be putting
+        // the output's first manifest at this moment.
+        let alone = match self.output_source().await? {
+            Some((found, _place)) if found == source => None,
+            Some(_) | None => {
+                let name = layout::first_publication_lock();
+                Some(self.destination.lock(&name, self.settings.lock_wait).await?)
+            }
+        };
         self.check_source(source).await?;
         let published = self.put_manifest(lock, revision, Precondition::Absent).await?;
         drop(alone);
@@ -553,37 +407,6 @@ impl Publisher {
         }
         damaged.map_or(Ok(None), Err)
     }
-}
-
-impl Standing {
-    fn is_unchanged_by(&self, publication: &Publication) -> bool {
-        let manifest = &self.published.manifest;
-        let same_files = manifest.files.len() == publication.parts.len()
-            && publication.parts.iter().all(|part| manifest.file(part.dataset, part.format).is_some());
-        self.is_whole
-            && manifest.content_sha256 == publication.content_sha256
-            && manifest.roster == publication.roster
-            && manifest.csv == publication.csv
-            && same_files
-    }
-}
-
-/// Returns the revision that a file of this program belongs to.
-fn revision_at(path: &RelativePath) -> Option<RevisionName> {
-    match Place::of(path)? {
-        Place::RevisionManifest(_, revision) | Place::RevisionFile(_, revision, ..) => Some(revision),
-        Place::Manifest(_) | Place::Current(..) | Place::Summary(_) => None,
-    }
-}
-
-fn is_whole(published: &PublishedManifest, listing: &Listing) -> bool {
-    let length_of = |path: &RelativePath| {
-        let found = listing.files.binary_search_by(|file| file.path.cmp(path));
-        found.ok().map(|at| listing.files[at].bytes)
-    };
-    let kept = layout::revision_manifest(published.manifest.task(), published.revision);
-    length_of(&kept).is_some()
-        && published.manifest.files.iter().all(|file| length_of(&file.path) == Some(file.bytes))
 }
 
 #[cfg(test)]

@@ -8,20 +8,23 @@
 use std::cmp::Reverse;
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs::File;
+use std::io::Write;
 use std::sync::Arc;
 use std::time::Duration;
 
 use arrow::array::RecordBatch;
 
 use super::destination::{Destination, DestinationError, Precondition};
+use super::digest::{Measure, Measured};
 use super::encode::{EncodeError, encode};
+use super::error::PublishError;
 use super::layout::{self, Place, TaskKey};
 use super::publication::{Encode, EncodedPart, PartError};
-use super::publisher::{PublishError, read_manifest};
+use super::publisher::read_manifest;
 pub use super::summary_row::AttemptedTask;
 use super::summary_row::{SummaryRow, batches, rows_of, schema};
 use crate::dataset::csv::CsvOptions;
-use crate::dataset::{BATCH_ROWS, Encoded, Format, ReadError, csv, parquet};
+use crate::dataset::{BATCH_ROWS, Encoded, Format, ReadError, WriteError, csv, parquet};
 use crate::guest::NetworkId;
 use crate::period::BillingPeriod;
 
@@ -151,14 +154,24 @@ impl Summary {
     fn encoder(&self, format: Format, rows: Arc<Vec<SummaryRow>>) -> Encode {
         let options = self.csv;
         Box::new(move |out| {
-            let rows = batches(&rows, BATCH_ROWS);
             let Encoded { rows, guarded_cells } = match format {
-                Format::Parquet => parquet::write(&schema(), rows, &[], out)?,
-                Format::Csv => csv::write(&schema(), rows, options, out)?,
+                Format::Parquet => write_parquet(&rows, out)?,
+                Format::Csv => csv::write(&schema(), batches(&rows, BATCH_ROWS), options, out)?,
             };
             Ok(EncodedPart { rows, guarded_cells })
         })
     }
+}
+
+fn write_parquet(rows: &[SummaryRow], out: impl Write + Send) -> Result<Encoded, WriteError> {
+    parquet::write(&schema(), batches(rows, BATCH_ROWS), &[], out)
+}
+
+/// Measures the Parquet file that this version of the program makes of the rows.
+pub(crate) fn measure_parquet(rows: &[SummaryRow]) -> Result<Measure, PartError> {
+    let mut out = Measured::new(std::io::sink());
+    write_parquet(rows, &mut out)?;
+    Ok(out.finish()?.1)
 }
 
 /// Returns where a task's row stands in the summary: latest period first, then by network.
@@ -185,3 +198,6 @@ fn rows_of_all(
     }
     Ok(rows)
 }
+
+#[cfg(test)]
+mod tests;

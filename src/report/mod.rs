@@ -197,7 +197,13 @@ impl TaskSummary {
 
     /// Sums up a task that failed.
     #[must_use]
-    pub fn of_failure(task: Task, state: PeriodState, name: Option<String>, error: &TaskError) -> Self {
+    pub fn of_failure(
+        task: Task,
+        state: PeriodState,
+        name: Option<String>,
+        count: RequestCount,
+        error: &TaskError,
+    ) -> Self {
         Self {
             network_id: task.key.network,
             network_name: name,
@@ -215,9 +221,9 @@ impl TaskSummary {
             revision: None,
             added: None,
             removed: None,
-            requests: 0,
-            throttled: 0,
-            retries: 0,
+            requests: count.requests,
+            throttled: count.throttled,
+            retries: count.retries,
             exit_code: ExitStatus::of_task(error).code(),
             message: Some(error_chain(error)),
         }
@@ -251,6 +257,11 @@ impl RunSummary {
         }
     }
 }
+
+/// A result that could not be printed (exit 73). What was published is published all the same.
+#[derive(Debug, thiserror::Error)]
+#[error("the result could not be written to stdout; what was published stays")]
+pub struct PrintError(#[source] pub std::io::Error);
 
 /// Writes an error with all its causes on one line.
 #[must_use]

@@ -269,7 +269,8 @@ impl State {
         self.verifier
             .verify(parts, body, clock)
             .inspect_err(|_| self.tally.count(|stats| stats.unauthentic += 1))?;
-        self.tally.count(|stats| *stats.requests.entry(operation).or_default() += 1);
+        let target = parts.uri.path_and_query().map_or("", |target| target.as_str());
+        self.tally.count(|stats| stats.note(operation, target));
         self.admit()?;
         let ask = self.service.read(operation, network, parts.uri.query().unwrap_or(""))?;
         self.service.advance(&ask);

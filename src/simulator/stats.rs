@@ -6,6 +6,9 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use super::faults::FaultKind;
 use super::wire::Operation;
 
+/// How many targets are remembered: enough for a test, and nothing next to a long demonstration.
+const MAX_TARGETS: usize = 2000;
+
 /// A count of everything that happened up to a moment.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Stats {
@@ -23,6 +26,8 @@ pub struct Stats {
     pub max_concurrent: u64,
     /// Connections that were accepted.
     pub connections: u64,
+    /// Path and query of the first authentic requests, in the order of their arrival.
+    pub targets: Vec<String>,
 }
 
 /// How often a fault struck.
@@ -39,6 +44,14 @@ impl Stats {
     #[must_use]
     pub fn requests_of(&self, operation: Operation) -> u64 {
         self.requests.get(&operation).copied().unwrap_or(0)
+    }
+
+    /// Counts an authentic request.
+    pub(super) fn note(&mut self, operation: Operation, target: &str) {
+        *self.requests.entry(operation).or_default() += 1;
+        if self.targets.len() < MAX_TARGETS {
+            self.targets.push(target.to_owned());
+        }
     }
 
     /// Returns how often faults of a kind struck.
@@ -104,6 +117,16 @@ mod tests {
         drop(first);
         drop(tally.enter());
         assert_eq!(tally.snapshot().max_concurrent, 2);
+    }
+
+    #[test]
+    fn the_first_targets_are_remembered_and_all_requests_are_counted() {
+        let mut stats = Stats::default();
+        for number in 0..=MAX_TARGETS {
+            stats.note(Operation::GetNetwork, &format!("/networks/{number:08}"));
+        }
+        assert_eq!(stats.requests_of(Operation::GetNetwork), MAX_TARGETS as u64 + 1);
+        assert_eq!((stats.targets.len(), stats.targets[0].as_str()), (MAX_TARGETS, "/networks/00000000"));
     }
 
     #[test]

@@ -11,6 +11,9 @@ use tracing_subscriber::fmt::MakeWriter;
 
 use super::progress::ProgressBars;
 
+/// The signing library's own log repeats whole requests, page tokens included; no filter brings it back.
+const SIGNING_IS_SILENT: &str = "aws_sigv4=warn";
+
 /// How log lines are written.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, clap::ValueEnum)]
 #[serde(rename_all = "lowercase")]
@@ -41,7 +44,8 @@ pub fn init_logging(
     // The AWS crates warn of every link of the credential chain that has nothing to say, in many words.
     let default = if quiet { "error,wickr_guest_export=warn" } else { "error,wickr_guest_export=info" };
     let filter = EnvFilter::try_new(filter.filter(|text| !text.is_empty()).unwrap_or(default))
-        .map_err(|error| LoggingError(error.to_string()))?;
+        .map_err(|error| LoggingError(error.to_string()))?
+        .add_directive(SIGNING_IS_SILENT.parse().expect("a directive"));
     let lines = tracing_subscriber::fmt().with_env_filter(filter).with_writer(BetweenBars { bars });
     // A second initialisation in one process (tests) keeps the first.
     let _ = match format {
@@ -68,15 +72,19 @@ impl<'a> MakeWriter<'a> for BetweenBars {
     }
 }
 
+/// A log that nobody can read any more must not stop the export, so failures to write are swallowed here.
 impl Write for BetweenBarsWriter<'_> {
     fn write(&mut self, line: &[u8]) -> io::Result<usize> {
-        match self.bars {
-            Some(bars) => bars.suspend(|| io::stderr().write(line)),
-            None => io::stderr().write(line),
-        }
+        let write = || io::stderr().write_all(line);
+        let _unread = match self.bars {
+            Some(bars) => bars.suspend(write),
+            None => write(),
+        };
+        Ok(line.len())
     }
 
     fn flush(&mut self) -> io::Result<()> {
-        io::stderr().flush()
+        let _unread = io::stderr().flush();
+        Ok(())
     }
 }

@@ -53,8 +53,8 @@ struct TaskBar {
 impl Progress for TaskBar {
     fn expect(&self, guests: Option<u64>) {
         let template = match guests {
-            Some(_) => "{prefix} {bar:30} {pos}/{len} guests, {per_sec}, {eta} left",
-            None => "{prefix} {spinner} {pos} guests, {per_sec}",
+            Some(_) => "{prefix} {bar:30} {pos}/{len} guests, {eta} left",
+            None => "{prefix} {spinner} {pos} guests",
         };
         // The templates are constants, and a bar without style is still a bar.
         if let Ok(style) = ProgressStyle::with_template(template) {

@@ -14,6 +14,7 @@ use crate::dataset::{Dataset, Format};
 use crate::publish::destination::{Destination, Version};
 use crate::publish::layout::{self, RelativePath, RevisionName, TaskKey};
 use crate::publish::manifest::{FileRecord, MAX_MANIFEST_BYTES, Manifest};
+use crate::publish::seal;
 use crate::publish::summary_row::SummaryRow;
 
 /// What the verification of a task gave.
@@ -119,6 +120,9 @@ impl TaskVerifier {
             }
         };
         found.totals.files += 1;
+        if !seal::holds(&read.bytes) {
+            found.find(path, "was altered: its manifest_sha256 does not hold", self.restore_manifest());
+        }
         let parsed = Manifest::parse(&read.bytes, self.task).and_then(|manifest| {
             let revision = manifest.revision_of(self.task)?;
             Ok(Read { manifest, revision })

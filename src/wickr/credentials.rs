@@ -64,10 +64,15 @@ fn advice(error: &dyn std::error::Error) -> String {
     while let Some(source) = cause.source() {
         cause = source;
     }
+    let cause = cause.to_string();
+    // The chain lists each of its providers on a line; those that nobody set up say nothing of interest.
+    let lines: Vec<&str> =
+        cause.lines().map(str::trim).filter(|line| !line.contains("provider was not enabled")).collect();
+    let told = lines.join(" ");
     format!(
         "{}; set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, choose a profile with --profile, log in with \
          `aws sso login`, or run under a role",
-        quotable(&cause.to_string(), None)
+        quotable(told.strip_suffix(". Attempted:").unwrap_or(&told), None)
     )
 }
 

@@ -60,7 +60,8 @@ pub enum ApiError {
     },
     /// 401: the credentials are not accepted.
     #[error(
-        "the service does not accept the credentials ({message}); check which identity AWS_PROFILE or the environment selects"
+        "the service does not accept the credentials ({message}); check which identity AWS_PROFILE or the \
+         environment selects, its secret key and the region"
     )]
     Unauthorized {
         /// The service's words.
@@ -128,7 +129,9 @@ pub enum ApiError {
     #[error("the answer is unreadable: {0}")]
     Unreadable(String),
     /// The answer is JSON but not what the API documents.
-    #[error(transparent)]
+    #[error(
+        "the answer breaks the API's contract, so nothing is published; ask AWS Support if it keeps coming"
+    )]
     Shape(#[from] ShapeError),
     /// The body is larger than any honest answer.
     #[error("the answer is larger than {limit} bytes, more than any page of 100 guests takes")]

@@ -74,6 +74,7 @@ pub struct HttpWickrAdmin {
     clock: Arc<dyn Clock>,
     /// What the server's clock is ahead of ours, in milliseconds, once it has complained.
     clock_offset_ms: AtomicI64,
+    answered: AtomicBool,
     answered_by_simulator: AtomicBool,
 }
 
@@ -107,8 +108,15 @@ impl HttpWickrAdmin {
             credentials,
             clock,
             clock_offset_ms: AtomicI64::new(0),
+            answered: AtomicBool::new(false),
             answered_by_simulator: AtomicBool::new(false),
         }
+    }
+
+    /// Says whether there was any answer so far.
+    #[must_use]
+    pub fn has_answered(&self) -> bool {
+        self.answered.load(Ordering::Relaxed)
     }
 
     /// Says whether any answer so far came from a simulator, wherever the endpoint points.
@@ -155,6 +163,7 @@ impl HttpWickrAdmin {
         let mut response = self.client.execute(request).await.map_err(transport_error)?;
         let status = response.status().as_u16();
         let headers = response.headers().clone();
+        self.answered.store(true, Ordering::Relaxed);
         if headers.contains_key(SIMULATOR_HEADER) {
             self.answered_by_simulator.store(true, Ordering::Relaxed);
         }
@@ -201,7 +210,7 @@ impl HttpWickrAdmin {
             ("ValidationError" | "ValidationException", _) | (_, 422) => {
                 ApiError::Validation { message, reasons: body.validation_reasons(secret) }
             }
-            ("UnauthorizedError" | "UnrecognizedClientException" | "InvalidClientTokenId", _) | (_, 401) => {
+            (code, status) if is_unauthentic(code) || status == 401 => {
                 ApiError::Unauthorized { message: coded }
             }
             ("ForbiddenError" | "AccessDenied" | "AccessDeniedException", _) | (_, 403) => {
@@ -228,6 +237,20 @@ fn is_skew(code: &str, message: &str) -> bool {
     matches!(code, "RequestTimeTooSkewed" | "RequestExpired" | "RequestInTheFuture")
         || (matches!(code, "InvalidSignatureException" | "SignatureDoesNotMatch" | "AuthFailure")
             && (message.contains("Signature expired") || message.contains("not yet current")))
+}
+
+/// Says whether a refusal is about who signed, which no permission will mend.
+fn is_unauthentic(code: &str) -> bool {
+    matches!(
+        code,
+        "UnauthorizedError"
+            | "UnrecognizedClientException"
+            | "InvalidClientTokenId"
+            | "InvalidSignatureException"
+            | "SignatureDoesNotMatch"
+            | "IncompleteSignatureException"
+            | "MissingAuthenticationTokenException"
+    )
 }
 
 fn server_time(headers: &HeaderMap) -> Option<DateTime<Utc>> {

@@ -285,7 +285,10 @@ mod tests {
     }
 
     fn page(body: &str) -> Result<GuestPage, String> {
-        guest_page(body.as_bytes(), october()).map_err(|error| error.to_string())
+        guest_page(body.as_bytes(), october()).map_err(|error| match error {
+            ApiError::Shape(shape) => shape.to_string(),
+            other => other.to_string(),
+        })
     }
 
     #[test]

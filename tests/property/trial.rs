@@ -124,7 +124,7 @@ impl Bench {
             page_size: case.page_size,
             mode: datasets::roster_mode(case.mode),
             settle_days: 3,
-            as_of: Some(case.as_of),
+            pretended_now: Some(case.as_of),
             attempts: case.walk_attempts,
             zero_accepted: case.zero_accepted,
         };

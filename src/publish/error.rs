@@ -1,0 +1,81 @@
+//! Why a roster was not published, and what to do about it.
+//!
+//! Each variant names its exit code; the mapping itself is in `exit`, where every error is placed.
+
+use super::destination::DestinationError;
+use super::layout::{RelativePath, TaskKey};
+use super::manifest::{ManifestError, SourceKind};
+use super::publication::PartError;
+use super::shrink::ShrinkRefused;
+
+/// Why a roster was not published.
+#[derive(Debug, thiserror::Error)]
+pub enum PublishError {
+    /// The destination (exit 73; 75 where [`DestinationError`] says so).
+    #[error(transparent)]
+    Destination(#[from] DestinationError),
+    /// What is published cannot be read, so nothing can be held against it (exit 73).
+    #[error(
+        "{place} {source}; restore it from the manifest.json of its newest revision under revisions/, or move \
+         the task's files away to publish it anew"
+    )]
+    ManifestDamaged {
+        /// The manifest.
+        place: String,
+        /// What is wrong with it.
+        source: ManifestError,
+    },
+    /// Files show that a manifest was there, and it is not (exit 73).
+    #[error(
+        "the manifest of {task} is gone, but {remains} shows that it was published; restore {place} from the \
+         manifest.json of its newest revision under revisions/, or move the task's files away to publish it anew"
+    )]
+    ManifestLost {
+        /// The task.
+        task: TaskKey,
+        /// Where the manifest belongs.
+        place: RelativePath,
+        /// A file that should not be there without it.
+        remains: String,
+    },
+    /// Rule 9 (exit 73).
+    #[error(
+        "data of the {offered} source cannot go where data of the {found} source stands ({place}); choose \
+         another output",
+        offered = .offered.as_str(),
+        found = .found.as_str()
+    )]
+    MixedSources {
+        /// A manifest of the other source.
+        place: RelativePath,
+        /// What stands there.
+        found: SourceKind,
+        /// What was to be published.
+        offered: SourceKind,
+    },
+    /// Rule 8 (exit 3).
+    #[error("{0}")]
+    Shrink(#[from] ShrinkRefused),
+    /// A part could not be encoded (exit 70: the roster was read and confirmed).
+    #[error("{dataset}.{format} of {task} could not be encoded; this is a bug, please report it")]
+    Encode {
+        /// The task.
+        task: TaskKey,
+        /// The part's dataset.
+        dataset: &'static str,
+        /// The part's format.
+        format: &'static str,
+        /// What the encoder said.
+        source: PartError,
+    },
+    /// What would have been published contradicts itself (exit 70).
+    #[error(
+        "nothing was published for {task}, because its manifest {source}; this is a bug, please report it"
+    )]
+    Inconsistent {
+        /// The task.
+        task: TaskKey,
+        /// The contradiction.
+        source: ManifestError,
+    },
+}

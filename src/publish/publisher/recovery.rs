@@ -1,0 +1,129 @@
+//! Recovery: what a run that died has left of a task is finished or swept, under the task's lock.
+//!
+//! Nothing that was ever published is swept. Without a manifest that cannot be known of any revision but the
+//! first attempt's, so everything else without a manifest stops the task rather than its history.
+
+use super::{PublishedManifest, Publisher, TaskLock, read_published};
+use crate::publish::destination::{Listing, Version};
+use crate::publish::error::PublishError;
+use crate::publish::layout::{self, Place, RelativePath, RevisionName, TaskKey};
+use crate::publish::publication::Publication;
+
+/// What is published for a task when its turn comes.
+#[derive(Debug)]
+pub(super) struct Standing {
+    pub(super) published: PublishedManifest,
+    pub(super) version: Version,
+    /// Whether the files that the manifest names are all there, in their lengths.
+    pub(super) is_whole: bool,
+}
+
+impl Publisher {
+    pub(super) async fn recover_standing(&self, lock: &TaskLock) -> Result<Option<Standing>, PublishError> {
+        let task = lock.task;
+        lock.lock.confirm().await?;
+        let listing = self.destination.list(&layout::task_revisions(task)).await?;
+        let Some((published, version)) = read_published(&*self.destination, task).await? else {
+            self.refuse_lost_manifest(task, &listing).await?;
+            self.sweep_orphans(&listing, None).await?;
+            return Ok(None);
+        };
+        self.sweep_orphans(&listing, Some(published.revision)).await?;
+        let is_whole = is_whole(&published, &listing);
+        if is_whole {
+            self.align_current_copies(&published).await?;
+        } else {
+            tracing::warn!(%task, "published files are missing or cut short; the roster is published again");
+        }
+        Ok(Some(Standing { published, version, is_whole }))
+    }
+
+    /// Without a manifest, only a first attempt that died can have left anything.
+    async fn refuse_lost_manifest(&self, task: TaskKey, listing: &Listing) -> Result<(), PublishError> {
+        let later = listing
+            .files
+            .iter()
+            .find(|file| matches!(revision_at(&file.path), Some(revision) if revision.number > 1));
+        let mut remains = later.map(|file| file.path.clone());
+        for (dataset, format) in layout::every_data_file() {
+            let path = layout::current(task, dataset, format);
+            if remains.is_none() && self.destination.open(&path).await?.is_some() {
+                remains = Some(path);
+            }
+        }
+        match remains {
+            None => Ok(()),
+            Some(remains) => Err(PublishError::ManifestLost {
+                task,
+                place: layout::manifest(task),
+                remains: remains.to_string(),
+            }),
+        }
+    }
+
+    /// Removes revisions that were written and never published: at or past the published number, unnamed.
+    async fn sweep_orphans(
+        &self,
+        listing: &Listing,
+        published: Option<RevisionName>,
+    ) -> Result<(), PublishError> {
+        let is_orphan = |revision: RevisionName| match published {
+            Some(published) => revision.number >= published.number && revision != published,
+            None => true,
+        };
+        for file in &listing.files {
+            if revision_at(&file.path).is_some_and(is_orphan) {
+                tracing::info!(path = %file.path, "sweeping a file that a dead run left");
+                self.destination.remove(&file.path).await?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Makes the current copies those of the published revision, and removes what it does not have.
+    pub(super) async fn align_current_copies(
+        &self,
+        published: &PublishedManifest,
+    ) -> Result<(), PublishError> {
+        let manifest = &published.manifest;
+        for (dataset, format) in layout::every_data_file() {
+            let current = layout::current(manifest.task(), dataset, format);
+            match manifest.file(dataset, format) {
+                Some(file) => self.destination.copy(&file.path, &current).await?,
+                None => self.destination.remove(&current).await?,
+            }
+        }
+        Ok(())
+    }
+}
+
+impl Standing {
+    pub(super) fn is_unchanged_by(&self, publication: &Publication) -> bool {
+        let manifest = &self.published.manifest;
+        let same_files = manifest.files.len() == publication.parts.len()
+            && publication.parts.iter().all(|part| manifest.file(part.dataset, part.format).is_some());
+        self.is_whole
+            && manifest.content_sha256 == publication.content_sha256
+            && manifest.roster == publication.roster
+            && manifest.csv == publication.csv
+            && same_files
+    }
+}
+
+/// Returns the revision that a file of this program belongs to.
+fn revision_at(path: &RelativePath) -> Option<RevisionName> {
+    match Place::of(path)? {
+        Place::RevisionManifest(_, revision) | Place::RevisionFile(_, revision, ..) => Some(revision),
+        Place::Manifest(_) | Place::Current(..) | Place::Summary(_) => None,
+    }
+}
+
+fn is_whole(published: &PublishedManifest, listing: &Listing) -> bool {
+    let length_of = |path: &RelativePath| {
+        let found = listing.files.binary_search_by(|file| file.path.cmp(path));
+        found.ok().map(|at| listing.files[at].bytes)
+    };
+    let kept = layout::revision_manifest(published.manifest.task(), published.revision);
+    length_of(&kept).is_some()
+        && published.manifest.files.iter().all(|file| length_of(&file.path) == Some(file.bytes))
+}

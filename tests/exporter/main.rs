@@ -1,0 +1,16 @@
+//! The real binary over real HTTP, judged by its exit code, its words and the files that it publishes.
+//!
+//! One test program rather than one a file: linking the engine libraries takes longer than running the tests.
+//! No test asserts a wall time; all periods lie in 2025, so that they mean the same whenever the tests run.
+#![cfg(feature = "simulator")]
+
+mod command_line;
+mod credentials;
+mod errors;
+mod interruption;
+mod jobs;
+mod pacing;
+mod publication;
+mod rules;
+mod selectors;
+mod support;

@@ -1,0 +1,153 @@
+//! The exporter as a process, in an environment that holds nothing but what a test puts there.
+//!
+//! Every run is searched for what must never be told: it logs everything it can, and the texts it knows to be
+//! secret must not be in what it prints. A test cannot forget this, because there is no other way to run.
+
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Output as Exit, Stdio};
+use std::time::Duration;
+
+use serde_json::Value;
+
+/// A run that takes longer than this hangs, and fails its test.
+const PATIENCE: Duration = Duration::from_mins(2);
+
+/// The command line and the environment of a run to come.
+pub(crate) struct Exporter {
+    arguments: Vec<String>,
+    environment: Vec<(String, String)>,
+    secrets: Vec<String>,
+    home: PathBuf,
+}
+
+/// A run that has ended.
+#[derive(Debug)]
+pub(crate) struct Run {
+    pub(crate) code: i32,
+    pub(crate) stdout: String,
+    pub(crate) stderr: String,
+}
+
+impl Exporter {
+    /// Prepares a run with an empty environment, at home in `home`.
+    pub(crate) fn new(home: &Path) -> Self {
+        let exporter = Self {
+            arguments: Vec::new(),
+            environment: Vec::new(),
+            secrets: Vec::new(),
+            home: home.to_owned(),
+        };
+        exporter
+            .env("HOME", &home.display().to_string())
+            .env("PATH", "/usr/bin:/bin")
+            .env("AWS_EC2_METADATA_DISABLED", "true")
+            .env("RUST_LOG", "info,wickr_guest_export=trace")
+    }
+
+    pub(crate) fn args<'a>(mut self, arguments: impl IntoIterator<Item = &'a str>) -> Self {
+        self.arguments.extend(arguments.into_iter().map(str::to_owned));
+        self
+    }
+
+    /// Gives a flag that was given before another value; clap takes a flag once.
+    pub(crate) fn replacing(mut self, flag: &str, value: &str) -> Self {
+        let given = self.arguments.iter().position(|argument| argument == flag).expect("the flag was given");
+        value.clone_into(&mut self.arguments[given + 1]);
+        self
+    }
+
+    /// Sets a variable, in place of what it was set to before.
+    pub(crate) fn env(mut self, name: &str, value: &str) -> Self {
+        self.environment.retain(|(set, _)| set != name);
+        self.environment.push((name.to_owned(), value.to_owned()));
+        self
+    }
+
+    pub(crate) fn without_env(mut self, name: &str) -> Self {
+        self.environment.retain(|(set, _)| set != name);
+        self
+    }
+
+    /// Adds a text that the run must not print.
+    pub(crate) fn secret(mut self, text: &str) -> Self {
+        self.secrets.push(text.to_owned());
+        self
+    }
+
+    fn command(&self) -> Command {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_wickr-guest-export"));
+        command.args(&self.arguments).env_clear().current_dir(&self.home);
+        command.envs(self.environment.iter().map(|(name, value)| (name, value)));
+        command
+    }
+
+    /// Runs to the end.
+    pub(crate) fn run(self) -> Run {
+        let exit = assert_cmd::Command::from_std(self.command()).timeout(PATIENCE).output();
+        self.judge(&exit.expect("the program runs"))
+    }
+
+    /// Starts the program; its output waits in pipes.
+    pub(crate) fn spawn(&self) -> Child {
+        self.command().stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().expect("the program starts")
+    }
+
+    /// Waits for a program that [`Exporter::spawn`] started.
+    pub(crate) fn finish(&self, child: Child) -> Run {
+        self.judge(&child.wait_with_output().expect("the program ends"))
+    }
+
+    fn judge(&self, exit: &Exit) -> Run {
+        let text = |bytes: &[u8]| String::from_utf8(bytes.to_vec()).expect("the program prints UTF-8");
+        let (stdout, stderr) = (text(&exit.stdout), text(&exit.stderr));
+        for secret in &self.secrets {
+            for printed in [&stdout, &stderr] {
+                assert!(!printed.contains(secret.as_str()), "`{secret}` is printed:\n{printed}");
+            }
+        }
+        let code = exit.status.code().unwrap_or_else(|| panic!("{}:\n{stderr}", exit.status));
+        Run { code, stdout, stderr }
+    }
+}
+
+impl Run {
+    /// Holds the exit code against what it should be.
+    #[track_caller]
+    pub(crate) fn exits(self, code: i32) -> Self {
+        assert_eq!(self.code, code, "exit code\nstdout:\n{}\nstderr:\n{}", self.stdout, self.stderr);
+        self
+    }
+
+    /// Reads the summary; a run that printed none fails its test.
+    #[track_caller]
+    pub(crate) fn summary(&self) -> Value {
+        let summary: Value = serde_json::from_str(&self.stdout)
+            .unwrap_or_else(|error| panic!("no summary ({error}):\n{}\n{}", self.stdout, self.stderr));
+        assert_eq!(summary["exit_code"], self.code, "the summary's exit code is the program's");
+        summary
+    }
+
+    /// Returns what the summary says of its only task.
+    #[track_caller]
+    pub(crate) fn task(&self) -> Value {
+        let summary = self.summary();
+        let tasks = summary["tasks"].as_array().expect("a list of tasks");
+        assert_eq!(tasks.len(), 1, "one task: {summary:#}");
+        tasks[0].clone()
+    }
+
+    /// Returns why the only task failed.
+    #[track_caller]
+    pub(crate) fn message(&self) -> String {
+        self.task()["message"].as_str().expect("a message").to_owned()
+    }
+
+    /// Returns the one error that ended the run as a whole.
+    #[track_caller]
+    pub(crate) fn error(&self) -> String {
+        match self.stderr.split_once("error: ") {
+            Some((_logged, error)) => error.trim_end().to_owned(),
+            None => panic!("no error:\n{}", self.stderr),
+        }
+    }
+}

@@ -1,0 +1,93 @@
+//! What a run left in its output folder.
+
+use std::fs::{self, File};
+use std::path::PathBuf;
+
+use arrow::array::{Array, AsArray};
+use serde_json::Value;
+use wickr_guest_export::dataset::{Dataset, parquet};
+
+/// A published output.
+pub(crate) struct Output {
+    root: PathBuf,
+}
+
+impl Output {
+    pub(crate) fn new(root: PathBuf) -> Self {
+        Self { root }
+    }
+
+    pub(crate) fn manifest_path(&self, network: &str, period: &str) -> PathBuf {
+        self.root.join(format!("manifests/period={period}/network={network}/manifest.json"))
+    }
+
+    pub(crate) fn is_published(&self, network: &str, period: &str) -> bool {
+        self.manifest_path(network, period).exists()
+    }
+
+    #[track_caller]
+    pub(crate) fn manifest(&self, network: &str, period: &str) -> Value {
+        let path = self.manifest_path(network, period);
+        let text = fs::read(&path).unwrap_or_else(|error| panic!("{}: {error}", path.display()));
+        serde_json::from_slice(&text).expect("JSON")
+    }
+
+    /// Changes a published manifest by hand.
+    pub(crate) fn edit_manifest(&self, network: &str, period: &str, edit: impl FnOnce(&mut Value)) {
+        let mut manifest = self.manifest(network, period);
+        edit(&mut manifest);
+        fs::write(self.manifest_path(network, period), manifest.to_string()).expect("a manifest");
+    }
+
+    /// Reads the current copy of a roster as Parquet, `(hash, username)` in its order.
+    pub(crate) fn roster(&self, network: &str, period: &str) -> Vec<(String, String)> {
+        let place = format!("guest_roster/parquet/period={period}/network={network}/guest_roster.parquet");
+        let file = File::open(self.root.join(&place)).unwrap_or_else(|error| panic!("{place}: {error}"));
+        let batches = parquet::read(file, &Dataset::GuestRoster.schema()).expect("Parquet");
+        let mut rows = Vec::new();
+        for batch in batches {
+            let batch = batch.expect("rows");
+            let text = |name: &str| {
+                let column = batch.column_by_name(name).expect("a column").as_string::<i32>().clone();
+                move |row: usize| {
+                    if column.is_null(row) { String::new() } else { column.value(row).to_owned() }
+                }
+            };
+            let (hash, username) = (text("username_hash"), text("username"));
+            rows.extend((0..batch.num_rows()).map(|row| (hash(row), username(row))));
+        }
+        rows
+    }
+
+    /// Lists every file below the output but locks and summaries, relative to it, in order.
+    pub(crate) fn files(&self) -> Vec<String> {
+        let mut files = Vec::new();
+        let mut folders = vec![self.root.clone()];
+        while let Some(folder) = folders.pop() {
+            let Ok(entries) = fs::read_dir(&folder) else { continue };
+            for entry in entries {
+                let path = entry.expect("an entry").path();
+                if path.is_dir() {
+                    folders.push(path);
+                } else {
+                    files.push(path.strip_prefix(&self.root).expect("below").display().to_string());
+                }
+            }
+        }
+        files.sort();
+        files
+    }
+
+    /// Reads a file as bytes.
+    pub(crate) fn bytes(&self, path: &str) -> Vec<u8> {
+        fs::read(self.root.join(path)).unwrap_or_else(|error| panic!("{path}: {error}"))
+    }
+
+    /// Asserts that no data was published and none left behind.
+    #[track_caller]
+    pub(crate) fn assert_holds_no_data(&self) {
+        let files = self.files();
+        let data = |file: &&String| file.contains("guest_roster") || file.contains("manifest.json");
+        assert_eq!(files.iter().find(data), None, "nothing of a roster is left: {files:?}");
+    }
+}
