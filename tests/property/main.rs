@@ -20,8 +20,10 @@ mod tally;
 mod trial;
 
 use std::fmt::Write as _;
+use std::time::Duration;
 
 use futures::stream::{self, StreamExt as _};
+use tokio::time::Instant;
 
 use self::plan::{Campaign, Case};
 use self::tally::Tally;
@@ -30,6 +32,8 @@ use self::trial::Bench;
 const DEFAULT_SEED: u64 = 0x5EED;
 /// More than this many at once only queue for the processor.
 const AT_ONCE: usize = 24;
+/// How long a failure is made smaller.
+const SHRINKING: Duration = Duration::from_secs(30);
 
 /// Reads a number from the environment.
 fn setting(name: &str) -> Option<u64> {
@@ -57,17 +61,17 @@ async fn run(campaign: Campaign, default_cases: u64) {
 
     let trials = numbers.map(|number| {
         let bench = bench.clone();
-        tokio::spawn(async move {
-            let case = Case::draw(campaign, seed, number);
+        let case = Case::draw(campaign, seed, number);
+        async move {
             let outcome = bench.hold(&case).await;
             (number, case, outcome)
-        })
+        }
     });
     let mut tally = Tally::new(campaign);
     let mut failures = Vec::new();
     let mut trials = stream::iter(trials).buffer_unordered(AT_ONCE);
     while let Some(trial) = trials.next().await {
-        match trial.expect("no trial panics") {
+        match trial {
             (_, case, Ok(held)) => tally.add(&case, &held),
             (number, case, Err(reason)) => failures.push((number, case, reason)),
         }
@@ -92,8 +96,12 @@ async fn explain(
     failures.sort_by_key(|(number, ..)| *number);
     let numbers: Vec<u64> = failures.iter().map(|(number, ..)| *number).collect();
     let (number, mut case, mut reason) = failures.swap_remove(0);
+    let patience = Instant::now() + SHRINKING;
     'shrinking: loop {
         for smaller in case.smaller() {
+            if Instant::now() > patience {
+                break 'shrinking;
+            }
             if let Err(still) = bench.hold(&smaller).await {
                 (case, reason) = (smaller, still);
                 continue 'shrinking;

@@ -30,6 +30,9 @@ use crate::draw::Draw;
 use crate::model::{Asked, Outcome, Pages, Prophecy, Publication, Refusal, drawn_guests, foretell};
 use crate::plan::{ATTEMPTS, Case, Overlap, network, period};
 
+/// A case that takes longer never ends: an export must not turn in circles.
+const LONGEST_CASE: Duration = Duration::from_mins(1);
+
 /// What holds, or what does not and how.
 pub(crate) type Held<T> = Result<T, String>;
 
@@ -91,11 +94,24 @@ impl Bench {
         Paced::new(Arc::new(http), Arc::new(pacer), policy, clock)
     }
 
-    /// Runs a case and holds it against the model.
+    /// Runs a case and holds it against the model, in a task of its own, which may panic or never end.
     ///
     /// # Errors
     /// The first thing that is not as foretold.
     pub(crate) async fn hold(&self, case: &Case) -> Held<Trial> {
+        let (bench, owned) = (self.clone(), case.clone());
+        let mut task = tokio::spawn(async move { bench.compare(&owned).await });
+        match tokio::time::timeout(LONGEST_CASE, &mut task).await {
+            Ok(Ok(held)) => held,
+            Ok(Err(panic)) => Err(format!("the case panicked: {panic}")),
+            Err(_elapsed) => {
+                task.abort();
+                Err(format!("the case did not end within {LONGEST_CASE:?}"))
+            }
+        }
+    }
+
+    async fn compare(&self, case: &Case) -> Held<Trial> {
         let prophecy = foretell(case);
         check_against_the_draw(case, &prophecy.outcome)?;
 
