@@ -13,7 +13,7 @@ use serde::{Deserialize, Deserializer};
 use crate::dataset::Format;
 use crate::guest::NetworkId;
 use crate::period::{PeriodSelector, PeriodSpelling};
-use crate::publish::TaskKey;
+use crate::publish::{RosterKind, TaskKey};
 
 /// A span of time as people write it: `90s`, `55m`, `6h`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -52,19 +52,6 @@ pub enum OnMismatch {
     Warn,
     /// It is published, and the exit code is 3.
     Fail,
-}
-
-/// How much of a roster is published.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub enum RosterDisclosure {
-    /// Hashes and usernames.
-    #[default]
-    Full,
-    /// Keyed pseudonyms of the hashes, no usernames.
-    Pseudonymous,
-    /// Nothing but the count.
-    None,
 }
 
 /// The networks of a job: their ids, or all that the account has.
@@ -123,7 +110,7 @@ pub struct OutputDefinition {
     /// The file formats.
     pub formats: Option<Vec<Format>>,
     /// How much of a roster is published.
-    pub roster: RosterDisclosure,
+    pub roster: RosterKind,
     /// The environment variable that holds the pseudonym key.
     pub pseudonym_key_env: Option<String>,
     /// The file that holds the pseudonym key; a line feed at its end is no part of it.
@@ -278,7 +265,7 @@ mod tests {
         )
         .unwrap();
         assert_eq!(job.deadline, Some(Span(Duration::from_mins(55))));
-        assert_eq!(job.output.roster, RosterDisclosure::Pseudonymous);
+        assert_eq!(job.output.roster, RosterKind::Pseudonymous);
         assert!(job.csv.bom && job.csv.formula_guard);
         assert_eq!(job.accept_zero[0].to_string(), "01234567/2026-10");
     }

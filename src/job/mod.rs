@@ -6,5 +6,5 @@
 mod definition;
 mod resolve;
 
-pub use definition::{JobDefinition, JobFileError, OnMismatch, RosterDisclosure, Span};
+pub use definition::{JobDefinition, JobFileError, OnMismatch, Span};
 pub use resolve::{Job, JobError, JobOverrides, JobSource, Networks, UsageError};

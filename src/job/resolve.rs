@@ -6,14 +6,12 @@ use std::time::Duration;
 
 use chrono::{DateTime, Datelike, TimeDelta, Utc};
 
-use super::definition::{
-    JobDefinition, NetworksDefinition, OnMismatch, RosterDisclosure, SourceDefinitionKind, Span,
-};
+use super::definition::{JobDefinition, NetworksDefinition, OnMismatch, SourceDefinitionKind, Span};
 use crate::dataset::Format;
 use crate::dataset::csv::CsvOptions;
 use crate::guest::NetworkId;
 use crate::period::{DEFAULT_SETTLE_DAYS, PeriodError, PeriodSelector, PeriodSpelling, SelectedPeriod};
-use crate::publish::{FORMATS, ShrinkLimit, TaskKey};
+use crate::publish::{FORMATS, RosterKind, ShrinkLimit, TaskKey};
 use crate::roster::{PseudonymKey, PseudonymKeyError, RosterMode};
 
 /// How many tasks are worked on at once, at most.
@@ -451,20 +449,20 @@ fn networks(flags: Vec<Networks>, written: Option<NetworksDefinition>) -> Result
 }
 
 fn roster_mode(
-    disclosure: RosterDisclosure,
+    kind: RosterKind,
     key_env: Option<String>,
     key_file: Option<PathBuf>,
     variable: impl Fn(&str) -> Option<String>,
 ) -> Result<RosterMode, JobError> {
     let unwanted = key_env.is_some() || key_file.is_some();
-    match disclosure {
-        RosterDisclosure::Full | RosterDisclosure::None if unwanted => Err(JobError::PseudonymKey(
+    match kind {
+        RosterKind::Full | RosterKind::None if unwanted => Err(JobError::PseudonymKey(
             "a pseudonym key is given, but only `pseudonymous` uses one; remove the key or change the mode"
                 .to_owned(),
         )),
-        RosterDisclosure::Full => Ok(RosterMode::Full),
-        RosterDisclosure::None => Ok(RosterMode::CountsOnly),
-        RosterDisclosure::Pseudonymous => {
+        RosterKind::Full => Ok(RosterMode::Full),
+        RosterKind::None => Ok(RosterMode::CountsOnly),
+        RosterKind::Pseudonymous => {
             let bytes = match (key_env, key_file) {
                 (Some(name), None) => variable(&name).map(String::into_bytes).ok_or_else(|| {
                     JobError::PseudonymKey(format!(

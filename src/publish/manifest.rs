@@ -111,10 +111,11 @@ pub struct Source {
 }
 
 /// How much of a roster is published.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum RosterKind {
     /// Hashes and usernames as they are.
+    #[default]
     Full,
     /// Hashes under the user's key, no usernames.
     Pseudonymous,
