@@ -9,7 +9,7 @@ use crate::dataset::Format;
 use crate::guest::NetworkId;
 use crate::job::{JobOverrides, Networks, OnMismatch, Span};
 use crate::period::PeriodSelector;
-use crate::publish::{FORMATS, TaskKey};
+use crate::publish::TaskKey;
 use crate::telemetry::LogFormat;
 
 /// Version and commit, as `--version` prints them.
@@ -208,7 +208,7 @@ fn parse_instant(text: &str) -> Result<DateTime<Utc>, String> {
 
 impl ValueEnum for Format {
     fn value_variants<'a>() -> &'a [Self] {
-        &FORMATS
+        &Format::ALL
     }
 
     fn to_possible_value(&self) -> Option<clap::builder::PossibleValue> {

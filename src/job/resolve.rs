@@ -13,7 +13,7 @@ use crate::dataset::Format;
 use crate::dataset::csv::CsvOptions;
 use crate::guest::NetworkId;
 use crate::period::{PeriodError, PeriodSelector, PeriodSpelling, SelectedPeriod};
-use crate::publish::{FORMATS, ShrinkLimit, TaskKey};
+use crate::publish::{ShrinkLimit, TaskKey};
 use crate::roster::{PseudonymKey, PseudonymKeyError, RosterMode};
 
 /// How many tasks are worked on at once, at most.
@@ -235,7 +235,7 @@ impl Job {
             setting: "--output DIR or output.url",
         })?;
         let mut formats = if overrides.formats.is_empty() {
-            definition.output.formats.unwrap_or_else(|| FORMATS.to_vec())
+            definition.output.formats.unwrap_or_else(|| Format::ALL.to_vec())
         } else {
             overrides.formats
         };
