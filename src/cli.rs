@@ -10,7 +10,7 @@ use crate::dataset::Format;
 use crate::guest::NetworkId;
 use crate::job::{JobOverrides, Networks, OnMismatch, Span};
 use crate::period::{DEFAULT_SETTLE_DAYS, PeriodSelector};
-use crate::publish::{FORMATS, TaskKey};
+use crate::task::TaskKey;
 use crate::telemetry::LogFormat;
 
 /// Version and commit, as `--version` prints them.
@@ -210,7 +210,7 @@ fn parse_instant(text: &str) -> Result<DateTime<Utc>, String> {
 
 impl ValueEnum for Format {
     fn value_variants<'a>() -> &'a [Self] {
-        &FORMATS
+        &Format::ALL
     }
 
     fn to_possible_value(&self) -> Option<clap::builder::PossibleValue> {

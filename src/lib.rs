@@ -27,7 +27,7 @@
 //!
 //! | module | owns |
 //! |---|---|
-//! | [`guest`], [`period`], [`clock`] | the vocabulary: ids, hashes, tokens, billing periods and their selectors, wall time |
+//! | [`guest`], [`period`], [`task`], [`clock`] | the vocabulary: ids, hashes, tokens, billing periods and their selectors, tasks, wall time |
 //! | [`telemetry`] | log lines and progress bars |
 //! | [`wickr`] | the API: operations, endpoint, credentials, signing, errors; one attempt a call |
 //! | [`pacing`] | the rate, the waiting, the retries; decorates the API |
@@ -59,6 +59,7 @@ pub mod report;
 pub mod roster;
 #[cfg(feature = "simulator")]
 pub mod simulator;
+pub mod task;
 pub mod telemetry;
 pub mod verify;
 pub mod walk;

@@ -34,6 +34,9 @@ pub enum Dataset {
 }
 
 impl Dataset {
+    /// Every dataset, in the order in which files are listed.
+    pub const ALL: [Self; 2] = [Self::GuestRoster, Self::GuestCounts];
+
     /// Returns the name used in paths and manifests.
     #[must_use]
     pub const fn name(self) -> &'static str {
@@ -79,6 +82,9 @@ pub enum Format {
 }
 
 impl Format {
+    /// Every format, in the order in which files are listed.
+    pub const ALL: [Self; 2] = [Self::Parquet, Self::Csv];
+
     /// Returns the name used in paths, manifests and job files, which is also the file name's extension.
     #[must_use]
     pub const fn name(self) -> &'static str {

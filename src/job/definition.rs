@@ -13,7 +13,8 @@ use serde::{Deserialize, Deserializer};
 use crate::dataset::Format;
 use crate::guest::NetworkId;
 use crate::period::{PeriodSelector, PeriodSpelling};
-use crate::publish::{RosterKind, TaskKey};
+use crate::publish::RosterKind;
+use crate::task::TaskKey;
 
 /// A span of time as people write it: `90s`, `55m`, `6h`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -11,8 +11,9 @@ use crate::dataset::Format;
 use crate::dataset::csv::CsvOptions;
 use crate::guest::NetworkId;
 use crate::period::{DEFAULT_SETTLE_DAYS, PeriodError, PeriodSelector, PeriodSpelling, SelectedPeriod};
-use crate::publish::{FORMATS, RosterKind, ShrinkLimit, TaskKey};
+use crate::publish::{RosterKind, ShrinkLimit};
 use crate::roster::{PseudonymKey, PseudonymKeyError, RosterMode};
+use crate::task::TaskKey;
 
 /// How many tasks are worked on at once, at most.
 const MAX_CONCURRENCY: usize = 256;
@@ -347,7 +348,7 @@ fn pretended_day(
 }
 
 fn formats(flags: Vec<Format>, written: Option<Vec<Format>>) -> Result<Vec<Format>, JobError> {
-    let mut formats = if flags.is_empty() { written.unwrap_or_else(|| FORMATS.to_vec()) } else { flags };
+    let mut formats = if flags.is_empty() { written.unwrap_or_else(|| Format::ALL.to_vec()) } else { flags };
     formats.sort_unstable();
     formats.dedup();
     if formats.is_empty() {

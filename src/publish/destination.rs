@@ -140,37 +140,39 @@ pub trait Destination: fmt::Debug + Send + Sync {
 }
 
 /// Why a destination did not do what it was asked.
+///
+/// Each says its cause itself, before the remedy, and so has no source that a chain would repeat after it.
 #[derive(Debug, thiserror::Error)]
 pub enum DestinationError {
     /// Permissions, or a read-only filesystem (exit 73).
-    #[error("{place} cannot be {operation}: {source}; give this user the right to write there")]
+    #[error("{place} cannot be {operation}: {cause}; give this user the right to write there")]
     Refused {
         /// What was tried, as a participle: `written`, `read`, `listed`.
         operation: &'static str,
         /// Where.
         place: String,
         /// What the system said.
-        source: io::Error,
+        cause: io::Error,
     },
     /// No space, or a quota (exit 73).
-    #[error("{place} cannot be {operation}: {source}; free some space and run again")]
+    #[error("{place} cannot be {operation}: {cause}; free some space and run again")]
     Full {
         /// What was tried.
         operation: &'static str,
         /// Where.
         place: String,
         /// What the system said.
-        source: io::Error,
+        cause: io::Error,
     },
     /// Anything else that the system said (exit 73).
-    #[error("{place} cannot be {operation}: {source}")]
+    #[error("{place} cannot be {operation}: {cause}")]
     Io {
         /// What was tried.
         operation: &'static str,
         /// Where.
         place: String,
         /// What the system said.
-        source: io::Error,
+        cause: io::Error,
     },
     /// Something else stands where a file or a folder of the output belongs (exit 73).
     #[error("{place} is {found}; move it away, the output needs this name")]
@@ -227,16 +229,16 @@ pub enum DestinationError {
 
 impl DestinationError {
     /// Classifies what the system said about a path.
-    pub(crate) fn io(operation: &'static str, place: impl Into<String>, source: io::Error) -> Self {
+    pub(crate) fn io(operation: &'static str, place: impl Into<String>, cause: io::Error) -> Self {
         let place = place.into();
-        match source.kind() {
+        match cause.kind() {
             io::ErrorKind::PermissionDenied | io::ErrorKind::ReadOnlyFilesystem => {
-                Self::Refused { operation, place, source }
+                Self::Refused { operation, place, cause }
             }
             io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded | io::ErrorKind::FileTooLarge => {
-                Self::Full { operation, place, source }
+                Self::Full { operation, place, cause }
             }
-            _ => Self::Io { operation, place, source },
+            _ => Self::Io { operation, place, cause },
         }
     }
 }

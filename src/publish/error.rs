@@ -10,6 +10,8 @@ use super::shrink::ShrinkRefused;
 use crate::period::PeriodState;
 
 /// Why a roster was not published.
+///
+/// What is wrong with a manifest is said before the remedy, so it is no source that a chain would repeat after it.
 #[derive(Debug, thiserror::Error)]
 pub enum PublishError {
     /// The destination (exit 73; 75 where [`DestinationError`] says so).
@@ -17,14 +19,14 @@ pub enum PublishError {
     Destination(#[from] DestinationError),
     /// What is published cannot be read, so nothing can be held against it (exit 73).
     #[error(
-        "{place} {source}; restore it from the manifest.json of its newest revision under revisions/, or move \
+        "{place} {cause}; restore it from the manifest.json of its newest revision under revisions/, or move \
          the task's files away to publish it anew"
     )]
     ManifestDamaged {
         /// The manifest.
         place: String,
         /// What is wrong with it.
-        source: ManifestError,
+        cause: ManifestError,
     },
     /// Files show that a manifest was there, and it is not (exit 73).
     #[error(
@@ -55,7 +57,7 @@ pub enum PublishError {
         offered: SourceKind,
     },
     /// Rule 8 (exit 3).
-    #[error("{0}")]
+    #[error(transparent)]
     Shrink(#[from] ShrinkRefused),
     /// The period was further when the roster was published: time does not run backwards (exit 3).
     #[error(
@@ -84,12 +86,12 @@ pub enum PublishError {
     },
     /// What would have been published contradicts itself (exit 70).
     #[error(
-        "nothing was published for {task}, because its manifest {source}; this is a bug, please report it"
+        "nothing was published for {task}, because its manifest {cause}; this is a bug, please report it"
     )]
     Inconsistent {
         /// The task.
         task: TaskKey,
         /// The contradiction.
-        source: ManifestError,
+        cause: ManifestError,
     },
 }

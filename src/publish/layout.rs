@@ -10,8 +10,7 @@ use std::str::FromStr;
 use serde::{Deserialize, Serialize};
 
 use crate::dataset::{Dataset, Format};
-use crate::guest::NetworkId;
-use crate::period::BillingPeriod;
+pub use crate::task::TaskKey;
 
 /// The longest path within an output, in bytes: what the narrowest object store takes as a key.
 pub const MAX_PATH_BYTES: usize = 1024;
@@ -19,11 +18,6 @@ pub const MAX_PATH_BYTES: usize = 1024;
 pub const MAX_SEGMENT_BYTES: usize = 255;
 
 const MANIFEST_FILE: &str = "manifest.json";
-
-/// Every dataset, in the order in which files are listed.
-pub const DATASETS: [Dataset; 2] = [Dataset::GuestRoster, Dataset::GuestCounts];
-/// Every format, in the order in which files are listed.
-pub const FORMATS: [Format; 2] = [Format::Parquet, Format::Csv];
 
 /// A path below an output's root, `/` between its segments, which cannot lead out of it.
 #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
@@ -131,23 +125,7 @@ impl fmt::Debug for RelativePath {
     }
 }
 
-/// One network in one billing period: what is walked, locked and published as a whole. Ordered by period.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Deserialize)]
-#[serde(try_from = "String")]
-pub struct TaskKey {
-    /// The billing period.
-    pub period: BillingPeriod,
-    /// The network.
-    pub network: NetworkId,
-}
-
 impl TaskKey {
-    /// Names the task of a network in a period.
-    #[must_use]
-    pub const fn new(network: NetworkId, period: BillingPeriod) -> Self {
-        Self { period, network }
-    }
-
     fn folder(self) -> String {
         format!("period={}/network={}", self.period, self.network)
     }
@@ -157,36 +135,6 @@ impl TaskKey {
             period: period.strip_prefix("period=")?.parse().ok()?,
             network: network.strip_prefix("network=")?.parse().ok()?,
         })
-    }
-}
-
-/// A text that names no task.
-#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("`{0}` is not NETWORK/PERIOD, such as 12345678/2026-10")]
-pub struct TaskKeyError(String);
-
-impl FromStr for TaskKey {
-    type Err = TaskKeyError;
-
-    fn from_str(text: &str) -> Result<Self, Self::Err> {
-        text.split_once('/')
-            .and_then(|(network, period)| Some(Self::new(network.parse().ok()?, period.parse().ok()?)))
-            .ok_or_else(|| TaskKeyError(text.chars().take(40).collect()))
-    }
-}
-
-impl TryFrom<String> for TaskKey {
-    type Error = TaskKeyError;
-
-    fn try_from(text: String) -> Result<Self, Self::Error> {
-        text.parse()
-    }
-}
-
-impl fmt::Display for TaskKey {
-    /// Writes `NETWORK/PERIOD`, as `--allow-shrink` and `--accept-zero` take it.
-    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(formatter, "{}/{}", self.network, self.period)
     }
 }
 
@@ -247,7 +195,7 @@ impl Place {
                 let (dataset, format) = parse_file_name(name)?;
                 Some(Self::RevisionFile(task, revision, dataset, format))
             }
-            ["summary", format, name] => FORMATS
+            ["summary", format, name] => Format::ALL
                 .into_iter()
                 .find(|known| known.name() == *format && *name == file_name(Dataset::GuestCounts, *known))
                 .map(Self::Summary),
@@ -286,7 +234,7 @@ fn parse_file_name(name: &str) -> Option<(Dataset, Format)> {
 
 /// Lists every dataset in every format.
 pub fn every_data_file() -> impl Iterator<Item = (Dataset, Format)> {
-    DATASETS.into_iter().flat_map(|dataset| FORMATS.into_iter().map(move |format| (dataset, format)))
+    Dataset::ALL.into_iter().flat_map(|dataset| Format::ALL.into_iter().map(move |format| (dataset, format)))
 }
 
 /// The manifest whose replacement publishes a task.
@@ -348,7 +296,7 @@ pub fn summary(format: Format) -> RelativePath {
 #[must_use]
 pub fn published_prefixes() -> Vec<RelativePath> {
     let own = ["manifests", "revisions", "summary"].into_iter();
-    own.chain(DATASETS.map(Dataset::name)).map(|name| RelativePath::known(name.to_owned())).collect()
+    own.chain(Dataset::ALL.map(Dataset::name)).map(|name| RelativePath::known(name.to_owned())).collect()
 }
 
 /// The lock of one task.

@@ -11,7 +11,7 @@ use chrono::{DateTime, Datelike, Utc};
 use serde::{Deserialize, Serialize};
 
 use super::digest::FileDigest;
-use super::layout::{FORMATS, Place, RelativePath, RevisionName, TaskKey};
+use super::layout::{Place, RelativePath, RevisionName, TaskKey};
 use super::recheck::strength;
 use super::seal;
 use crate::dataset::{ContentDigest, Dataset, Format};
@@ -285,7 +285,7 @@ impl Manifest {
     /// Returns the formats of the revision, in a fixed order.
     #[must_use]
     pub fn formats(&self) -> Vec<Format> {
-        FORMATS.into_iter().filter(|format| self.file(Dataset::GuestCounts, *format).is_some()).collect()
+        Format::ALL.into_iter().filter(|format| self.file(Dataset::GuestCounts, *format).is_some()).collect()
     }
 
     /// Names the fields in which a published manifest departs from the one kept with its revision, though it may
@@ -394,7 +394,7 @@ impl Manifest {
             }
         }
         let with_roster = self.roster.mode != RosterKind::None;
-        for format in FORMATS {
+        for format in Format::ALL {
             let has_counts = self.file(Dataset::GuestCounts, format).is_some();
             if self.file(Dataset::GuestRoster, format).is_some() != (has_counts && with_roster) {
                 return Err(format!("its {} files do not fit its roster mode", format.name()));

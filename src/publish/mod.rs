@@ -27,7 +27,7 @@ pub mod summary_row;
 
 pub use destination::{Destination, DestinationError, DestinationUrlError};
 pub use error::PublishError;
-pub use layout::{DATASETS, FORMATS, TaskKey};
+pub use layout::TaskKey;
 pub use manifest::{
     ChangesRecord, Counts, CsvRecord, Manifest, Program, RosterKind, RosterRecord, Source, SourceKind, Walk,
 };

@@ -134,13 +134,13 @@ async fn read_published(
     });
     match parsed {
         Ok(published) => Ok(Some((published, read.version))),
-        Err(source) => Err(PublishError::ManifestDamaged { place: path.to_string(), source }),
+        Err(cause) => Err(PublishError::ManifestDamaged { place: path.to_string(), cause }),
     }
 }
 
 /// Writes a manifest that will be believed when it is read.
 fn checked_json(manifest: &Manifest, task: TaskKey) -> Result<Vec<u8>, PublishError> {
-    let inconsistent = |source| PublishError::Inconsistent { task, source };
+    let inconsistent = |cause| PublishError::Inconsistent { task, cause };
     manifest.revision_of(task).map_err(inconsistent)?;
     let json = manifest.to_json();
     if json.len() as u64 > MAX_MANIFEST_BYTES {
@@ -240,8 +240,8 @@ impl Publisher {
             self.settings.shrink.check(task, before, lost)?;
         }
         let number = standing.published.revision.number.checked_add(1).ok_or_else(|| {
-            let source = ManifestError::Inconsistent("its revision is the last possible one".to_owned());
-            PublishError::ManifestDamaged { place: layout::manifest(task).to_string(), source }
+            let cause = ManifestError::Inconsistent("its revision is the last possible one".to_owned());
+            PublishError::ManifestDamaged { place: layout::manifest(task).to_string(), cause }
         })?;
         let plan = PlannedRevision { name: RevisionName { number, nonce: rand::random() }, changes };
         let written = self.write_revision(task, plan, publication).await?;

@@ -88,7 +88,7 @@ impl Summary {
         let totals = SummaryTotals { published, missing: rows.len() as u64 - published };
         let rows = Arc::new(rows);
         // The Parquet is what the next merge reads, so it comes first.
-        for format in layout::FORMATS {
+        for format in Format::ALL {
             let file = encode(&*self.destination, self.encoder(format, Arc::clone(&rows))).await;
             let file = file.map_err(|error| match error {
                 EncodeError::Destination(error) => SummaryError::Destination(error),

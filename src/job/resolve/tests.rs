@@ -22,7 +22,7 @@ fn defaults_are_those_of_the_documentation() {
     assert!((job.max_requests_per_second - 10.0).abs() < f64::EPSILON);
     assert!((job.shrink.share - 0.10).abs() < f64::EPSILON);
     assert_eq!(job.shrink.guests, 10);
-    assert_eq!(job.formats, FORMATS);
+    assert_eq!(job.formats, Format::ALL);
     assert!(job.csv.formula_guard && !job.csv.bom);
     assert_eq!(job.fresh_for, TimeDelta::zero());
 }

@@ -70,7 +70,7 @@ fn every_path_that_is_written_is_recognised_as_what_it_is() {
         assert_eq!(Place::of(&current), Some(Place::Current(task(), dataset, format)));
         assert!(published_prefixes().iter().any(|prefix| current.is_below(prefix)));
     }
-    for format in FORMATS {
+    for format in Format::ALL {
         assert_eq!(Place::of(&summary(format)), Some(Place::Summary(format)));
     }
 }

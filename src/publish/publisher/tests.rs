@@ -345,11 +345,7 @@ async fn an_edited_manifest_is_neither_believed_nor_sealed_anew() {
     std::fs::remove_file(&place).unwrap();
     std::fs::write(&place, &edited).unwrap();
     let altered = |error: &PublishError| {
-        let source = match error {
-            PublishError::ManifestDamaged { source, .. } => source,
-            other => panic!("{other}"),
-        };
-        *source == ManifestError::Altered
+        matches!(error, PublishError::ManifestDamaged { cause: ManifestError::Altered, .. })
     };
     assert!(altered(&sample.run(local(root.path())).await.unwrap_err()));
     assert!(altered(&read_manifest(&*local(root.path()), sample.task).await.unwrap_err()));
@@ -357,6 +353,35 @@ async fn an_edited_manifest_is_neither_believed_nor_sealed_anew() {
     let lock = publisher.lock(sample.task).await.unwrap();
     assert!(altered(&publisher.recover(&lock).await.unwrap_err()));
     assert_eq!(std::fs::read_to_string(&place).unwrap(), edited);
+}
+
+#[test]
+fn an_error_says_its_cause_once_and_the_remedy_last() {
+    let task = task("12345678", "2026-10");
+    let io = |kind| DestinationError::io("written", "out", std::io::Error::from(kind));
+    let place = layout::manifest(task).to_string();
+    let shrink = ShrinkRefused { task, before: 9, lost: 8 };
+    let errors: [PublishError; 6] = [
+        io(std::io::ErrorKind::PermissionDenied).into(),
+        io(std::io::ErrorKind::StorageFull).into(),
+        io(std::io::ErrorKind::BrokenPipe).into(),
+        shrink.into(),
+        PublishError::ManifestDamaged { place, cause: ManifestError::Altered },
+        PublishError::Inconsistent {
+            task,
+            cause: ManifestError::Inconsistent("it lists no files".to_owned()),
+        },
+    ];
+    let said: Vec<String> =
+        errors.into_iter().map(|error| format!("error: {:#}", anyhow::Error::from(error))).collect();
+    insta::assert_snapshot!(said.join("\n"), @r"
+    error: out cannot be written: permission denied; give this user the right to write there
+    error: out cannot be written: no storage space; free some space and run again
+    error: out cannot be written: broken pipe
+    error: 8 of the 9 guests published for 12345678/2026-10 are gone, so the published roster stays; if that is right, run again with --allow-shrink 12345678/2026-10
+    error: manifests/period=2026-10/network=12345678/manifest.json was altered since it was written: its manifest_sha256 does not hold; restore it from the manifest.json of its newest revision under revisions/, or move the task's files away to publish it anew
+    error: nothing was published for 12345678/2026-10, because its manifest contradicts itself: it lists no files; this is a bug, please report it
+    ");
 }
 
 #[tokio::test]
