@@ -4,7 +4,7 @@
 //! try, most others want a person.
 
 use crate::evidence::ConfirmError;
-use crate::export::{NoNetworks, TaskError};
+use crate::export::{NetworksError, NoNetworks, TaskError};
 use crate::job::{JobError, JobFileError, UsageError};
 use crate::publish::{DestinationError, DestinationUrlError, PublishError};
 use crate::report::PrintError;
@@ -88,6 +88,7 @@ impl ExitStatus {
         cause
             .downcast_ref::<ApiError>()
             .map(Self::of_api)
+            .or_else(|| cause.downcast_ref::<NetworksError>().map(Self::of_networks))
             .or_else(|| cause.downcast_ref::<DestinationError>().map(Self::of_destination))
             .or_else(|| cause.downcast_ref::<PublishError>().map(Self::of_publication))
             .or_else(|| cause.downcast_ref::<TaskError>().map(Self::of_task))
@@ -128,14 +129,22 @@ impl ExitStatus {
             | ApiError::Forbidden { .. }
             | ApiError::ExpiredCredentials { .. }
             | ApiError::ClockSkewed { .. }
-            | ApiError::NoCredentials(_)
-            | ApiError::Unsendable(_) => Self::Credentials,
+            | ApiError::NoCredentials(_) => Self::Credentials,
+            ApiError::Unsendable(_) => Self::Bug,
             ApiError::NotFound { .. } => Self::NoNetwork,
             ApiError::RateLimited { .. }
             | ApiError::Internal { .. }
             | ApiError::Transport { .. }
+            | ApiError::CredentialsUnavailable(_)
             | ApiError::DeadlineReached { .. } => Self::Temporary,
             ApiError::GaveUp { last, .. } => Self::of_api(last),
+        }
+    }
+
+    fn of_networks(error: &NetworksError) -> Self {
+        match error {
+            NetworksError::Api(error) => Self::of_api(error),
+            NetworksError::Guard(_) => Self::Untrusted,
         }
     }
 

@@ -2,7 +2,10 @@
 //!
 //! Everything that can fail fails here with its task known; the caller goes on with the other tasks.
 
-use std::collections::BTreeMap;
+mod networks;
+
+pub use networks::{KnownNetworks, NetworksError, describe_networks};
+
 use std::sync::Arc;
 
 use chrono::{SubsecRound, TimeDelta};
@@ -11,7 +14,6 @@ use tokio_util::sync::CancellationToken;
 use crate::clock::Clock;
 use crate::dataset::{Dataset, Format, changes, csv, parquet};
 use crate::evidence::{ConfirmError, ConfirmSettings, ConfirmedRoster, confirm};
-use crate::guest::NetworkId;
 use crate::job::Job;
 use crate::pacing::{Paced, Pacer, RequestCount, RetryPolicy};
 use crate::period::{BillingPeriod, PeriodState};
@@ -59,7 +61,7 @@ pub struct ExportContext {
     /// Where rosters go.
     pub publisher: Publisher,
     /// What is known of the networks, or why nothing is.
-    pub networks: BTreeMap<NetworkId, Result<NetworkFacts, ApiError>>,
+    pub networks: KnownNetworks,
     /// Where progress is drawn, if anywhere.
     pub bars: Option<ProgressBars>,
     /// Set when the program is told to stop.

@@ -10,12 +10,11 @@ use tokio::task::JoinSet;
 use tokio::time::Instant;
 use tracing::Instrument as _;
 
-use super::networks::{self, KnownNetworks};
 use super::{print, source, stop};
 use crate::cli::{RunArguments, SummaryFormat};
 use crate::clock::{Clock, SystemClock};
 use crate::exit::ExitStatus;
-use crate::export::{ExportContext, Exported, NoNetworks, Task, TaskError};
+use crate::export::{ExportContext, Exported, KnownNetworks, NoNetworks, Task, TaskError, describe_networks};
 use crate::job::{Job, JobDefinition, Networks, OnMismatch};
 use crate::pacing::{Paced, Pacer, PacerSettings, RequestCount, RetryPolicy};
 use crate::publish::{
@@ -61,7 +60,7 @@ pub(super) async fn run(arguments: RunArguments, bars: Option<ProgressBars>) -> 
             ids.iter().map(|id| (*id, Ok(crate::export::NetworkFacts::default()))).collect()
         }
         wanted => stop
-            .run_until_cancelled(networks::describe(&asking, wanted, job.concurrency))
+            .run_until_cancelled(describe_networks(&asking, wanted, job.concurrency))
             .await
             .ok_or(TaskError::Interrupted)?
             .context("listing the account's networks")?,

@@ -18,12 +18,15 @@ pub(super) struct Source {
 
 /// Connects to what the job names as its source. Nothing is asked yet.
 pub(super) async fn open(job: &Job, clock: Arc<dyn Clock>) -> anyhow::Result<Source> {
-    let http = HttpSettings { request_timeout: job.request_timeout, ca_bundle: ca_bundle()? };
-    let client =
-        build_http_client(&http).map_err(|error| UsageError(format!("AWS_CA_BUNDLE or TLS: {error}")))?;
+    let ca_bundle = ca_bundle()?;
+    let client = |use_proxies| {
+        let ca_bundle = ca_bundle.clone();
+        let settings = HttpSettings { request_timeout: job.request_timeout, ca_bundle, use_proxies };
+        build_http_client(&settings).map_err(|error| UsageError(format!("AWS_CA_BUNDLE or TLS: {error}")))
+    };
     match &job.source {
         JobSource::Wickr { region, profile, endpoint_url } => {
-            let aws = load_aws_environment(client.clone(), region.clone(), profile.clone()).await?;
+            let aws = load_aws_environment(client(true)?, region.clone(), profile.clone()).await?;
             let endpoint = EndpointRequest {
                 region: aws.region,
                 use_fips: aws.use_fips,
@@ -31,6 +34,7 @@ pub(super) async fn open(job: &Job, clock: Arc<dyn Clock>) -> anyhow::Result<Sou
                 custom_url: endpoint_url.clone().or(aws.endpoint_url),
             }
             .resolve()?;
+            let client = client(endpoint.url.scheme() == "https")?;
             Ok(Source {
                 api: Arc::new(HttpWickrAdmin::new(client, endpoint.clone(), aws.credentials, clock)),
                 endpoint,
@@ -39,7 +43,7 @@ pub(super) async fn open(job: &Job, clock: Arc<dyn Clock>) -> anyhow::Result<Sou
             })
         }
         #[cfg(feature = "simulator")]
-        JobSource::Simulator(config) => simulated(config, job, client, clock).await,
+        JobSource::Simulator(config) => simulated(config, job, client(false)?, clock).await,
     }
 }
 

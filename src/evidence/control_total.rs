@@ -81,8 +81,8 @@ fn leaves_count_unavailable(error: &ApiError) -> bool {
         | ApiError::BadRequest { .. }
         | ApiError::Forbidden { .. }
         | ApiError::NotFound { .. }
-        | ApiError::Unexpected { .. }
-        | ApiError::GaveUp { .. } => true,
+        | ApiError::Unexpected { .. } => true,
+        ApiError::GaveUp { last, .. } => !matches!(**last, ApiError::CredentialsUnavailable(_)),
         ApiError::Unauthorized { .. }
         | ApiError::RateLimited { .. }
         | ApiError::Internal { .. }
@@ -92,6 +92,7 @@ fn leaves_count_unavailable(error: &ApiError) -> bool {
         | ApiError::Shape(_)
         | ApiError::TooLarge { .. }
         | ApiError::Transport { .. }
+        | ApiError::CredentialsUnavailable(_)
         | ApiError::NoCredentials(_)
         | ApiError::Unsendable(_)
         | ApiError::DeadlineReached { .. } => false,

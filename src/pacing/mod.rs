@@ -6,9 +6,7 @@
 mod backoff;
 mod paced;
 mod pacer;
-mod retry_after;
 
 pub use backoff::Backoff;
 pub use paced::{Paced, RequestCount, RequestCounters, RetryPolicy};
 pub use pacer::{Pacer, PacerSettings, Permit};
-pub use retry_after::server_hint;

@@ -9,6 +9,7 @@ use std::hash::{BuildHasher, RandomState};
 
 use sha2::{Digest, Sha256};
 
+use crate::guest::PageToken;
 use crate::wickr::GuestPage;
 
 /// How many pages in a row may bring no new guest.
@@ -25,20 +26,46 @@ pub enum GuardError {
     RepeatedToken,
     /// Pages without end that bring nothing.
     #[error(
-        "{MAX_STALE_PAGES} pages in a row brought no new guest; nothing is published, and another run may fare \
+        "{MAX_STALE_PAGES} pages in a row brought nothing new; nothing is published, and another run may fare \
          better"
     )]
     NoProgress,
 }
 
+/// Watches any paged list: no token twice, and something new now and then.
+#[derive(Debug, Default)]
+pub struct ListGuard {
+    seen_tokens: HashSet<[u8; 16]>,
+    stale_pages: u32,
+}
+
+impl ListGuard {
+    /// Admits the next page, which leads on by `next` and brought something new or not.
+    ///
+    /// # Errors
+    /// [`GuardError`] if the token is an old one, or nothing new came for too long.
+    pub fn admit(&mut self, next: Option<&PageToken>, brought_news: bool) -> Result<(), GuardError> {
+        let Some(token) = next else { return Ok(()) };
+        let digest = Sha256::digest(token.as_str());
+        let (head, _) = digest.split_first_chunk::<16>().expect("a SHA-256 digest is 32 bytes long");
+        if !self.seen_tokens.insert(*head) {
+            return Err(GuardError::RepeatedToken);
+        }
+        self.stale_pages = if brought_news { 0 } else { self.stale_pages + 1 };
+        if self.stale_pages >= MAX_STALE_PAGES {
+            return Err(GuardError::NoProgress);
+        }
+        Ok(())
+    }
+}
+
 /// Watches one walk.
 #[derive(Debug, Default)]
 pub struct PageGuard {
-    seen_tokens: HashSet<[u8; 16]>,
+    list: ListGuard,
     fingerprint: RandomState,
     seen_guests: HashSet<u64>,
     last_page: HashSet<u64>,
-    stale_pages: u32,
 }
 
 impl PageGuard {
@@ -47,13 +74,6 @@ impl PageGuard {
     /// # Errors
     /// [`GuardError`] if the page's token is an old one, or nothing new came for too long.
     pub fn admit(&mut self, page: &GuestPage) -> Result<u64, GuardError> {
-        if let Some(token) = &page.next {
-            let digest = Sha256::digest(token.as_str());
-            let (head, _) = digest.split_first_chunk::<16>().expect("a SHA-256 digest is 32 bytes long");
-            if !self.seen_tokens.insert(*head) {
-                return Err(GuardError::RepeatedToken);
-            }
-        }
         let prints: Vec<u64> =
             page.guests.iter().map(|guest| self.fingerprint.hash_one(&guest.username_hash)).collect();
         let edge_repeats = prints.iter().filter(|print| self.last_page.contains(print)).count();
@@ -64,10 +84,7 @@ impl PageGuard {
         if !prints.is_empty() {
             self.last_page = prints.into_iter().collect();
         }
-        self.stale_pages = if fresh { 0 } else { self.stale_pages + 1 };
-        if self.stale_pages >= MAX_STALE_PAGES && page.next.is_some() {
-            return Err(GuardError::NoProgress);
-        }
+        self.list.admit(page.next.as_ref(), fresh)?;
         Ok(edge_repeats as u64)
     }
 }
@@ -75,7 +92,7 @@ impl PageGuard {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::guest::{Guest, PageToken, Username, UsernameHash};
+    use crate::guest::{Guest, Username, UsernameHash};
 
     fn page(hashes: &[&str], next: Option<&str>) -> GuestPage {
         let guest = |hash: &&str| Guest {

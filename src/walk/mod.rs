@@ -5,7 +5,7 @@
 
 mod guard;
 
-pub use guard::{GuardError, MAX_STALE_PAGES, PageGuard};
+pub use guard::{GuardError, ListGuard, MAX_STALE_PAGES, PageGuard};
 
 use crate::guest::{NetworkId, PageToken};
 use crate::period::{BillingPeriod, PeriodSpelling};

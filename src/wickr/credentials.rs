@@ -3,8 +3,11 @@
 //! The chain itself is not cached by `aws-config` (the SDK clients do that), so it is here. A refresh that
 //! fails while the old credentials still hold is not an error yet.
 
+use std::time::Duration;
+
 use aws_config::BehaviorVersion;
 use aws_credential_types::Credentials;
+use aws_credential_types::provider::error::CredentialsError;
 use aws_credential_types::provider::{ProvideCredentials, SharedCredentialsProvider};
 use aws_types::region::Region;
 use aws_types::service_config::ServiceConfigKey;
@@ -16,6 +19,10 @@ use super::sdk_http::SdkHttpClient;
 
 /// Credentials that expire sooner than this are renewed first.
 const RENEW_AHEAD: TimeDelta = TimeDelta::minutes(5);
+
+/// How long a provider may take: a process, a login service or an instance's metadata that hangs must not look
+/// like a slow export.
+const FETCH_TIMEOUT: Duration = Duration::from_secs(30);
 
 /// A credential provider with the last credentials that it gave.
 pub struct CachedCredentials {
@@ -37,14 +44,22 @@ impl CachedCredentials {
         {
             return Ok(credentials.clone());
         }
-        match self.provider.provide_credentials().await {
+        let fetched = tokio::time::timeout(FETCH_TIMEOUT, self.provider.provide_credentials())
+            .await
+            .unwrap_or_else(|_elapsed| Err(CredentialsError::provider_timed_out(FETCH_TIMEOUT)));
+        match fetched {
             Ok(credentials) => Ok(cached.insert(credentials).clone()),
             Err(error) => match cached.as_ref().filter(|credentials| holds(credentials, now)) {
                 Some(credentials) => {
                     tracing::warn!("credentials could not be renewed yet; the old ones still hold");
                     Ok(credentials.clone())
                 }
-                None => Err(ApiError::NoCredentials(advice(&error))),
+                None => Err(match error {
+                    CredentialsError::ProviderTimedOut(_) => {
+                        ApiError::CredentialsUnavailable(quotable(&error.to_string(), None))
+                    }
+                    _ => ApiError::NoCredentials(advice(&error)),
+                }),
             },
         }
     }

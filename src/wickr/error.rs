@@ -7,7 +7,9 @@ use std::fmt;
 use std::time::Duration;
 
 use chrono::{DateTime, Utc};
+use percent_encoding::utf8_percent_encode;
 
+use super::http::QUERY_ESCAPES;
 use super::model::ShapeError;
 
 /// The longest text of the service that an error quotes, in characters.
@@ -147,6 +149,9 @@ pub enum ApiError {
         /// The cause, without the URL.
         message: String,
     },
+    /// The credentials could not be fetched in time.
+    #[error("the AWS credentials could not be fetched: {0}")]
+    CredentialsUnavailable(String),
     /// There are no credentials.
     #[error("no AWS credentials could be had: {0}")]
     NoCredentials(String),
@@ -196,7 +201,9 @@ impl ApiError {
         match self {
             Self::RateLimited { hint } => Disposition::Throttled { hint: *hint },
             Self::Internal { hint, .. } => Disposition::Transient { hint: *hint },
-            Self::Unreadable(_) | Self::Transport { .. } => Disposition::Transient { hint: None },
+            Self::Unreadable(_) | Self::Transport { .. } | Self::CredentialsUnavailable(_) => {
+                Disposition::Transient { hint: None }
+            }
             Self::Unauthorized { .. } | Self::ExpiredCredentials { .. } | Self::ClockSkewed { .. } => {
                 Disposition::Mendable
             }
@@ -244,7 +251,10 @@ fn earliest(not_before: Option<DateTime<Utc>>) -> String {
 /// Makes a text of the service fit to be shown: bounded, on one line, without `secret`.
 pub(super) fn quotable(text: &str, secret: Option<&str>) -> String {
     let text = match secret {
-        Some(secret) if !secret.is_empty() => text.replace(secret, "[token]"),
+        Some(secret) if !secret.is_empty() => {
+            let encoded = utf8_percent_encode(secret, QUERY_ESCAPES).to_string();
+            text.replace(secret, "[token]").replace(&encoded, "[token]")
+        }
         _ => text.to_owned(),
     };
     let mut quoted: String = text
@@ -271,7 +281,8 @@ mod tests {
         assert_eq!(quotable("a\r\nb\u{1b}[2J", None), "a\\r\\nb\\u{1b}[2J");
         let long = quotable(&"é".repeat(1000), None);
         assert_eq!(long.chars().count(), MAX_QUOTED_CHARACTERS + 1);
-        assert_eq!(quotable("token abc is stale", Some("abc")), "token [token] is stale");
+        assert_eq!(quotable("token a/b is stale", Some("a/b")), "token [token] is stale");
+        assert_eq!(quotable("nextToken=a%2Fb", Some("a/b")), "nextToken=[token]");
     }
 
     #[test]

@@ -19,10 +19,10 @@ use super::credentials::CachedCredentials;
 use super::endpoint::{Endpoint, SIGNING_NAME};
 use super::error::{ApiError, TransportFault, quotable};
 use super::model::{self, ErrorAnswer};
-use super::signing::sign;
+use super::retry_after::server_hint;
+use super::signing::{SigningError, sign};
 use crate::clock::Clock;
 use crate::guest::{NetworkId, PageToken};
-use crate::pacing::server_hint;
 
 /// The header by which the embedded simulator makes itself known in every answer.
 pub const SIMULATOR_HEADER: &str = "x-wickr-simulator";
@@ -32,7 +32,8 @@ const MAX_BODY_BYTES: usize = 16 * 1024 * 1024;
 /// A clock that is off by more than this is corrected when the server says so.
 const MIN_SKEW: TimeDelta = TimeDelta::seconds(60);
 /// RFC 3986's unreserved characters stay as they are, as Signature Version 4 wants it.
-const QUERY_ESCAPES: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'.').remove(b'_').remove(b'~');
+pub(super) const QUERY_ESCAPES: &AsciiSet =
+    &NON_ALPHANUMERIC.remove(b'-').remove(b'.').remove(b'_').remove(b'~');
 
 /// How requests travel.
 #[derive(Clone, Debug)]
@@ -41,9 +42,12 @@ pub struct HttpSettings {
     pub request_timeout: Duration,
     /// Certificate authorities in PEM that replace the system's (`AWS_CA_BUNDLE`).
     pub ca_bundle: Option<Vec<u8>>,
+    /// Whether the proxies of the environment are used. Not for plain http: that is allowed to this machine
+    /// only, and a proxy would carry it elsewhere.
+    pub use_proxies: bool,
 }
 
-/// Builds the HTTP client that everything in the process shares.
+/// Builds an HTTP client.
 ///
 /// # Errors
 /// A text if the certificate bundle holds no readable certificate, or TLS cannot be set up.
@@ -62,6 +66,9 @@ pub fn build_http_client(settings: &HttpSettings) -> Result<reqwest::Client, Str
             return Err("it holds no certificate".to_owned());
         }
         builder = builder.tls_certs_only(certificates);
+    }
+    if !settings.use_proxies {
+        builder = builder.no_proxy();
     }
     builder.build().map_err(|error| error_chain(&error))
 }
@@ -148,14 +155,14 @@ impl HttpWickrAdmin {
             uri.extend(utf8_percent_encode(value, QUERY_ESCAPES));
         }
         let unsendable = |error: &dyn std::fmt::Display| ApiError::Unsendable(error.to_string());
+        let unsigned = |error: SigningError| ApiError::NoCredentials(error.to_string());
         let mut request = http::Request::get(uri)
             .header("accept", "application/json")
             .body(Vec::new())
             .map_err(|error| unsendable(&error))?;
         let credentials = self.credentials.current(self.clock.now()).await?;
         let time = self.signing_time().into();
-        sign(&mut request, &credentials, &self.endpoint.region, SIGNING_NAME, time)
-            .map_err(|error| unsendable(&error))?;
+        sign(&mut request, &credentials, &self.endpoint.region, SIGNING_NAME, time).map_err(unsigned)?;
         reqwest::Request::try_from(request).map_err(|error| unsendable(&error.without_url()))
     }
 
@@ -180,8 +187,8 @@ impl HttpWickrAdmin {
     /// Reads an error: the code from the header, else from the body; the rest from the HTTP status.
     fn error_of(&self, answer: &Answer, operation: &Operation<'_>) -> ApiError {
         let secret = operation.token.map(PageToken::as_str);
-        let parsed = serde_json::from_slice::<ErrorAnswer>(&answer.body);
-        let is_json = parsed.is_ok();
+        let parsed = ErrorAnswer::read(&answer.body);
+        let is_json = parsed.is_some();
         let body = parsed.unwrap_or_default();
         let header = answer.headers.get("x-amzn-errortype").and_then(|value| value.to_str().ok());
         let code = header.or(body.code.as_deref()).or(body.kind.as_deref()).map(bare_code);
@@ -210,8 +217,10 @@ impl HttpWickrAdmin {
             ("ValidationError" | "ValidationException", _) | (_, 422) => {
                 ApiError::Validation { message, reasons: body.validation_reasons(secret) }
             }
+            // What follows the first sentence may quote the request that was signed, keys and tokens included.
             (code, status) if is_unauthentic(code) || status == 401 => {
-                ApiError::Unauthorized { message: coded }
+                let sentence = message.split(['.', '\\']).next().unwrap_or_default();
+                ApiError::Unauthorized { message: format!("{shown_code}: {sentence}") }
             }
             ("ForbiddenError" | "AccessDenied" | "AccessDeniedException", _) | (_, 403) => {
                 ApiError::Forbidden { message: coded, action: operation.action }

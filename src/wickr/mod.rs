@@ -10,6 +10,7 @@ mod endpoint;
 mod error;
 mod http;
 mod model;
+mod retry_after;
 mod sdk_http;
 mod signing;
 

@@ -3,15 +3,23 @@
 //! An answer that is JSON but not of the documented shape is described by its keys, types and lengths, never
 //! by its values: what a guest is called has no place in a log.
 
-use std::fmt::Write as _;
+use std::fmt::{self, Write as _};
+use std::marker::PhantomData;
 
-use serde::Deserialize;
+use serde::de::value::MapAccessDeserializer;
+use serde::de::{MapAccess, Visitor};
+use serde::{Deserialize, Deserializer};
 use serde_json::Value;
 
 use super::api::{GuestPage, HistoryMonth, Network, NetworkPage};
 use super::error::{ApiError, ValidationReason, quotable};
 use crate::guest::{Guest, NetworkId, PageToken, TextError, Username, UsernameHash};
 use crate::period::BillingPeriod;
+
+/// The longest network name that is believed, in bytes.
+const MAX_NETWORK_NAME_BYTES: usize = 1024;
+/// The longest AWS account id that is believed, in bytes; real ones are twelve digits.
+const MAX_ACCOUNT_ID_BYTES: usize = 64;
 
 /// An answer that broke the API's contract.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -61,17 +69,46 @@ pub enum ShapeError {
         /// What it says, bounded in length.
         found: String,
     },
-    /// The list of networks turns in circles.
-    #[error("the service handed out a token of the list of networks for the second time")]
-    RepeatedNetworksToken,
+    /// A network's name or account is longer than anything the service has a reason to send.
+    #[error("a network's {field} {problem}")]
+    BadNetwork {
+        /// The field.
+        field: &'static str,
+        /// The rule that it breaks.
+        problem: TextError,
+    },
     /// A count of the history is not a number, or a month stands there twice.
     #[error("the count history is not usable: {0}")]
     History(String),
 }
 
+/// A JSON object. A derived `Deserialize` alone would take an array of the fields' values for one as well, and
+/// `[[]]` for a list that has ended.
+struct Object<T>(T);
+
+impl<'de, T: Deserialize<'de>> Deserialize<'de> for Object<T> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct ObjectVisitor<T>(PhantomData<T>);
+
+        impl<'de, T: Deserialize<'de>> Visitor<'de> for ObjectVisitor<T> {
+            type Value = T;
+
+            fn expecting(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+                write!(formatter, "an object")
+            }
+
+            fn visit_map<A: MapAccess<'de>>(self, map: A) -> Result<T, A::Error> {
+                T::deserialize(MapAccessDeserializer::new(map))
+            }
+        }
+
+        deserializer.deserialize_map(ObjectVisitor(PhantomData)).map(Self)
+    }
+}
+
 #[derive(Deserialize)]
 struct GuestAnswer {
-    guestlist: Vec<GuestRow>,
+    guestlist: Vec<Object<GuestRow>>,
     #[serde(default, rename = "nextToken")]
     next_token: Option<String>,
 }
@@ -86,7 +123,7 @@ struct GuestRow {
 
 #[derive(Deserialize)]
 struct HistoryAnswer {
-    history: Vec<HistoryRow>,
+    history: Vec<Object<HistoryRow>>,
 }
 
 #[derive(Deserialize)]
@@ -97,7 +134,7 @@ struct HistoryRow {
 
 #[derive(Deserialize)]
 struct NetworksAnswer {
-    networks: Vec<NetworkRow>,
+    networks: Vec<Object<NetworkRow>>,
     #[serde(default, rename = "nextToken")]
     next_token: Option<String>,
 }
@@ -132,6 +169,11 @@ struct ReasonRow {
 }
 
 impl ErrorAnswer {
+    /// Reads an error's body, if it is JSON at all.
+    pub(super) fn read(body: &[u8]) -> Option<Self> {
+        serde_json::from_slice::<Object<Self>>(body).ok().map(|Object(answer)| answer)
+    }
+
     pub(super) fn validation_reasons(&self, secret: Option<&str>) -> Vec<ValidationReason> {
         let quote = |text: Option<&String>| quotable(text.map_or("?", String::as_str), secret);
         let rows = self.reasons.iter().flatten().take(10);
@@ -148,7 +190,7 @@ pub(super) fn guest_page(body: &[u8], asked: BillingPeriod) -> Result<GuestPage,
     let answer: GuestAnswer =
         typed(body, "{guestlist: [{billingPeriod, username, usernameHash}], nextToken?}")?;
     let mut guests = Vec::with_capacity(answer.guestlist.len());
-    for (index, row) in answer.guestlist.into_iter().enumerate() {
+    for (index, Object(row)) in answer.guestlist.into_iter().enumerate() {
         guests.push(guest(row, index + 1, asked)?);
     }
     Ok(GuestPage { guests, next: page_token(answer.next_token)? })
@@ -183,9 +225,9 @@ fn page_token(token: Option<String>) -> Result<Option<PageToken>, ShapeError> {
 pub(super) fn history(body: &[u8]) -> Result<Vec<HistoryMonth>, ApiError> {
     let answer: HistoryAnswer = typed(body, "{history: [{month, count}]}")?;
     let mut months: Vec<HistoryMonth> = Vec::with_capacity(answer.history.len());
-    for row in answer.history {
-        let period =
-            BillingPeriod::from_wire(&row.month).map_err(|error| ShapeError::History(error.to_string()))?;
+    for Object(row) in answer.history {
+        let period = BillingPeriod::from_wire(&row.month)
+            .map_err(|error| ShapeError::History(quotable(&error.to_string(), None)))?;
         let digits = !row.count.is_empty() && row.count.bytes().all(|byte| byte.is_ascii_digit());
         let count = row
             .count
@@ -205,7 +247,8 @@ pub(super) fn history(body: &[u8]) -> Result<Vec<HistoryMonth>, ApiError> {
 pub(super) fn network_page(body: &[u8]) -> Result<NetworkPage, ApiError> {
     let answer: NetworksAnswer =
         typed(body, "{networks: [{networkId, networkName, awsAccountId}], nextToken?}")?;
-    let networks = answer.networks.into_iter().map(network_of).collect::<Result<_, _>>()?;
+    let networks =
+        answer.networks.into_iter().map(|Object(row)| network_of(row)).collect::<Result<_, _>>()?;
     Ok(NetworkPage { networks, next: page_token(answer.next_token)? })
 }
 
@@ -223,11 +266,21 @@ fn network_of(row: NetworkRow) -> Result<Network, ShapeError> {
     let id = row.network_id.parse().map_err(|_| ShapeError::ForeignNetwork {
         found: quotable(&row.network_id.chars().take(32).collect::<String>(), None),
     })?;
+    for (field, text, limit) in [
+        ("name", &row.network_name, MAX_NETWORK_NAME_BYTES),
+        ("AWS account id", &row.aws_account_id, MAX_ACCOUNT_ID_BYTES),
+    ] {
+        if text.len() > limit {
+            let problem = TextError::TooLong { length: text.len(), limit };
+            return Err(ShapeError::BadNetwork { field, problem });
+        }
+    }
     Ok(Network { id, name: row.network_name, aws_account_id: row.aws_account_id })
 }
 
 fn typed<'de, T: Deserialize<'de>>(body: &'de [u8], expected: &'static str) -> Result<T, ApiError> {
-    serde_json::from_slice(body).map_err(|typed_error| match serde_json::from_slice::<Value>(body) {
+    let object = serde_json::from_slice::<Object<T>>(body);
+    object.map(|Object(answer)| answer).map_err(|typed_error| match serde_json::from_slice::<Value>(body) {
         Ok(value) => {
             let mut outline = String::new();
             describe(&value, 0, &mut outline);
@@ -364,6 +417,30 @@ mod tests {
             page("<html>secret</html>").unwrap_err().starts_with("the answer is unreadable: it is not JSON")
         );
         assert!(page(&"[".repeat(100_000)).unwrap_err().starts_with("the answer is unreadable"));
+    }
+
+    #[test]
+    fn an_array_is_never_taken_for_an_object() {
+        for body in ["[[]]", "[[], null]", r#"{"guestlist": [["2026-10", "a", "h"]]}"#] {
+            assert!(page(body).unwrap_err().starts_with("the answer is not the documented shape"), "{body}");
+        }
+        assert!(history(b"[[]]").is_err() && history(br#"{"history": [["2026_10", "1"]]}"#).is_err());
+        assert!(network_page(b"[[]]").is_err());
+        assert!(network(br#"["01234567", "Acme", "111122223333"]"#, "01234567".parse().unwrap()).is_err());
+        assert!(ErrorAnswer::read(br#"["message"]"#).is_none());
+    }
+
+    #[test]
+    fn a_networks_texts_are_bounded() {
+        let named = |name: &str, account: &str| {
+            let text = format!(
+                r#"{{"networkId": "01234567", "networkName": "{name}", "awsAccountId": "{account}"}}"#
+            );
+            network(text.as_bytes(), "01234567".parse().unwrap()).map(|network| network.name.len())
+        };
+        assert_eq!(named(&"n".repeat(1024), "111122223333").unwrap(), 1024);
+        assert!(named(&"n".repeat(1025), "111122223333").is_err());
+        assert!(named("Acme", &"1".repeat(65)).is_err());
     }
 
     #[test]

@@ -168,3 +168,12 @@ fn an_endpoint_that_does_not_resolve_is_said_to_be_a_matter_of_the_region() {
     let message = run.message();
     assert!(message.contains("does not resolve; a mistyped region"), "{message}");
 }
+
+#[test]
+fn what_goes_to_this_machine_goes_through_no_proxy() {
+    let scene = Scene::new(small());
+    let nowhere = "http://127.0.0.1:1";
+    let run =
+        scene.export(CLOSED).env("HTTP_PROXY", nowhere).env("http_proxy", nowhere).env("ALL_PROXY", nowhere);
+    run.run().exits(0);
+}

@@ -94,7 +94,7 @@ fn a_thousand_pages_without_a_new_guest_are_an_error() {
     let scene = Scene::new(faulty(small(), FaultKind::EmptyPage, When::always().on_page(2)));
     let run = scene.export(CLOSED).replacing("--max-requests-per-second", "10000").run();
     let run = run.exits(65);
-    assert!(run.message().contains("1000 pages in a row brought no new guest"), "{}", run.message());
+    assert!(run.message().contains("1000 pages in a row brought nothing new"), "{}", run.message());
     scene.output().assert_holds_no_data();
 }
 

@@ -66,7 +66,8 @@ pub(crate) struct Bench {
 impl Bench {
     pub(crate) fn new() -> Self {
         let client = |request_timeout| {
-            build_http_client(&HttpSettings { request_timeout, ca_bundle: None }).expect("a client")
+            build_http_client(&HttpSettings { request_timeout, ca_bundle: None, use_proxies: false })
+                .expect("a client")
         };
         Self { patient: client(Duration::from_mins(2)), hasty: client(Duration::from_millis(800)) }
     }
@@ -343,6 +344,7 @@ fn name_of(error: &ApiError) -> String {
             TransportFault::Connect => "Transport Connect".to_owned(),
             TransportFault::NameResolution => "Transport NameResolution".to_owned(),
         },
+        ApiError::CredentialsUnavailable(_) => "CredentialsUnavailable".to_owned(),
         ApiError::NoCredentials(_) => "NoCredentials".to_owned(),
         ApiError::Unsendable(_) => "Unsendable".to_owned(),
         ApiError::DeadlineReached { .. } => "DeadlineReached".to_owned(),

@@ -1,24 +1,40 @@
 //! Which networks a job means, and what the service says of them.
 
-use std::collections::{BTreeMap, HashSet};
+use std::collections::BTreeMap;
 
 use futures::StreamExt;
 use futures::stream;
 
-use crate::export::NetworkFacts;
+use super::NetworkFacts;
 use crate::guest::{NetworkId, PageToken};
 use crate::job::Networks;
-use crate::wickr::{ApiError, Network, ShapeError, WickrAdmin};
+use crate::walk::{GuardError, ListGuard};
+use crate::wickr::{ApiError, Network, WickrAdmin};
 
 /// What is known of each network, or why it cannot be asked about.
-pub(super) type KnownNetworks = BTreeMap<NetworkId, Result<NetworkFacts, ApiError>>;
+pub type KnownNetworks = BTreeMap<NetworkId, Result<NetworkFacts, ApiError>>;
+
+/// Why the account's networks could not be listed.
+#[derive(Debug, thiserror::Error)]
+pub enum NetworksError {
+    /// A request failed.
+    #[error(transparent)]
+    Api(#[from] ApiError),
+    /// The list leads nowhere.
+    #[error(transparent)]
+    Guard(#[from] GuardError),
+}
 
 /// Asks for every network of the job, a few at a time.
-pub(super) async fn describe(
+///
+/// # Errors
+/// [`NetworksError`], if all networks are wanted and cannot be listed. A single one that cannot be asked about is
+/// an error of its tasks.
+pub async fn describe_networks(
     api: &dyn WickrAdmin,
     networks: &Networks,
     at_once: usize,
-) -> Result<KnownNetworks, ApiError> {
+) -> Result<KnownNetworks, NetworksError> {
     match networks {
         Networks::All => list(api).await,
         Networks::Listed(ids) => Ok(stream::iter(ids.iter().copied())
@@ -29,17 +45,18 @@ pub(super) async fn describe(
     }
 }
 
-async fn list(api: &dyn WickrAdmin) -> Result<KnownNetworks, ApiError> {
+async fn list(api: &dyn WickrAdmin) -> Result<KnownNetworks, NetworksError> {
     let mut known = KnownNetworks::new();
-    let mut seen: HashSet<PageToken> = HashSet::new();
+    let mut guard = ListGuard::default();
     let mut next: Option<PageToken> = None;
     loop {
         let page = api.list_networks(next.as_ref()).await?;
+        let already = known.len();
         known.extend(page.networks.into_iter().map(|network| (network.id, Ok(facts_of(network)))));
-        match page.next {
-            None => return Ok(known),
-            Some(token) if seen.insert(token.clone()) => next = Some(token),
-            Some(_) => return Err(ShapeError::RepeatedNetworksToken.into()),
+        guard.admit(page.next.as_ref(), known.len() > already)?;
+        next = page.next;
+        if next.is_none() {
+            return Ok(known);
         }
     }
 }
