@@ -27,7 +27,7 @@
 //!
 //! | module | owns |
 //! |---|---|
-//! | [`guest`], [`period`], [`task`], [`clock`] | the vocabulary: ids, hashes, tokens, billing periods and their selectors, tasks, wall time |
+//! | [`guest`], [`period`], [`task`], [`clock`], [`error_chain`] | the vocabulary: ids, hashes, tokens, billing periods and their selectors, tasks, wall time, errors on one line |
 //! | [`telemetry`] | log lines and progress bars |
 //! | [`wickr`] | the API: operations, endpoint, credentials, signing, errors; one attempt a call |
 //! | [`pacing`] | the rate, the waiting, the retries; decorates the API |
@@ -47,6 +47,7 @@ pub mod cli;
 pub mod clock;
 pub mod commands;
 pub mod dataset;
+pub mod error_chain;
 pub mod evidence;
 pub mod exit;
 pub mod export;

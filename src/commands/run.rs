@@ -13,6 +13,7 @@ use tracing::Instrument as _;
 use super::{print, source, stop};
 use crate::cli::{RunArguments, SummaryFormat};
 use crate::clock::{Clock, SystemClock};
+use crate::error_chain::error_chain;
 use crate::exit::ExitStatus;
 use crate::export::{ExportContext, Exported, KnownNetworks, NoNetworks, Task, TaskError, describe_networks};
 use crate::job::{Job, JobDefinition, Networks, OnMismatch};
@@ -21,7 +22,7 @@ use crate::publish::{
     AttemptedTask, Publisher, PublisherSettings, SourceKind, Summary, TaskKey, destination, layout,
     read_manifest,
 };
-use crate::report::{RunFacts, RunSummary, TaskSummary, error_chain, table};
+use crate::report::{RunFacts, RunSummary, TaskSummary, table};
 use crate::telemetry::ProgressBars;
 
 pub(super) async fn run(arguments: RunArguments, bars: Option<ProgressBars>) -> anyhow::Result<ExitStatus> {

@@ -4,10 +4,10 @@ use chrono::Utc;
 
 use super::{print, stop};
 use crate::cli::SimulateArguments;
+use crate::error_chain::error_chain;
 use crate::exit::ExitStatus;
 use crate::job::{JobDefinition, UsageError};
 use crate::period::{BillingPeriod, PeriodSelector};
-use crate::report::error_chain;
 use crate::simulator::Simulator;
 
 pub(super) async fn simulate(arguments: SimulateArguments) -> anyhow::Result<ExitStatus> {

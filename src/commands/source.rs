@@ -57,7 +57,7 @@ async fn simulated(
     use aws_credential_types::Credentials;
     use aws_credential_types::provider::SharedCredentialsProvider;
 
-    use crate::report::error_chain;
+    use crate::error_chain::error_chain;
     use crate::simulator::{Simulator, SimulatorConfig};
     use crate::wickr::CachedCredentials;
 

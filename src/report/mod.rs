@@ -9,6 +9,7 @@ pub use table::table;
 use chrono::{DateTime, Utc};
 use serde::Serialize;
 
+use crate::error_chain::error_chain;
 use crate::evidence::{ConfirmedBy, Reconciliation};
 use crate::exit::ExitStatus;
 use crate::export::{Exported, Task, TaskError};
@@ -262,16 +263,3 @@ impl RunSummary {
 #[derive(Debug, thiserror::Error)]
 #[error("the result could not be written to stdout; what was published stays")]
 pub struct PrintError(#[source] pub std::io::Error);
-
-/// Writes an error with all its causes on one line.
-#[must_use]
-pub fn error_chain(error: &dyn std::error::Error) -> String {
-    let mut text = error.to_string();
-    let mut cause = error.source();
-    while let Some(source) = cause {
-        text.push_str(": ");
-        text.push_str(&source.to_string());
-        cause = source.source();
-    }
-    text
-}

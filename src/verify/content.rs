@@ -11,6 +11,7 @@ use arrow::array::RecordBatch;
 
 use crate::dataset::content::{ContentDigest, ContentError, Disclosure, RosterHasher};
 use crate::dataset::{Dataset, Format, ReadError, csv, parquet, schema};
+use crate::error_chain::error_chain;
 use crate::publish::digest::Measure;
 use crate::publish::manifest::{FileRecord, Manifest, RosterKind};
 
@@ -25,7 +26,7 @@ pub(super) enum ContentProblem {
     Length { recorded: u64, found: u64 },
     #[error("has another SHA-256 than its manifest says: its bytes were altered")]
     Altered,
-    #[error("does not hold rows of its dataset: {}", chain(.0))]
+    #[error("does not hold rows of its dataset: {}", error_chain(.0))]
     Unparsable(#[from] ReadError),
     #[error("holds rows that cannot have been published: {0}")]
     Rows(#[from] ContentError),
@@ -39,17 +40,6 @@ pub(super) enum ContentProblem {
     GuardedCells { recorded: u64, found: u64 },
     #[error("does not begin as its manifest's csv.bom says")]
     ByteOrderMark,
-}
-
-/// Joins an error and its causes.
-fn chain(error: &dyn std::error::Error) -> String {
-    let mut text = error.to_string();
-    let mut source = error.source();
-    while let Some(cause) = source {
-        text = format!("{text}: {cause}");
-        source = cause.source();
-    }
-    text
 }
 
 /// Holds a file's bytes against its record.

@@ -22,6 +22,7 @@ use super::model::{self, ErrorAnswer};
 use super::retry_after::server_hint;
 use super::signing::{SigningError, sign};
 use crate::clock::Clock;
+use crate::error_chain::error_chain;
 use crate::guest::{NetworkId, PageToken};
 
 /// The header by which the embedded simulator makes itself known in every answer.
@@ -167,7 +168,7 @@ impl HttpWickrAdmin {
     }
 
     async fn exchange(&self, request: reqwest::Request) -> Result<Answer, ApiError> {
-        let mut response = self.client.execute(request).await.map_err(transport_error)?;
+        let mut response = self.client.execute(request).await.map_err(|error| self.transport_error(error))?;
         let status = response.status().as_u16();
         let headers = response.headers().clone();
         self.answered.store(true, Ordering::Relaxed);
@@ -175,13 +176,29 @@ impl HttpWickrAdmin {
             self.answered_by_simulator.store(true, Ordering::Relaxed);
         }
         let mut body = Vec::new();
-        while let Some(chunk) = response.chunk().await.map_err(transport_error)? {
+        while let Some(chunk) = response.chunk().await.map_err(|error| self.transport_error(error))? {
             if body.len() + chunk.len() > MAX_BODY_BYTES {
                 return Err(ApiError::TooLarge { limit: MAX_BODY_BYTES });
             }
             body.extend_from_slice(&chunk);
         }
         Ok(Answer { status, headers, body })
+    }
+
+    fn transport_error(&self, error: reqwest::Error) -> ApiError {
+        let error = error.without_url();
+        let host = self.endpoint.url.host_str().unwrap_or_default();
+        let message = format!("{host}: {}", quotable(&error_chain(&error), None));
+        let fault = if error.is_timeout() {
+            TransportFault::Timeout
+        } else if error.is_connect() && message.contains("dns error") {
+            TransportFault::NameResolution
+        } else if error.is_connect() {
+            TransportFault::Connect
+        } else {
+            TransportFault::Broken
+        };
+        ApiError::Transport { fault, message }
     }
 
     /// Reads an error: the code from the header, else from the body; the rest from the HTTP status.
@@ -265,32 +282,6 @@ fn is_unauthentic(code: &str) -> bool {
 fn server_time(headers: &HeaderMap) -> Option<DateTime<Utc>> {
     let date = headers.get("date")?.to_str().ok()?;
     httpdate::parse_http_date(date).ok().map(DateTime::from)
-}
-
-fn transport_error(error: reqwest::Error) -> ApiError {
-    let error = error.without_url();
-    let message = quotable(&error_chain(&error), None);
-    let fault = if error.is_timeout() {
-        TransportFault::Timeout
-    } else if error.is_connect() && message.contains("dns error") {
-        TransportFault::NameResolution
-    } else if error.is_connect() {
-        TransportFault::Connect
-    } else {
-        TransportFault::Broken
-    };
-    ApiError::Transport { fault, message }
-}
-
-fn error_chain(error: &dyn std::error::Error) -> String {
-    let mut text = error.to_string();
-    let mut source = error.source();
-    while let Some(cause) = source {
-        text.push_str(": ");
-        text.push_str(&cause.to_string());
-        source = cause.source();
-    }
-    text
 }
 
 #[async_trait]
