@@ -76,3 +76,65 @@ async fn describe_one(api: &dyn WickrAdmin, id: NetworkId) -> Result<NetworkFact
 fn facts_of(network: Network) -> NetworkFacts {
     NetworkFacts { name: Some(network.name), aws_account_id: Some(network.aws_account_id) }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::sync::atomic::{AtomicU64, Ordering};
+
+    use async_trait::async_trait;
+
+    use super::*;
+    use crate::walk::MAX_STALE_PAGES;
+    use crate::wickr::{GuestPage, HistoryMonth, ListGuestUsers, NetworkPage};
+
+    /// Lists one network on every page, for ever; with a new token each time, or always with the same.
+    struct Endless {
+        new_tokens: bool,
+        pages: AtomicU64,
+    }
+
+    #[async_trait]
+    impl WickrAdmin for Endless {
+        async fn list_guest_users(&self, _request: &ListGuestUsers) -> Result<GuestPage, ApiError> {
+            unreachable!("only networks are asked for")
+        }
+
+        async fn guest_user_history_count(&self, _network: NetworkId) -> Result<Vec<HistoryMonth>, ApiError> {
+            unreachable!("only networks are asked for")
+        }
+
+        async fn list_networks(&self, _next: Option<&PageToken>) -> Result<NetworkPage, ApiError> {
+            let page = self.pages.fetch_add(1, Ordering::Relaxed);
+            let token = if self.new_tokens { page.to_string() } else { "same".to_owned() };
+            let network = Network {
+                id: "12345678".parse().unwrap(),
+                name: String::new(),
+                aws_account_id: String::new(),
+            };
+            Ok(NetworkPage { networks: vec![network], next: Some(PageToken::new(token).unwrap()) })
+        }
+
+        async fn get_network(&self, _network: NetworkId) -> Result<Network, ApiError> {
+            unreachable!("only lists are asked for")
+        }
+
+        async fn mend(&self, _error: &ApiError) -> bool {
+            false
+        }
+    }
+
+    #[tokio::test]
+    async fn a_list_of_networks_that_leads_nowhere_is_an_error() {
+        for (new_tokens, expected, pages) in [
+            (false, GuardError::RepeatedToken, 2),
+            (true, GuardError::NoProgress, u64::from(MAX_STALE_PAGES) + 1),
+        ] {
+            let endless = Endless { new_tokens, pages: AtomicU64::new(0) };
+            match describe_networks(&endless, &Networks::All, 4).await {
+                Err(NetworksError::Guard(error)) => assert_eq!(error, expected),
+                other => panic!("not refused: {other:?}"),
+            }
+            assert_eq!(endless.pages.load(Ordering::Relaxed), pages);
+        }
+    }
+}

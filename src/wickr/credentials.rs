@@ -142,3 +142,33 @@ pub async fn load_aws_environment(
         credentials: CachedCredentials::new(provider),
     })
 }
+
+#[cfg(test)]
+mod tests {
+    use aws_credential_types::provider::future;
+
+    use super::*;
+
+    /// A provider that never answers, as a process that waits for input.
+    #[derive(Debug)]
+    struct Hanging;
+
+    impl ProvideCredentials for Hanging {
+        fn provide_credentials<'a>(&'a self) -> future::ProvideCredentials<'a>
+        where
+            Self: 'a,
+        {
+            future::ProvideCredentials::new(std::future::pending())
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_provider_that_hangs_is_given_up_and_may_be_asked_again() {
+        let credentials = CachedCredentials::new(SharedCredentialsProvider::new(Hanging));
+        let start = tokio::time::Instant::now();
+        let error = credentials.current(Utc::now()).await.unwrap_err();
+        assert!(start.elapsed() >= FETCH_TIMEOUT);
+        assert!(matches!(error, ApiError::CredentialsUnavailable(_)), "{error}");
+        assert!(error.to_string().starts_with("the AWS credentials could not be fetched: "), "{error}");
+    }
+}
