@@ -56,7 +56,7 @@ impl CachedCredentials {
                 }
                 None => Err(match error {
                     CredentialsError::ProviderTimedOut(_) => {
-                        ApiError::CredentialsUnavailable(quotable(&error.to_string(), None))
+                        ApiError::CredentialsUnavailable(quotable(&error.to_string(), &[]))
                     }
                     _ => ApiError::NoCredentials(advice(&error)),
                 }),
@@ -87,7 +87,7 @@ fn advice(error: &dyn std::error::Error) -> String {
     format!(
         "{}; set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, choose a profile with --profile, log in with \
          `aws sso login`, or run under a role",
-        quotable(told.strip_suffix(". Attempted:").unwrap_or(&told), None)
+        quotable(told.strip_suffix(". Attempted:").unwrap_or(&told), &[])
     )
 }
 

@@ -248,15 +248,13 @@ fn earliest(not_before: Option<DateTime<Utc>>) -> String {
     )
 }
 
-/// Makes a text of the service fit to be shown: bounded, on one line, without `secret`.
-pub(super) fn quotable(text: &str, secret: Option<&str>) -> String {
-    let text = match secret {
-        Some(secret) if !secret.is_empty() => {
-            let encoded = utf8_percent_encode(secret, QUERY_ESCAPES).to_string();
-            text.replace(secret, "[token]").replace(&encoded, "[token]")
-        }
-        _ => text.to_owned(),
-    };
+/// Makes a text of the service fit to be shown: bounded, on one line, without `secrets` in plain or percent-encoded form.
+pub(super) fn quotable(text: &str, secrets: &[&str]) -> String {
+    let mut text = text.to_owned();
+    for secret in secrets.iter().filter(|secret| !secret.is_empty()) {
+        let encoded = utf8_percent_encode(secret, QUERY_ESCAPES).to_string();
+        text = text.replace(*secret, "[redacted]").replace(&encoded, "[redacted]");
+    }
     let mut quoted: String = text
         .chars()
         .take(MAX_QUOTED_CHARACTERS)
@@ -278,11 +276,14 @@ mod tests {
 
     #[test]
     fn texts_of_the_service_are_bounded_and_on_one_line() {
-        assert_eq!(quotable("a\r\nb\u{1b}[2J", None), "a\\r\\nb\\u{1b}[2J");
-        let long = quotable(&"é".repeat(1000), None);
+        assert_eq!(quotable("a\r\nb\u{1b}[2J", &[]), "a\\r\\nb\\u{1b}[2J");
+        let long = quotable(&"é".repeat(1000), &[]);
         assert_eq!(long.chars().count(), MAX_QUOTED_CHARACTERS + 1);
-        assert_eq!(quotable("token a/b is stale", Some("a/b")), "token [token] is stale");
-        assert_eq!(quotable("nextToken=a%2Fb", Some("a/b")), "nextToken=[token]");
+        assert_eq!(quotable("token a/b is stale", &["a/b"]), "token [redacted] is stale");
+        assert_eq!(
+            quotable("nextToken=a%2Fb&x-amz-security-token:s+t", &["a/b", "s+t"]),
+            "nextToken=[redacted]&x-amz-security-token:[redacted]"
+        );
     }
 
     #[test]

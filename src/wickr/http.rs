@@ -8,6 +8,7 @@ use std::sync::atomic::{AtomicBool, AtomicI64, Ordering};
 use std::time::Duration;
 
 use async_trait::async_trait;
+use aws_credential_types::Credentials;
 use chrono::{DateTime, TimeDelta, Utc};
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 use reqwest::header::HeaderMap;
@@ -138,15 +139,20 @@ impl HttpWickrAdmin {
     }
 
     async fn call(&self, operation: &Operation<'_>) -> Result<Vec<u8>, ApiError> {
-        let request = self.signed_request(operation).await?;
+        let credentials = self.credentials.current(self.clock.now()).await?;
+        let request = self.signed_request(operation, &credentials)?;
         let answer = self.exchange(request).await?;
         if answer.status == 200 {
             return Ok(answer.body);
         }
-        Err(self.error_of(&answer, operation))
+        Err(self.error_of(&answer, operation, &credentials))
     }
 
-    async fn signed_request(&self, operation: &Operation<'_>) -> Result<reqwest::Request, ApiError> {
+    fn signed_request(
+        &self,
+        operation: &Operation<'_>,
+        credentials: &Credentials,
+    ) -> Result<reqwest::Request, ApiError> {
         let mut uri = self.endpoint.url.as_str().trim_end_matches('/').to_owned();
         uri.push_str(&operation.path);
         for (index, (name, value)) in operation.query.iter().enumerate() {
@@ -161,9 +167,8 @@ impl HttpWickrAdmin {
             .header("accept", "application/json")
             .body(Vec::new())
             .map_err(|error| unsendable(&error))?;
-        let credentials = self.credentials.current(self.clock.now()).await?;
         let time = self.signing_time().into();
-        sign(&mut request, &credentials, &self.endpoint.region, SIGNING_NAME, time).map_err(unsigned)?;
+        sign(&mut request, credentials, &self.endpoint.region, SIGNING_NAME, time).map_err(unsigned)?;
         reqwest::Request::try_from(request).map_err(|error| unsendable(&error.without_url()))
     }
 
@@ -188,7 +193,7 @@ impl HttpWickrAdmin {
     fn transport_error(&self, error: reqwest::Error) -> ApiError {
         let error = error.without_url();
         let host = self.endpoint.url.host_str().unwrap_or_default();
-        let message = format!("{host}: {}", quotable(&error_chain(&error), None));
+        let message = format!("{host}: {}", quotable(&error_chain(&error), &[]));
         let fault = if error.is_timeout() {
             TransportFault::Timeout
         } else if error.is_connect() && message.contains("dns error") {
@@ -202,19 +207,25 @@ impl HttpWickrAdmin {
     }
 
     /// Reads an error: the code from the header, else from the body; the rest from the HTTP status.
-    fn error_of(&self, answer: &Answer, operation: &Operation<'_>) -> ApiError {
-        let secret = operation.token.map(PageToken::as_str);
+    fn error_of(&self, answer: &Answer, operation: &Operation<'_>, credentials: &Credentials) -> ApiError {
+        // Servers like to quote the request that they refuse.
+        let secrets = [
+            operation.token.map_or("", PageToken::as_str),
+            credentials.session_token().unwrap_or_default(),
+            credentials.secret_access_key(),
+            credentials.access_key_id(),
+        ];
         let parsed = ErrorAnswer::read(&answer.body);
         let is_json = parsed.is_some();
         let body = parsed.unwrap_or_default();
         let header = answer.headers.get("x-amzn-errortype").and_then(|value| value.to_str().ok());
         let code = header.or(body.code.as_deref()).or(body.kind.as_deref()).map(bare_code);
         let message = match (&body.message, is_json) {
-            (Some(message), _) => quotable(message, secret),
+            (Some(message), _) => quotable(message, &secrets),
             (None, true) => "no message".to_owned(),
             (None, false) => format!("a body of {} bytes that is not JSON", answer.body.len()),
         };
-        let shown_code = quotable(code.unwrap_or("no error code"), secret);
+        let shown_code = quotable(code.unwrap_or("no error code"), &secrets);
         let coded = format!("{shown_code}: {message}");
         let hint = server_hint(&answer.headers, self.signing_time());
         match (code.unwrap_or_default(), answer.status) {
@@ -232,7 +243,7 @@ impl HttpWickrAdmin {
             )
             | (_, 429) => ApiError::RateLimited { hint },
             ("ValidationError" | "ValidationException", _) | (_, 422) => {
-                ApiError::Validation { message, reasons: body.validation_reasons(secret) }
+                ApiError::Validation { message, reasons: body.validation_reasons(&secrets) }
             }
             // What follows the first sentence may quote the request that was signed, keys and tokens included.
             (code, status) if is_unauthentic(code) || status == 401 => {

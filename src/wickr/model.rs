@@ -174,8 +174,8 @@ impl ErrorAnswer {
         serde_json::from_slice::<Object<Self>>(body).ok().map(|Object(answer)| answer)
     }
 
-    pub(super) fn validation_reasons(&self, secret: Option<&str>) -> Vec<ValidationReason> {
-        let quote = |text: Option<&String>| quotable(text.map_or("?", String::as_str), secret);
+    pub(super) fn validation_reasons(&self, secrets: &[&str]) -> Vec<ValidationReason> {
+        let quote = |text: Option<&String>| quotable(text.map_or("?", String::as_str), secrets);
         let rows = self.reasons.iter().flatten().take(10);
         rows.map(|row| ValidationReason {
             field: quote(row.field.as_ref()),
@@ -201,7 +201,7 @@ fn guest(row: GuestRow, number: usize, asked: BillingPeriod) -> Result<Guest, Sh
     let bad = |field| move |problem| ShapeError::BadText { row: number, field, problem };
     let period = row.billing_period.ok_or(missing("billingPeriod"))?;
     if BillingPeriod::from_wire(&period) != Ok(asked) {
-        let found = quotable(&period.chars().take(32).collect::<String>(), None);
+        let found = quotable(&period.chars().take(32).collect::<String>(), &[]);
         return Err(ShapeError::ForeignPeriod { row: number, found, asked });
     }
     let username = row.username.ok_or(missing("username"))?;
@@ -227,7 +227,7 @@ pub(super) fn history(body: &[u8]) -> Result<Vec<HistoryMonth>, ApiError> {
     let mut months: Vec<HistoryMonth> = Vec::with_capacity(answer.history.len());
     for Object(row) in answer.history {
         let period = BillingPeriod::from_wire(&row.month)
-            .map_err(|error| ShapeError::History(quotable(&error.to_string(), None)))?;
+            .map_err(|error| ShapeError::History(quotable(&error.to_string(), &[])))?;
         let digits = !row.count.is_empty() && row.count.bytes().all(|byte| byte.is_ascii_digit());
         let count = row
             .count
@@ -264,7 +264,7 @@ pub(super) fn network(body: &[u8], asked: NetworkId) -> Result<Network, ApiError
 
 fn network_of(row: NetworkRow) -> Result<Network, ShapeError> {
     let id = row.network_id.parse().map_err(|_| ShapeError::ForeignNetwork {
-        found: quotable(&row.network_id.chars().take(32).collect::<String>(), None),
+        found: quotable(&row.network_id.chars().take(32).collect::<String>(), &[]),
     })?;
     for (field, text, limit) in [
         ("name", &row.network_name, MAX_NETWORK_NAME_BYTES),
@@ -320,7 +320,7 @@ fn describe(value: &Value, depth: usize, outline: &mut String) {
         Value::Object(fields) => {
             outline.push('{');
             for (index, (key, field)) in fields.iter().take(MAX_KEYS).enumerate() {
-                let key = quotable(&key.chars().take(40).collect::<String>(), None);
+                let key = quotable(&key.chars().take(40).collect::<String>(), &[]);
                 let _ = write!(outline, "{}{key}: ", if index == 0 { "" } else { ", " });
                 describe(field, depth + 1, outline);
             }

@@ -5,7 +5,7 @@ use std::fmt::Write as _;
 use serde_json::json;
 use wickr_guest_export::simulator::{Fault, FaultKind, Operation, SimulatorConfig, When};
 
-use crate::support::{CLOSED, NETWORK, Scene, network, period, small};
+use crate::support::{CLOSED, NETWORK, PlainAnswer, PlainServer, Scene, network, period, small};
 
 fn struck_by(kind: FaultKind, when: When) -> Scene {
     Scene::new(SimulatorConfig { faults: vec![Fault::new(kind, when)], ..small() })
@@ -262,4 +262,24 @@ fn a_mismatch_yields_to_a_failure_that_needs_somebody() {
         (&summary["tasks"][0]["exit_code"], &summary["tasks"][1]["exit_code"]),
         (&json!(3), &json!(77))
     );
+}
+
+#[test]
+fn a_refusal_that_quotes_the_request_is_told_without_its_secrets() {
+    let (token, encoded) = ("page+token/of=the service", "page%2Btoken%2Fof%3Dthe%20service");
+    let session_token = "session+token/of=somebody";
+    let scene = Scene::new(small());
+    let server = PlainServer::start(move |head| {
+        if !head.contains(encoded) {
+            return PlainAnswer::ok(&json!({"guestlist": [], "nextToken": token, "networkId": NETWORK,
+                "networkName": "Acme", "awsAccountId": "111122223333", "history": []}));
+        }
+        let message = format!("denied: nextToken={encoded}, x-amz-security-token:{session_token}");
+        PlainAnswer { status: 403, body: json!({"code": "ForbiddenError", "message": message}).to_string() }
+    });
+    let export = scene.export(CLOSED).env("AWS_ENDPOINT_URL_WICKR", &server.url());
+    let export = export.env("AWS_SESSION_TOKEN", session_token);
+    let run = export.secret(token).secret(encoded).secret(session_token).run().exits(77);
+    let told = "denied: nextToken=[redacted], x-amz-security-token:[redacted]";
+    assert!(run.message().contains(told), "{}", run.message());
 }
