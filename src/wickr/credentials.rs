@@ -6,6 +6,8 @@
 use std::time::Duration;
 
 use aws_config::BehaviorVersion;
+use aws_config::profile::ProfileFileCredentialsProvider;
+use aws_config::provider_config::ProviderConfig;
 use aws_credential_types::Credentials;
 use aws_credential_types::provider::error::CredentialsError;
 use aws_credential_types::provider::{ProvideCredentials, SharedCredentialsProvider};
@@ -116,11 +118,12 @@ pub async fn load_aws_environment(
     region: Option<String>,
     profile: Option<String>,
 ) -> Result<AwsEnvironment, ApiError> {
-    let mut loader = aws_config::defaults(BehaviorVersion::latest()).http_client(SdkHttpClient::new(client));
+    let mut loader =
+        aws_config::defaults(BehaviorVersion::latest()).http_client(SdkHttpClient::new(client.clone()));
     if let Some(region) = region {
         loader = loader.region(Region::new(region));
     }
-    if let Some(profile) = profile {
+    if let Some(profile) = &profile {
         loader = loader.profile_name(profile);
     }
     let config = loader.load().await;
@@ -131,9 +134,19 @@ pub async fn load_aws_environment(
         .build()
         .map_err(|error| ApiError::NoCredentials(error.to_string()))?;
     let service_endpoint = config.service_config().and_then(|service| service.load_config(endpoint_key));
-    let provider = config
-        .credentials_provider()
-        .ok_or_else(|| ApiError::NoCredentials("no credential provider is configured".to_owned()))?;
+    let provider = match profile {
+        // In the default chain, keys in the environment stand before any profile. Whoever names one means it.
+        Some(profile) => {
+            let settings = ProviderConfig::without_region()
+                .with_region(config.region().cloned())
+                .with_http_client(SdkHttpClient::new(client));
+            let named = ProfileFileCredentialsProvider::builder().configure(&settings).profile_name(profile);
+            SharedCredentialsProvider::new(named.build())
+        }
+        None => config
+            .credentials_provider()
+            .ok_or_else(|| ApiError::NoCredentials("no credential provider is configured".to_owned()))?,
+    };
     Ok(AwsEnvironment {
         region: config.region().map(ToString::to_string),
         use_fips: config.use_fips().unwrap_or_default(),

@@ -67,6 +67,12 @@ fn completions_are_for_every_shell_and_know_the_flags() {
         let run = anywhere().args(["completions", shell]).run().exits(0);
         assert!(run.stdout.contains("max-requests-per-second"), "{shell}");
     }
+    let bash = anywhere().args(["completions", "bash"]).run().exits(0).stdout;
+    let branches: Vec<&str> = bash.lines().filter_map(|line| line.trim().strip_suffix(')')).collect();
+    for selected in bash.lines().filter_map(|line| line.trim().strip_prefix("cmd=\"wickr")) {
+        let branch = format!("wickr{}", selected.trim_end_matches('"'));
+        assert!(branches.contains(&branch.as_str()), "bash selects {branch}, which no branch completes");
+    }
 }
 
 #[test]

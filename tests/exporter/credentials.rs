@@ -177,3 +177,15 @@ fn what_goes_to_this_machine_goes_through_no_proxy() {
         scene.export(CLOSED).env("HTTP_PROXY", nowhere).env("http_proxy", nowhere).env("ALL_PROXY", nowhere);
     run.run().exits(0);
 }
+
+#[test]
+fn a_profile_that_is_named_stands_before_keys_in_the_environment() {
+    let scene = Scene::new(small());
+    scene.write(
+        ".aws/config",
+        "[profile other]\naws_access_key_id = AKIDOTHER\naws_secret_access_key = other\n",
+    );
+    scene.export(CLOSED).args(["--profile", "other"]).run().exits(77);
+    scene.export(CLOSED).args(["--profile", "nobody"]).run().exits(77);
+    scene.export(CLOSED).run().exits(0);
+}
