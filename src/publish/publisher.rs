@@ -219,7 +219,7 @@ impl Publisher {
             return Ok(Outcome { manifest: published, status: PublicationStatus::Published, changes: None });
         };
 
-        if standing.is_unchanged_by(&publication) {
+        if standing.is_unchanged_by(&publication) && self.is_unaltered(&standing.published).await? {
             let renewed = rechecked(&standing.published.manifest, &publication);
             let revision = WrittenRevision { manifest: renewed, name: standing.published.revision };
             let published =

@@ -4,7 +4,9 @@
 //! first attempt's, so everything else without a manifest stops the task rather than its history.
 
 use super::{PublishedManifest, Publisher, TaskLock, read_published};
+use crate::publish::destination::DestinationError;
 use crate::publish::destination::{Listing, Version};
+use crate::publish::digest::Measure;
 use crate::publish::error::PublishError;
 use crate::publish::layout::{self, Place, RelativePath, RevisionName, TaskKey};
 use crate::publish::publication::Publication;
@@ -36,6 +38,23 @@ impl Publisher {
             tracing::warn!(%task, "published files are missing or cut short; the roster is published again");
         }
         Ok(Some(Standing { published, version, is_whole }))
+    }
+
+    /// Reads the published files again: those that were altered in place are replaced, not called unchanged.
+    pub(super) async fn is_unaltered(&self, published: &PublishedManifest) -> Result<bool, PublishError> {
+        for record in &published.manifest.files {
+            let Some(file) = self.destination.open(&record.path).await? else { return Ok(false) };
+            let place = record.path.to_string();
+            let measured = tokio::task::spawn_blocking(move || Measure::of(file)).await;
+            let measure = measured
+                .map_err(|_panic| DestinationError::Worker { place: place.clone() })?
+                .map_err(|error| DestinationError::io("read", place, error))?;
+            if measure.sha256 != record.sha256 {
+                tracing::warn!(file = %record.path, "published file was altered; the roster is published again");
+                return Ok(false);
+            }
+        }
+        Ok(true)
     }
 
     /// Without a manifest, only a first attempt that died can have left anything.
