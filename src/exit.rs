@@ -6,8 +6,9 @@
 use crate::evidence::ConfirmError;
 use crate::export::{NetworksError, NoNetworks, TaskError};
 use crate::job::{JobError, JobFileError, UsageError};
-use crate::publish::{DestinationError, DestinationUrlError, PublishError};
+use crate::publish::PublishError;
 use crate::report::PrintError;
+use crate::storage::{DestinationError, DestinationUrlError};
 use crate::telemetry::LoggingError;
 use crate::walk::{WalkError, WalkFailure};
 use crate::wickr::{ApiError, EndpointError};

@@ -18,11 +18,12 @@ use crate::job::Job;
 use crate::pacing::{Paced, Pacer, RequestCount, RetryPolicy};
 use crate::period::{BillingPeriod, PeriodState};
 use crate::publish::{
-    Counts, CsvRecord, DestinationError, EncodedPart, Manifest, Part, PartError, Program, Publication,
-    PublicationStatus, PublishError, PublishedManifest, Publisher, RosterChanges, RosterKind, RosterRecord,
-    Source, SourceKind, TaskKey, Walk,
+    Counts, CsvRecord, EncodedPart, Manifest, Part, PartError, Program, Publication, PublicationStatus,
+    PublishError, PublishedManifest, Publisher, RosterChanges, RosterKind, RosterRecord, Source, SourceKind,
+    TaskKey, Walk,
 };
 use crate::roster::{Roster, RosterMode};
+use crate::storage::DestinationError;
 use crate::telemetry::{Progress, ProgressBars, Silent};
 use crate::wickr::{ApiError, Endpoint, HttpWickrAdmin};
 

@@ -31,11 +31,12 @@
 //! | [`telemetry`] | log lines and progress bars |
 //! | [`wickr`] | the API: operations, endpoint, credentials, signing, errors; one attempt a call |
 //! | [`pacing`] | the rate, the waiting, the retries; decorates the API |
+//! | [`storage`] | files in a folder: staging, putting in place, locks, digests; paths are others' business |
 //! | [`dataset`] | schemas, Parquet, CSV, the digest of the content |
 //! | [`roster`] | the guests of one task, sorted and counted once |
 //! | [`walk`] | one full walk over the pages |
 //! | [`evidence`] | why a number may be believed |
-//! | [`publish`] | every path, the destination, locks, manifests, the order of publication, the summary |
+//! | [`publish`] | every path of an output, manifests, the order of publication, the summary |
 //! | [`verify`] | reads everything that is published again |
 //! | [`simulator`] | a Wickr Admin API on loopback; shares no wire code with [`wickr`] |
 //! | [`job`] | job files and flags, and what they mean |
@@ -60,6 +61,7 @@ pub mod report;
 pub mod roster;
 #[cfg(feature = "simulator")]
 pub mod simulator;
+pub mod storage;
 pub mod task;
 pub mod telemetry;
 pub mod verify;

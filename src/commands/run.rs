@@ -19,10 +19,10 @@ use crate::export::{ExportContext, Exported, KnownNetworks, NoNetworks, Task, Ta
 use crate::job::{Job, JobDefinition, Networks, OnMismatch};
 use crate::pacing::{Paced, Pacer, PacerSettings, RequestCount, RetryPolicy};
 use crate::publish::{
-    AttemptedTask, Publisher, PublisherSettings, SourceKind, Summary, TaskKey, destination, layout,
-    read_manifest,
+    AttemptedTask, Publisher, PublisherSettings, SourceKind, Summary, TaskKey, layout, read_manifest,
 };
 use crate::report::{RunFacts, RunSummary, TaskSummary, table};
+use crate::storage::destination;
 use crate::telemetry::ProgressBars;
 
 pub(super) async fn run(arguments: RunArguments, bars: Option<ProgressBars>) -> anyhow::Result<ExitStatus> {

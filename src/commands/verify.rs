@@ -6,7 +6,7 @@ use super::print;
 use crate::cli::VerifyArguments;
 use crate::exit::ExitStatus;
 use crate::job::UsageError;
-use crate::publish::destination;
+use crate::storage::destination;
 use crate::verify::{VerificationFilter, VerificationReport, verify as read_everything};
 
 pub(super) async fn verify(arguments: VerifyArguments) -> anyhow::Result<ExitStatus> {

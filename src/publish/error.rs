@@ -2,12 +2,13 @@
 //!
 //! Each variant names its exit code; the mapping itself is in `exit`, where every error is placed.
 
-use super::destination::DestinationError;
-use super::layout::{RelativePath, TaskKey};
+use super::layout::TaskKey;
 use super::manifest::{ManifestError, SourceKind};
 use super::publication::PartError;
 use super::shrink::ShrinkRefused;
 use crate::period::PeriodState;
+use crate::storage::RelativePath;
+use crate::storage::destination::DestinationError;
 
 /// Why a roster was not published.
 ///

@@ -8,10 +8,8 @@ use std::time::Duration;
 use arrow::array::RecordBatch;
 use chrono::{DateTime, TimeDelta, Utc};
 
-use super::destination::Destination;
 use super::error::PublishError;
 use super::layout::{TaskKey, every_data_file};
-use super::local::LocalDestination;
 use super::manifest::{Counts, CsvRecord, Program, RosterKind, RosterRecord, Source, SourceKind, Walk};
 use super::publication::{CompareRosters, EncodedPart, Part, Publication, RosterChanges};
 use super::publisher::{Outcome, Publisher, PublisherSettings};
@@ -23,6 +21,8 @@ use crate::dataset::{Dataset, Format, changes, csv, parquet, schema};
 use crate::evidence::{ConfirmedBy, Reconciliation};
 use crate::period::PeriodState;
 use crate::roster::{PseudonymKey, Roster, RosterBuilder, RosterMode};
+use crate::storage::destination::Destination;
+use crate::storage::local::LocalDestination;
 
 pub(crate) const BOTH: [Format; 2] = [Format::Parquet, Format::Csv];
 

@@ -10,15 +10,18 @@ use std::collections::BTreeSet;
 use chrono::{DateTime, Datelike, Utc};
 use serde::{Deserialize, Serialize};
 
-use super::digest::FileDigest;
-use super::layout::{Place, RelativePath, RevisionName, TaskKey};
+use super::layout::{Place, RevisionName, TaskKey};
 use super::recheck::strength;
-use super::seal;
 use crate::dataset::{ContentDigest, Dataset, Format};
 use crate::evidence::{ConfirmedBy, Reconciliation};
 use crate::guest::NetworkId;
 use crate::period::{BillingPeriod, PeriodState};
+use crate::storage::RelativePath;
+use crate::storage::digest::FileDigest;
+use crate::storage::seal;
 
+/// The field that seals a manifest, as [`seal`] defines it.
+pub const SEAL_FIELD: &str = "manifest_sha256";
 /// The version that this program writes, and the only one that it reads.
 pub const MANIFEST_VERSION: u32 = 1;
 /// The longest manifest that is read, in bytes.
@@ -267,7 +270,7 @@ impl Manifest {
     /// Never: every field has a JSON form.
     #[must_use]
     pub fn to_json(&self) -> Vec<u8> {
-        seal::sealed(&serde_json::to_string_pretty(self).expect("every field has a JSON form"))
+        seal::sealed(SEAL_FIELD, &serde_json::to_string_pretty(self).expect("every field has a JSON form"))
     }
 
     /// Returns the task that the manifest speaks of.

@@ -1,31 +1,21 @@
 //! Publication: from a confirmed roster to files that finance and engines read.
 //!
-//! [`destination`] is the seam to what files are stored in, with [`local`] behind it; [`layout`] knows every
-//! path; [`manifest`] is the document whose replacement is the publication; [`publisher`] keeps the order in
+//! Files are stored through [`crate::storage`]; [`layout`] knows every path; [`manifest`] is the document whose replacement is the publication; [`publisher`] keeps the order in
 //! which all this happens, and [`summary`] is derived from it. Rosters come as parts that write
 //! themselves; nothing here reads a clock.
 
-pub mod destination;
-pub mod digest;
-#[cfg(test)]
-pub(crate) mod dying;
-mod encode;
 pub mod error;
 #[cfg(test)]
 pub(crate) mod fixture;
 pub mod layout;
-pub mod local;
-pub mod lock;
 pub mod manifest;
 pub mod publication;
 pub mod publisher;
 mod recheck;
-pub mod seal;
 pub mod shrink;
 pub mod summary;
 pub mod summary_row;
 
-pub use destination::{Destination, DestinationError, DestinationUrlError};
 pub use error::PublishError;
 pub use layout::TaskKey;
 pub use manifest::{

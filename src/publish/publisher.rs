@@ -16,19 +16,21 @@ use chrono::SubsecRound;
 use tokio::sync::Mutex;
 
 use self::recovery::Standing;
-use super::destination::{Destination, DestinationError, HeldLock, Precondition, Version};
-use super::digest::Measure;
-use super::encode::{EncodeError, EncodedFile, encode};
 use super::error::PublishError;
-use super::layout::{self, Place, RelativePath, RevisionName, TaskKey};
+use super::layout::{self, Place, RevisionName, TaskKey};
 use super::manifest::{
-    ChangesRecord, FileRecord, MANIFEST_VERSION, MAX_MANIFEST_BYTES, Manifest, ManifestError, SourceKind,
+    ChangesRecord, FileRecord, MANIFEST_VERSION, MAX_MANIFEST_BYTES, Manifest, ManifestError, SEAL_FIELD,
+    SourceKind,
 };
-use super::publication::{CompareRosters, Part, PartError, Publication, RosterChanges};
+use super::publication::{CompareRosters, EncodedPart, Part, PartError, Publication, RosterChanges};
 use super::recheck::{finality, rechecked};
-use super::seal;
 use super::shrink::ShrinkLimit;
 use crate::dataset::{Dataset, Format};
+use crate::storage::RelativePath;
+use crate::storage::destination::{Destination, DestinationError, HeldLock, Precondition, Version};
+use crate::storage::digest::Measure;
+use crate::storage::encode::{EncodeError, EncodedFile, encode};
+use crate::storage::seal;
 
 /// What a job says about publishing.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -127,7 +129,7 @@ async fn read_published(
     let path = layout::manifest(task);
     let Some(read) = destination.read(&path, MAX_MANIFEST_BYTES).await? else { return Ok(None) };
     // What was edited must not be written again under a seal that holds.
-    let sealed = if seal::holds(&read.bytes) { Ok(()) } else { Err(ManifestError::Altered) };
+    let sealed = if seal::holds(SEAL_FIELD, &read.bytes) { Ok(()) } else { Err(ManifestError::Altered) };
     let parsed = sealed.and_then(|()| Manifest::parse(&read.bytes, task)).and_then(|manifest| {
         let revision = manifest.revision_of(task)?;
         Ok(PublishedManifest { manifest, revision })
@@ -345,7 +347,7 @@ impl Publisher {
         Ok(WrittenRevision { manifest, name: plan.name })
     }
 
-    async fn encode(&self, task: TaskKey, part: Part) -> Result<EncodedFile, PublishError> {
+    async fn encode(&self, task: TaskKey, part: Part) -> Result<EncodedFile<EncodedPart>, PublishError> {
         let (dataset, format) = (part.dataset.name(), part.format.name());
         encode(&*self.destination, part.encode).await.map_err(|error| match error {
             EncodeError::Destination(error) => error.into(),

@@ -14,9 +14,6 @@ use std::time::Duration;
 
 use arrow::array::RecordBatch;
 
-use super::destination::{Destination, DestinationError, Precondition};
-use super::digest::{Measure, Measured};
-use super::encode::{EncodeError, encode};
 use super::error::PublishError;
 use super::layout::{self, Place, TaskKey};
 use super::publication::{Encode, EncodedPart, PartError};
@@ -27,6 +24,9 @@ use crate::dataset::csv::CsvOptions;
 use crate::dataset::{BATCH_ROWS, Encoded, Format, ReadError, WriteError, csv, parquet};
 use crate::guest::NetworkId;
 use crate::period::BillingPeriod;
+use crate::storage::destination::{Destination, DestinationError, Precondition};
+use crate::storage::digest::{Measure, Measured};
+use crate::storage::encode::{EncodeError, encode};
 
 /// How many rows a summary has.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]

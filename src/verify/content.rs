@@ -12,8 +12,8 @@ use arrow::array::RecordBatch;
 use crate::dataset::content::{ContentDigest, ContentError, Disclosure, RosterHasher};
 use crate::dataset::{Dataset, Format, ReadError, csv, parquet, schema};
 use crate::error_chain::error_chain;
-use crate::publish::digest::Measure;
 use crate::publish::manifest::{FileRecord, Manifest, RosterKind};
+use crate::storage::digest::Measure;
 
 const BYTE_ORDER_MARK: [u8; 3] = [0xEF, 0xBB, 0xBF];
 

@@ -6,8 +6,8 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use crate::dataset::{Dataset, Format};
-use crate::publish::destination::{Destination, DestinationError};
 use crate::publish::layout::{self, Place, RevisionName, TaskKey};
+use crate::storage::destination::{Destination, DestinationError};
 
 /// The files of a whole output.
 #[derive(Debug, Default)]

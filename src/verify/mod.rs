@@ -19,9 +19,9 @@ pub use self::report::{Finding, Totals, VerificationReport};
 use self::task::{TaskVerifier, Verified};
 use crate::guest::NetworkId;
 use crate::period::BillingPeriod;
-use crate::publish::destination::{Destination, DestinationError};
 use crate::publish::layout::{self, TaskKey};
 use crate::publish::summary_row::SummaryRow;
+use crate::storage::destination::{Destination, DestinationError};
 
 /// How often a task is verified again because a run replaced its manifest in the meantime.
 const ATTEMPTS: u32 = 3;

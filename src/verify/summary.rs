@@ -13,12 +13,12 @@ use parquet::file::reader::{FileReader, SerializedFileReader};
 use super::VerificationFilter;
 use super::report::VerificationReport;
 use crate::dataset::Format;
-use crate::publish::destination::Destination;
-use crate::publish::digest::Measure;
 use crate::publish::layout::{self, TaskKey};
 use crate::publish::publication::PartError;
 use crate::publish::summary::{measure_parquet, position, read_csv, read_parquet};
 use crate::publish::summary_row::SummaryRow;
+use crate::storage::destination::Destination;
+use crate::storage::digest::Measure;
 
 const REMEDY: &str = "remove the folder `summary` and run any export: it is made anew from the manifests";
 

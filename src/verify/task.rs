@@ -11,11 +11,13 @@ use super::content::{ContentProblem, check_bytes, check_rows};
 use super::inventory::{RevisionFiles, TaskFiles};
 use super::report::VerificationReport;
 use crate::dataset::{Dataset, Format};
-use crate::publish::destination::{Destination, Version};
-use crate::publish::layout::{self, RelativePath, RevisionName, TaskKey};
+use crate::publish::layout::{self, RevisionName, TaskKey};
+use crate::publish::manifest;
 use crate::publish::manifest::{FileRecord, MAX_MANIFEST_BYTES, Manifest};
-use crate::publish::seal;
 use crate::publish::summary_row::SummaryRow;
+use crate::storage::RelativePath;
+use crate::storage::destination::{Destination, Version};
+use crate::storage::seal;
 
 /// What the verification of a task gave.
 pub(super) struct Verified {
@@ -124,7 +126,7 @@ impl TaskVerifier {
             }
         };
         found.totals.files += 1;
-        let is_sealed = seal::holds(&read.bytes);
+        let is_sealed = seal::holds(manifest::SEAL_FIELD, &read.bytes);
         if !is_sealed {
             found.find(path, "was altered: its manifest_sha256 does not hold", self.restore_manifest());
         }

@@ -7,8 +7,9 @@ use super::*;
 use crate::dataset::{Dataset, Format};
 use crate::period::PeriodState;
 use crate::publish::fixture::{BOTH, Sample, local, summary, task};
+use crate::publish::manifest;
 use crate::publish::manifest::RosterKind;
-use crate::publish::seal;
+use crate::storage::seal;
 
 async fn report(root: &Path) -> VerificationReport {
     verify(local(root), &VerificationFilter::default()).await.unwrap()
@@ -197,7 +198,7 @@ async fn whatever_no_manifest_owns_is_found() {
 
 fn resealed(mut manifest: serde_json::Value) -> Vec<u8> {
     manifest.as_object_mut().unwrap().remove("manifest_sha256").unwrap();
-    seal::sealed(&serde_json::to_string_pretty(&manifest).unwrap())
+    seal::sealed(manifest::SEAL_FIELD, &serde_json::to_string_pretty(&manifest).unwrap())
 }
 
 /// Edits a manifest wherever it stands, the kept one too, as somebody would who wants to hide it.

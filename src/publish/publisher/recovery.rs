@@ -4,12 +4,13 @@
 //! first attempt's, so everything else without a manifest stops the task rather than its history.
 
 use super::{PublishedManifest, Publisher, TaskLock, read_published};
-use crate::publish::destination::DestinationError;
-use crate::publish::destination::{Listing, Version};
-use crate::publish::digest::Measure;
 use crate::publish::error::PublishError;
-use crate::publish::layout::{self, Place, RelativePath, RevisionName, TaskKey};
+use crate::publish::layout::{self, Place, RevisionName, TaskKey};
 use crate::publish::publication::Publication;
+use crate::storage::RelativePath;
+use crate::storage::destination::DestinationError;
+use crate::storage::destination::{Listing, Version};
+use crate::storage::digest::Measure;
 
 /// What is published for a task when its turn comes.
 #[derive(Debug)]

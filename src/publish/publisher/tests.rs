@@ -8,12 +8,12 @@ use super::*;
 use crate::dataset::ContentDigest;
 use crate::evidence::{ConfirmedBy, Reconciliation};
 use crate::period::PeriodState;
-use crate::publish::digest::FileDigest;
-use crate::publish::dying::{Death, Dying};
 use crate::publish::fixture::{BOTH, Sample, local, publisher, task};
 use crate::publish::manifest::{Counts, RosterKind};
 use crate::publish::publication::RosterChanges;
 use crate::publish::shrink::ShrinkRefused;
+use crate::storage::digest::FileDigest;
+use crate::storage::dying::{Death, Dying};
 use crate::verify::{VerificationFilter, VerificationReport, verify};
 
 fn root() -> tempfile::TempDir {

@@ -6,7 +6,8 @@ use std::path::PathBuf;
 use arrow::array::{Array, AsArray};
 use serde_json::Value;
 use wickr_guest_export::dataset::{Dataset, parquet};
-use wickr_guest_export::publish::seal;
+use wickr_guest_export::publish::manifest;
+use wickr_guest_export::storage::seal;
 
 /// A published output.
 pub(crate) struct Output {
@@ -39,7 +40,8 @@ impl Output {
         edit(&mut manifest);
         manifest.as_object_mut().expect("an object").remove("manifest_sha256").expect("a seal");
         let json = serde_json::to_string_pretty(&manifest).expect("JSON");
-        fs::write(self.manifest_path(network, period), seal::sealed(&json)).expect("a manifest");
+        fs::write(self.manifest_path(network, period), seal::sealed(manifest::SEAL_FIELD, &json))
+            .expect("a manifest");
     }
 
     /// Reads the current copy of a roster as Parquet, `(hash, username)` in its order.

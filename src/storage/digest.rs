@@ -90,7 +90,7 @@ impl Measure {
 }
 
 /// A writer that measures what passes through it, and remembers if the file behind it ever failed.
-pub(super) struct Measured<W> {
+pub struct Measured<W> {
     inner: W,
     failure: Option<io::Error>,
     bytes: u64,
@@ -98,12 +98,17 @@ pub(super) struct Measured<W> {
 }
 
 impl<W> Measured<W> {
-    pub(super) fn new(inner: W) -> Self {
+    /// Measures what passes on its way to `inner`.
+    #[must_use]
+    pub fn new(inner: W) -> Self {
         Self { inner, failure: None, bytes: 0, digest: Sha256::new() }
     }
 
     /// Ends the file; fails if any write did, even one whose error was swallowed on its way.
-    pub(super) fn finish(self) -> io::Result<(W, Measure)> {
+    ///
+    /// # Errors
+    /// The failure of the writer behind this one.
+    pub fn finish(self) -> io::Result<(W, Measure)> {
         let sha256 = FileDigest(self.digest.finalize().into());
         match self.failure {
             Some(failure) => Err(failure),

@@ -20,8 +20,8 @@ use super::destination::{
     Versioned,
 };
 use super::digest::{FileDigest, Measure};
-use super::layout::RelativePath;
 use super::lock::FileLock;
+use super::path::RelativePath;
 
 const STAGING: &str = ".staging";
 const FOLDER_MODE: u32 = 0o700;

@@ -13,7 +13,7 @@ use async_trait::async_trait;
 use super::destination::{
     Destination, DestinationError, HeldLock, Listing, Precondition, StagedFile, Versioned,
 };
-use super::layout::RelativePath;
+use super::path::RelativePath;
 
 /// When the fatal change is cut off.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

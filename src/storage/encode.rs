@@ -8,35 +8,46 @@ use std::io::{BufWriter, Write};
 
 use super::destination::{Destination, DestinationError, StagedFile};
 use super::digest::{Measure, Measured};
-use super::publication::{Encode, EncodedPart, PartError};
+
+/// What an encoder may fail with.
+pub type EncoderError = Box<dyn std::error::Error + Send + Sync>;
 
 /// Why a file could not be encoded.
 #[derive(Debug, thiserror::Error)]
-pub(super) enum EncodeError {
+pub enum EncodeError {
     /// The destination refused it.
     #[error(transparent)]
     Destination(#[from] DestinationError),
     /// The encoder failed or panicked.
     #[error("the encoder failed")]
-    Encoder(#[source] PartError),
+    Encoder(#[source] EncoderError),
 }
 
 /// An encoded file that is not in place yet.
 #[derive(Debug)]
-pub(super) struct EncodedFile {
-    pub(super) staged: StagedFile,
-    pub(super) encoded: EncodedPart,
-    pub(super) measure: Measure,
+pub struct EncodedFile<T> {
+    /// The file.
+    pub staged: StagedFile,
+    /// What the encoder tells of it.
+    pub encoded: T,
+    /// Its length and digest.
+    pub measure: Measure,
 }
 
 /// Stages a file and lets the encoder write it.
-pub(super) async fn encode(destination: &dyn Destination, write: Encode) -> Result<EncodedFile, EncodeError> {
+///
+/// # Errors
+/// [`EncodeError`]; nothing is left behind.
+pub async fn encode<T: Send + 'static>(
+    destination: &dyn Destination,
+    write: impl FnOnce(&mut (dyn Write + Send)) -> Result<T, EncoderError> + Send + 'static,
+) -> Result<EncodedFile<T>, EncodeError> {
     let staged = destination.stage().await?;
     let place = destination.describe();
     let encoding = tokio::task::spawn_blocking(move || {
         let mut out = BufWriter::with_capacity(128 * 1024, Measured::new(staged));
         let encoded = write(&mut out);
-        let encoded = encoded.and_then(|encoded| out.flush().map(|()| encoded).map_err(PartError::from));
+        let encoded = encoded.and_then(|encoded| out.flush().map(|()| encoded).map_err(EncoderError::from));
         let (measured, _) = out.into_parts();
         match (measured.finish(), encoded) {
             (Ok((staged, measure)), Ok(encoded)) => Ok(EncodedFile { staged, encoded, measure }),
@@ -50,7 +61,7 @@ pub(super) async fn encode(destination: &dyn Destination, write: Encode) -> Resu
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::publish::local::LocalDestination;
+    use crate::storage::LocalDestination;
 
     fn output() -> (tempfile::TempDir, LocalDestination) {
         let folder = tempfile::tempdir().unwrap();
@@ -63,25 +74,22 @@ mod tests {
         let (_folder, output) = output();
         let text = b"some rows\n".repeat(50_000);
         let expected = Measure::of(&text[..]).unwrap();
-        let file = encode(
-            &output,
-            Box::new(move |out| {
-                out.write_all(&text)?;
-                Ok(EncodedPart { rows: 7, guarded_cells: 0 })
-            }),
-        )
+        let file = encode(&output, move |out| {
+            out.write_all(&text)?;
+            Ok(7)
+        })
         .await
         .unwrap();
-        assert_eq!((file.encoded.rows, file.measure), (7, expected));
+        assert_eq!((file.encoded, file.measure), (7, expected));
         assert_eq!(Measure::of(file.staged.file.reopen().unwrap()).unwrap(), expected);
     }
 
     #[tokio::test]
     async fn an_encoder_that_fails_or_panics_is_an_error_and_leaves_nothing() {
         let (folder, output) = output();
-        let failed = encode(&output, Box::new(|_| Err("no rows".into()))).await;
+        let failed = encode::<()>(&output, |_| Err("no rows".into())).await;
         assert!(matches!(failed, Err(EncodeError::Encoder(_))));
-        let panicked = encode(&output, Box::new(|_| panic!("a bug in the encoder"))).await;
+        let panicked = encode::<()>(&output, |_| panic!("a bug in the encoder")).await;
         assert!(matches!(panicked, Err(EncodeError::Encoder(_))));
         assert_eq!(std::fs::read_dir(folder.path().join(".staging")).unwrap().count(), 0);
     }

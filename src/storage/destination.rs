@@ -15,9 +15,9 @@ use std::time::Duration;
 use async_trait::async_trait;
 use tempfile::NamedTempFile;
 
-use super::layout::RelativePath;
 use super::local::LocalDestination;
 use super::lock::Holder;
+use super::path::RelativePath;
 
 /// What must be true of a path for a staged file to be put there.
 #[derive(Clone, Debug, PartialEq, Eq)]
