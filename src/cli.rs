@@ -107,6 +107,11 @@ pub struct RunArguments {
     #[arg(long, env = "WICKR_GUEST_EXPORT_PROFILE")]
     pub profile: Option<String>,
 
+    /// The folder that keeps what an interrupted run has read, so that the next one goes on from there.
+    /// [default: $XDG_STATE_HOME/wickr-guest-export, or ~/.local/state/wickr-guest-export]
+    #[arg(long, value_name = "DIR|URL", env = "WICKR_GUEST_EXPORT_STATE")]
+    pub state: Option<String>,
+
     /// How long the run may take, throttling included. [default: 55m]
     #[arg(long, value_name = "SPAN", env = "WICKR_GUEST_EXPORT_DEADLINE")]
     pub deadline: Option<Span>,
@@ -187,6 +192,7 @@ impl RunArguments {
             endpoint_url: self.endpoint_url.clone(),
             region: self.region.clone(),
             profile: self.profile.clone(),
+            state: self.state.clone(),
             deadline: self.deadline,
             as_of: self.as_of,
             max_requests_per_second: self.max_requests_per_second,

@@ -11,6 +11,7 @@ use tokio::time::Instant;
 use tracing::Instrument as _;
 
 use super::{print, source, stop};
+use crate::checkpoint::StateLocation;
 use crate::cli::{RunArguments, SummaryFormat};
 use crate::clock::{Clock, SystemClock};
 use crate::error_chain::error_chain;
@@ -22,8 +23,12 @@ use crate::publish::{
     AttemptedTask, Publisher, PublisherSettings, SourceKind, Summary, TaskKey, layout, read_manifest,
 };
 use crate::report::{RunFacts, RunSummary, TaskSummary, table};
+use crate::roster::RunBound;
 use crate::storage::destination;
 use crate::telemetry::ProgressBars;
+
+/// The text of guests that all tasks together hold in memory, in bytes, before they write it down.
+const MEMORY_FOR_RUNS: usize = 32 * 1024 * 1024;
 
 pub(super) async fn run(arguments: RunArguments, bars: Option<ProgressBars>) -> anyhow::Result<ExitStatus> {
     let clock: Arc<dyn Clock> = Arc::new(SystemClock);
@@ -71,6 +76,10 @@ pub(super) async fn run(arguments: RunArguments, bars: Option<ProgressBars>) -> 
     }
 
     let tasks = tasks(&job, &known);
+    let state = job.resume.state.as_deref().map(|state| StateLocation::parse(state, lock_wait)).transpose();
+    let state = state.context("--state or resume.state")?;
+    let at_once = job.concurrency.min(tasks.len()).max(1);
+    let bound = RunBound { rows: job.resume.rows, bytes: MEMORY_FOR_RUNS / at_once };
     let context = Arc::new(ExportContext {
         job,
         api,
@@ -81,6 +90,8 @@ pub(super) async fn run(arguments: RunArguments, bars: Option<ProgressBars>) -> 
         publisher,
         networks: known,
         bars,
+        state,
+        bound,
         stop,
     });
     if arguments.dry_run {

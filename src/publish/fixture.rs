@@ -20,7 +20,7 @@ use crate::dataset::error::RowsError;
 use crate::dataset::{Dataset, Format, changes, csv, parquet, schema};
 use crate::evidence::{ConfirmedBy, Reconciliation};
 use crate::period::PeriodState;
-use crate::roster::{PseudonymKey, Roster, RosterBuilder, RosterMode};
+use crate::roster::{PseudonymKey, Roster, RosterMode, RosterOf};
 use crate::storage::destination::Destination;
 use crate::storage::local::LocalDestination;
 
@@ -71,13 +71,12 @@ impl Sample {
             RosterKind::Pseudonymous => RosterMode::Pseudonymous(PseudonymKey::new([7; 32]).unwrap()),
             RosterKind::None => RosterMode::CountsOnly,
         };
-        let mut builder = RosterBuilder::new(self.task.network, self.task.period, mode);
-        for guest in &self.guests {
+        let guests = self.guests.iter().map(|guest| {
             // Every tenth name is one that a spreadsheet would run.
             let name = if guest % 10 == 0 { format!("=name{guest}") } else { format!("name{guest}") };
-            builder.push(&format!("hash{guest:08}"), &name).unwrap();
-        }
-        builder.finish().unwrap()
+            (format!("hash{guest:08}"), name)
+        });
+        Roster::of_guests(RosterOf { network: self.task.network, period: self.task.period, mode }, guests)
     }
 
     pub(crate) fn publication(&self) -> Publication {

@@ -25,7 +25,7 @@ use super::manifest::{
 use super::publication::{CompareRosters, EncodedPart, Part, PartError, Publication, RosterChanges};
 use super::recheck::{finality, rechecked};
 use super::shrink::ShrinkLimit;
-use crate::dataset::{Dataset, Format};
+use crate::dataset::{Dataset, Format, WriteError};
 use crate::storage::RelativePath;
 use crate::storage::destination::{Destination, DestinationError, HeldLock, Precondition, Version};
 use crate::storage::digest::Measure;
@@ -351,7 +351,10 @@ impl Publisher {
         let (dataset, format) = (part.dataset.name(), part.format.name());
         encode(&*self.destination, part.encode).await.map_err(|error| match error {
             EncodeError::Destination(error) => error.into(),
-            EncodeError::Encoder(source) => PublishError::Encode { task, dataset, format, source },
+            EncodeError::Encoder(source) => match source.downcast_ref() {
+                Some(WriteError::Rows(_)) => PublishError::Rows { task, source },
+                _ => PublishError::Encode { task, dataset, format, source },
+            },
         })
     }
 

@@ -106,6 +106,9 @@ pub trait Destination: fmt::Debug + Send + Sync {
     /// Names the destination for people: a path or a URL, without credentials.
     fn describe(&self) -> String;
 
+    /// Names the destination so that no other has the same name, wherever this process was started.
+    fn full_name(&self) -> String;
+
     /// Makes sure that files can be created and removed, creating the root where it is missing.
     async fn probe_writable(&self) -> Result<(), DestinationError>;
 

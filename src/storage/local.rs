@@ -283,6 +283,11 @@ impl Destination for LocalDestination {
         shown(&self.root)
     }
 
+    fn full_name(&self) -> String {
+        let absolute = fs::canonicalize(&self.root).or_else(|_| std::path::absolute(&self.root));
+        shown(&absolute.unwrap_or_else(|_| self.root.clone()))
+    }
+
     async fn probe_writable(&self) -> Result<(), DestinationError> {
         self.blocking(&self.root, |own| {
             let mut staged = own.staged()?;
