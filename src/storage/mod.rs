@@ -8,6 +8,7 @@ pub mod digest;
 #[cfg(test)]
 pub(crate) mod dying;
 pub mod encode;
+mod failpoint;
 pub mod local;
 pub mod lock;
 pub mod path;
