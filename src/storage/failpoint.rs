@@ -2,17 +2,20 @@
 //!
 //! Without the cargo feature `failpoints`, which only the tests enable, a step is the change and nothing else. With
 //! it, the environment variable `FAILPOINTS` (see `fail::cfg` for what it may hold) decides before and after each
-//! change, at three fail points in this order:
+//! change, at four fail points in this order:
 //!
 //! ```text
-//! durable-step                    every step
-//! durable-step.rename             every step of this operation: the names of Operation
-//! durable-step.rename.manifests   of these, the ones below this folder of the root; `root` stands for the others
+//! durable-step                           every step, before and after it takes effect
+//! durable-step.before                    only before, or `after`; a change that fails has no after
+//! durable-step.before.rename             of these, the steps of this operation: the names of Operation
+//! durable-step.before.rename.manifests   of these, the ones in this folder of the root; `root` stands for the rest
 //! ```
 //!
-//! A change meets its fail points twice, before and after it takes effect, so that the ordinals 0, 2, 4… are those
-//! before and 1, 3, 5… those after: `FAILPOINTS='durable-step=7*off->return(kill)'` kills after the fourth change.
-//! Each action but `trace` first says on stderr what it does, then where, in one line:
+//! `durable-step.before=7*off->return(kill)` kills before the eighth change. What is on the disk after a change is
+//! what is there before the next, so killing before each one leaves out nothing but the end.
+//! `durable-step=4*off->1*return(enospc)` fails once, `durable-step=4*off->return(enospc)` from there on.
+//!
+//! Each action says on stderr in one line what it does and where:
 //!
 //! | action | says | does |
 //! |---|---|---|
@@ -143,11 +146,11 @@ mod armed {
         let below = if below.as_os_str().is_empty() { Path::new(".") } else { below };
         let operation = operation.name();
         let place = format!("{moment} {operation} {}", below.display());
-        for point in [
-            "durable-step".to_owned(),
-            format!("durable-step.{operation}"),
-            format!("durable-step.{operation}.{folder}"),
-        ] {
+        let mut point = "durable-step".to_owned();
+        for narrower in [None, Some(moment), Some(operation), Some(&*folder)] {
+            if let Some(narrower) = narrower {
+                point = format!("{point}.{narrower}");
+            }
             let action = fail::eval(&point, Option::unwrap_or_default);
             if let Some(action) = action {
                 act(&action, &place, site.content)?;

@@ -333,7 +333,7 @@ impl Destination for LocalDestination {
     async fn probe_writable(&self) -> Result<(), DestinationError> {
         self.blocking(&self.root, |own| {
             let mut staged = own.staged()?;
-            let path = staged.file.path().to_owned();
+            let path = own.staging();
             io::Write::write_all(&mut staged, b"probe")
                 .and_then(|()| own.step(Operation::Sync, &path, || staged.file.as_file().sync_all()))
                 .and_then(|()| own.step(Operation::Remove, &path, || staged.file.close()))
