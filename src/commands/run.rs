@@ -19,7 +19,8 @@ use crate::export::{ExportContext, Exported, KnownNetworks, NoNetworks, Task, Ta
 use crate::job::{Job, JobDefinition, Networks, OnMismatch};
 use crate::pacing::{Paced, Pacer, PacerSettings, RequestCount, RetryPolicy};
 use crate::publish::{
-    AttemptedTask, Publisher, PublisherSettings, SourceKind, Summary, TaskKey, layout, read_manifest,
+    AttemptedTask, LockWait, Publisher, PublisherSettings, SourceKind, Summary, TaskKey, layout,
+    read_manifest,
 };
 use crate::report::{RunFacts, RunSummary, TaskSummary, table};
 use crate::storage::destination;
@@ -43,7 +44,8 @@ pub(super) async fn run(arguments: RunArguments, bars: Option<ProgressBars>) -> 
     if !arguments.dry_run {
         destination.probe_writable().await?;
     }
-    let lock_wait = job.lock_wait.min(job.deadline);
+    let deadline = deadline_from + job.deadline;
+    let lock_wait = LockWait { longest: job.lock_wait, deadline, stop: stop.clone() };
     let settings = PublisherSettings { shrink: job.shrink, lock_wait };
     let publisher = Publisher::new(destination, settings);
     if !arguments.dry_run && job.source.is_simulated() {
@@ -54,7 +56,7 @@ pub(super) async fn run(arguments: RunArguments, bars: Option<ProgressBars>) -> 
     let api = source.api.clone();
     let rate = PacerSettings { max_requests_per_second: job.max_requests_per_second };
     let pacer = Arc::new(Pacer::new(rate, || rand::random_range(0.0..=1.0)));
-    let policy = RetryPolicy { attempts: job.request_attempts, deadline: deadline_from + job.deadline };
+    let policy = RetryPolicy { attempts: job.request_attempts, deadline };
     let asking = Paced::new(api.clone(), pacer.clone(), policy, clock.clone());
     let known = match &job.networks {
         Networks::Listed(ids) if arguments.dry_run => {
@@ -179,6 +181,9 @@ fn sum_up(
     }
 }
 
+/// How long a run that has reached its deadline still waits for the summary, which others hold for moments.
+const SUMMARY_WAIT: Duration = Duration::from_secs(10);
+
 /// Brings the file that finance opens up to date. It is derived from the manifests, so a failure is said and
 /// changes nothing else: the next run makes it good.
 async fn update_summary(context: &ExportContext, tasks: &[TaskSummary]) {
@@ -196,8 +201,8 @@ async fn update_summary(context: &ExportContext, tasks: &[TaskSummary]) {
         })
         .collect();
     let destination = context.publisher.destination().clone();
-    // Whoever was told to stop has no time to wait for others.
-    let lock_wait = if context.stop.is_cancelled() { Duration::ZERO } else { context.job.lock_wait };
+    let deadline = context.policy.deadline.max(Instant::now() + SUMMARY_WAIT);
+    let lock_wait = LockWait { longest: context.job.lock_wait, deadline, stop: context.stop.clone() };
     let summary = Summary::new(destination, context.job.csv, lock_wait);
     if let Err(error) = summary.merge(&attempted).await {
         tracing::warn!(error = %error_chain(&error), "summary not updated");

@@ -7,9 +7,12 @@ use std::time::Duration;
 
 use arrow::array::RecordBatch;
 use chrono::{DateTime, TimeDelta, Utc};
+use tokio::time::Instant;
+use tokio_util::sync::CancellationToken;
 
 use super::error::PublishError;
 use super::layout::{TaskKey, every_data_file};
+use super::lock_wait::LockWait;
 use super::manifest::{Counts, CsvRecord, Program, RosterKind, RosterRecord, Source, SourceKind, Walk};
 use super::publication::{CompareRosters, EncodedPart, Part, Publication, RosterChanges};
 use super::publisher::{Outcome, Publisher, PublisherSettings};
@@ -199,11 +202,20 @@ pub(crate) fn local(root: &Path) -> Arc<dyn Destination> {
     Arc::new(LocalDestination::new(root.to_owned()))
 }
 
+pub(crate) fn lock_wait(longest: Duration) -> LockWait {
+    LockWait { longest, deadline: Instant::now() + longest, stop: CancellationToken::new() }
+}
+
 pub(crate) fn publisher(destination: Arc<dyn Destination>) -> Publisher {
-    let settings = PublisherSettings { shrink: ShrinkLimit::default(), lock_wait: Duration::from_secs(10) };
+    let lock_wait = lock_wait(Duration::from_secs(10));
+    let settings = PublisherSettings { shrink: ShrinkLimit::default(), lock_wait };
     Publisher::new(destination, settings)
 }
 
 pub(crate) fn summary(destination: Arc<dyn Destination>) -> Summary {
-    Summary::new(destination, CsvOptions { bom: false, formula_guard: true }, Duration::from_secs(10))
+    Summary::new(
+        destination,
+        CsvOptions { bom: false, formula_guard: true },
+        lock_wait(Duration::from_secs(10)),
+    )
 }

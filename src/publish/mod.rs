@@ -8,6 +8,7 @@ pub mod error;
 #[cfg(test)]
 pub(crate) mod fixture;
 pub mod layout;
+mod lock_wait;
 pub mod manifest;
 pub mod publication;
 pub mod publisher;
@@ -18,6 +19,7 @@ pub mod summary_row;
 
 pub use error::PublishError;
 pub use layout::TaskKey;
+pub use lock_wait::LockWait;
 pub use manifest::{
     ChangesRecord, Counts, CsvRecord, Manifest, Program, RosterKind, RosterRecord, Source, SourceKind, Walk,
 };
