@@ -9,10 +9,9 @@
 //! read or write.
 
 use std::sync::Arc;
-use std::time::Duration;
 
 use crate::storage::{
-    Destination, DestinationError, DestinationUrlError, FileDigest, HeldLock, RelativePath, parse,
+    Destination, DestinationError, DestinationUrlError, FileDigest, HeldLock, LockWait, RelativePath, parse,
 };
 use crate::task::TaskKey;
 
@@ -24,7 +23,7 @@ const PROGRAM: &str = "wickr-guest-export";
 #[derive(Clone, Debug)]
 pub struct StateLocation {
     pub(super) place: Arc<dyn Destination>,
-    lock_wait: Duration,
+    lock_wait: LockWait,
 }
 
 /// A checkpoint that was found in a location.
@@ -42,7 +41,7 @@ impl StateLocation {
     ///
     /// # Errors
     /// [`DestinationUrlError`] if the text names no place.
-    pub fn parse(text: &str, lock_wait: Duration) -> Result<Self, DestinationUrlError> {
+    pub fn parse(text: &str, lock_wait: LockWait) -> Result<Self, DestinationUrlError> {
         Ok(Self { place: parse(text)?, lock_wait })
     }
 
@@ -63,7 +62,7 @@ impl StateLocation {
     /// Takes the lock of a checkpoint.
     pub(super) async fn lock(&self, folder: &RelativePath) -> Result<HeldLock, DestinationError> {
         let name = RelativePath::known(format!(".locks/{folder}.lock"));
-        self.place.lock(&name, self.lock_wait).await
+        self.lock_wait.take(&*self.place, &name).await
     }
 
     /// Lists all checkpoints.

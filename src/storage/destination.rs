@@ -15,6 +15,7 @@ use std::time::Duration;
 use async_trait::async_trait;
 use tempfile::NamedTempFile;
 
+use super::failpoint::{self, Operation, Site};
 use super::local::LocalDestination;
 use super::lock::Holder;
 use super::path::RelativePath;
@@ -51,7 +52,13 @@ pub struct StagedFile {
 
 impl io::Write for StagedFile {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        self.file.write(bytes)
+        let (content, path) = (self.file.as_file(), self.file.path());
+        // It is staged in a folder of the root.
+        let root = path.ancestors().nth(2).unwrap_or(path);
+        failpoint::step(Operation::Write, Site::content(root, path, content), || {
+            let mut content = content;
+            content.write(bytes)
+        })
     }
 
     fn flush(&mut self) -> io::Result<()> {

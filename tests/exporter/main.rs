@@ -6,6 +6,7 @@
 
 mod command_line;
 mod credentials;
+mod deaths;
 mod errors;
 mod interruption;
 mod jobs;

@@ -22,6 +22,7 @@ use wickr_guest_export::roster::RunBound;
 use wickr_guest_export::simulator::{
     Change, FaultKind, PagingMode, Population, RunningSimulator, Simulator, SimulatorConfig,
 };
+use wickr_guest_export::storage::LockWait;
 use wickr_guest_export::telemetry::Silent;
 use wickr_guest_export::walk::{Direction, GuardError, Walk, WalkFailure, WalkPlan};
 use wickr_guest_export::wickr::{
@@ -136,7 +137,9 @@ impl Bench {
         };
         let clock: Arc<dyn Clock> = Arc::new(SystemClock);
         let folder = tempfile::tempdir().map_err(|error| format!("a state folder: {error}"))?;
-        let location = StateLocation::parse(&folder.path().display().to_string(), Duration::ZERO)
+        let lock_wait =
+            LockWait { longest: Duration::ZERO, deadline: Instant::now(), stop: CancellationToken::new() };
+        let location = StateLocation::parse(&folder.path().display().to_string(), lock_wait)
             .map_err(|error| error.to_string())?;
         let stop = CancellationToken::new();
         let max_age = TimeDelta::hours(6);
