@@ -48,11 +48,16 @@ impl Inquiry {
     pub const fn direction_of(walk: usize) -> Direction {
         if walk.is_multiple_of(2) { Direction::Forward } else { Direction::Backward }
     }
+
+    /// Lists the walks that are written down, as far as they came.
+    pub fn kept(&self) -> impl Iterator<Item = &WalkPosition> {
+        self.ended.iter().chain(&self.current)
+    }
 }
 
 impl Resumable for Inquiry {
     fn runs(&self) -> Vec<RunRecord> {
-        self.ended.iter().chain(&self.current).flat_map(|walk| walk.runs.iter().copied()).collect()
+        self.kept().flat_map(|walk| walk.runs.iter().copied()).collect()
     }
 
     fn check(&self) -> Result<(), String> {
@@ -68,9 +73,7 @@ impl Resumable for Inquiry {
         let first_kept = made - self.ended.len();
         let in_turn =
             |(at, walk): (usize, &WalkPosition)| walk.direction == Self::direction_of(first_kept + at);
-        if !self.ended.iter().chain(&self.current).enumerate().all(in_turn)
-            || !self.ended.iter().all(WalkPosition::has_ended)
-        {
+        if !self.kept().enumerate().all(in_turn) || !self.ended.iter().all(WalkPosition::has_ended) {
             return meaningless();
         }
         Ok(())

@@ -63,11 +63,10 @@ impl<'a> Investigation<'a> {
         let store = own.checkpoint.store().await?.clone();
         match restored(settings, &inquiry, &store).await {
             Ok((ended, current)) => {
-                let kept = || inquiry.ended.iter().chain(&inquiry.current);
                 tracing::info!(
                     walks = inquiry.findings.walks.len(),
-                    pages = kept().map(|walk| walk.pages).sum::<u64>(),
-                    rows = kept().map(|walk| walk.rows).sum::<u64>(),
+                    pages = inquiry.kept().map(|walk| walk.pages).sum::<u64>(),
+                    rows = inquiry.kept().map(|walk| walk.rows).sum::<u64>(),
                     "going on where an earlier run stopped"
                 );
                 let [before, latest] = ended;
@@ -211,13 +210,15 @@ impl<'a> Investigation<'a> {
     /// Walks on to the end of the list, writing down what would not fit into memory.
     async fn walk_to_the_end(&mut self, mut walk: Walk) -> Result<Walked, ConfirmError> {
         let Surroundings { api, stop, progress, .. } = self.surroundings;
-        // An old token may have died with the process that it was given to; a new one is not forgiven that.
-        let mut token_is_old = walk.position().pages > 0;
+        // The token of the first page may have died with the process that it was given to; that of a later one
+        // is fresh.
+        let mut old_token = Some(walk.position().pages + 1);
         loop {
             match walk.read(*api, stop, *progress).await {
                 Ok(Reached::End) => break,
                 Ok(Reached::Run) => self.write_down(Some(&mut walk)).await?,
-                Err(error) if token_is_old && error.refuses_the_token() => {
+                Err(error) if old_token == Some(error.page) && error.refuses_the_token() => {
+                    old_token = None;
                     tracing::warn!(error = %error_chain(&error), "the service no longer takes the token, walking anew");
                     let (spelling, direction) = (walk.position().spelling, walk.position().direction);
                     walk = Walk::begin(plan(self.settings, spelling, direction));
@@ -228,7 +229,6 @@ impl<'a> Investigation<'a> {
                 }
                 Err(error) => return Err(error.into()),
             }
-            token_is_old = false;
         }
         if walk.position().runs.is_empty() {
             return Ok(walk.finish(None).await?);

@@ -62,7 +62,7 @@ impl SortedRun {
 
     /// Sorts and deduplicates rows that are at hand.
     #[cfg(test)]
-    pub(super) fn of<'a>(rows: impl IntoIterator<Item = (&'a str, &'a str)>) -> Arc<Self> {
+    pub(crate) fn of<'a>(rows: impl IntoIterator<Item = (&'a str, &'a str)>) -> Arc<Self> {
         let (mut identities, mut names) = (TextColumn::default(), TextColumn::default());
         for (identity, name) in rows {
             identities.push(identity);

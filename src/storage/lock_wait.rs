@@ -23,6 +23,12 @@ pub struct LockWait {
 }
 
 impl LockWait {
+    /// Waits for nobody.
+    #[must_use]
+    pub fn none() -> Self {
+        Self { longest: Duration::ZERO, deadline: Instant::now(), stop: CancellationToken::new() }
+    }
+
     /// Takes a lock, waiting for whoever holds it.
     ///
     /// # Errors

@@ -12,6 +12,7 @@ mod interruption;
 mod jobs;
 mod pacing;
 mod publication;
+mod resume;
 mod rules;
 mod selectors;
 mod support;

@@ -137,9 +137,7 @@ impl Bench {
         };
         let clock: Arc<dyn Clock> = Arc::new(SystemClock);
         let folder = tempfile::tempdir().map_err(|error| format!("a state folder: {error}"))?;
-        let lock_wait =
-            LockWait { longest: Duration::ZERO, deadline: Instant::now(), stop: CancellationToken::new() };
-        let location = StateLocation::parse(&folder.path().display().to_string(), lock_wait)
+        let location = StateLocation::parse(&folder.path().display().to_string(), LockWait::none())
             .map_err(|error| error.to_string())?;
         let stop = CancellationToken::new();
         let max_age = TimeDelta::hours(6);
