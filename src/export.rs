@@ -15,7 +15,7 @@ use crate::checkpoint::{Checkpoint, Fingerprint, StateLocation};
 use crate::clock::Clock;
 use crate::dataset::{Dataset, Format, changes, csv, parquet};
 use crate::error_chain::error_chain;
-use crate::evidence::{ConfirmError, ConfirmSettings, ConfirmedRoster, Surroundings, confirm};
+use crate::evidence::{ConfirmError, ConfirmSettings, ConfirmedRoster, Inquiry, Surroundings, confirm};
 use crate::job::Job;
 use crate::pacing::{Paced, Pacer, RequestCount, RetryPolicy};
 use crate::period::{BillingPeriod, PeriodState};
@@ -166,13 +166,17 @@ impl ExportContext {
         };
         let lock = self.unless_stopped(self.publisher.lock(task.key)).await??;
         let published = self.publisher.recover(&lock).await?;
-        if let Some(published) = &published
-            && self.is_settled(task, published.manifest())
+        let published = published.as_ref().map(PublishedManifest::manifest);
+        let settings = self.confirm_settings(task.key);
+        let mut checkpoint = self.checkpoint(&settings, &facts, published);
+        if let Some(published) = published
+            && self.is_settled(task, published)
         {
-            return Ok(Exported::Kept(Box::new(published.manifest().clone())));
+            // What a run left that died after it had published is outdated by what it published.
+            checkpoint.load::<Inquiry>().await.map_err(ConfirmError::from)?;
+            return Ok(Exported::Kept(Box::new(published.clone())));
         }
 
-        let settings = self.confirm_settings(task.key);
         let progress = self.progress(task.key);
         let surroundings = Surroundings {
             api,
@@ -181,8 +185,6 @@ impl ExportContext {
             stop: &self.stop,
             progress: progress.as_ref(),
         };
-        let published = published.as_ref().map(PublishedManifest::manifest);
-        let mut checkpoint = self.checkpoint(&settings, &facts, published);
         let confirmed = confirm(&surroundings, &settings, &mut checkpoint).await?;
 
         let publication = self.publication(task.key, &confirmed, facts);

@@ -344,7 +344,7 @@ fn state_is_listed_and_cleared() {
     let other = scene.exporter().args(["state", "clear", "--period", OLD]).run().exits(0).stdout;
     assert!(other.starts_with("Removed 0 unfinished walks"), "{other}");
     let cleared = scene.exporter().args(["state", "clear"]).run().exits(0).stdout;
-    assert!(cleared.starts_with("Removed 1 unfinished walks"), "{cleared}");
+    assert!(cleared.starts_with("Removed 1 unfinished walk, "), "{cleared}");
     assert_eq!(kept(&scene), Vec::<PathBuf>::new());
     let none = scene.exporter().args(["state", "list"]).run().exits(0).stdout;
     assert!(none.starts_with("No interrupted run has left anything in "), "{none}");
@@ -378,4 +378,30 @@ fn state_of_several_tasks_is_kept_and_gone_on_with_task_by_task() {
     scene.assert_published_whole(CLOSED);
     scene.assert_published_whole(OLD);
     assert_eq!(pages_asked(&scene), 10 + 7 + 7 + 11, "pages 5 to 11 of both, and the second walk of one");
+}
+
+#[test]
+fn what_a_killed_run_was_writing_is_swept_from_the_state_folder() {
+    let scene = Scene::new(long_lists(Vec::new()));
+    let exporter = export(&scene, CLOSED);
+    let fatal = "durable-step.before.rename.walks=1*off->return(kill)";
+    let child = export(&scene, CLOSED).env("FAILPOINTS", fatal).spawn();
+    let ended = child.wait_with_output().expect("it ends");
+    assert_eq!(ended.status.code(), None, "killed: {}", String::from_utf8_lossy(&ended.stderr));
+    let staging = state(&scene).join(".staging");
+    assert!(fs::read_dir(&staging).expect("a folder").count() > 0, "something was being written");
+    assert_same_as_undisturbed(&scene, exporter.run(), CLOSED);
+    assert_eq!(fs::read_dir(&staging).expect("a folder").count(), 0);
+}
+
+#[test]
+fn a_run_that_dies_after_it_has_published_leaves_state_that_the_next_one_removes() {
+    let scene = Scene::new(long_lists(Vec::new()));
+    let fatal = "durable-step.before.remove.walks=return(kill)";
+    let child = export(&scene, CLOSED).env("FAILPOINTS", fatal).spawn();
+    child.wait_with_output().expect("it ends");
+    scene.assert_published_whole(CLOSED);
+    assert_ne!(kept(&scene), Vec::<PathBuf>::new());
+    export(&scene, CLOSED).args(["--fresh-for", "1h"]).run().exits(0);
+    assert_eq!(kept(&scene), Vec::<PathBuf>::new(), "also by one that walks nothing");
 }
