@@ -151,7 +151,8 @@ impl ExitStatus {
 
     fn of_destination(error: &DestinationError) -> Self {
         match error {
-            DestinationError::Refused { .. }
+            DestinationError::ReadOnly { .. }
+            | DestinationError::Refused { .. }
             | DestinationError::Full { .. }
             | DestinationError::Io { .. }
             | DestinationError::InTheWay { .. }
