@@ -7,6 +7,7 @@
 mod command_line;
 mod credentials;
 mod deaths;
+mod disk;
 mod errors;
 mod interruption;
 mod jobs;
