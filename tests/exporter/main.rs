@@ -12,6 +12,7 @@ mod errors;
 mod interruption;
 mod jobs;
 mod pacing;
+mod power;
 mod publication;
 mod rules;
 mod selectors;

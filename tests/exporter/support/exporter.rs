@@ -21,6 +21,8 @@ pub(crate) struct Exporter {
     environment: Vec<(String, String)>,
     secrets: Vec<String>,
     home: PathBuf,
+    /// The program that starts the exporter, and its arguments.
+    starter: Vec<String>,
 }
 
 /// A run that has ended.
@@ -39,6 +41,7 @@ impl Exporter {
             environment: Vec::new(),
             secrets: Vec::new(),
             home: home.to_owned(),
+            starter: Vec::new(),
         };
         exporter
             .env("HOME", &home.display().to_string())
@@ -83,9 +86,17 @@ impl Exporter {
         Self { arguments, ..self.clone() }
     }
 
+    /// Starts the exporter through another program.
+    pub(crate) fn under(mut self, starter: &[&str]) -> Self {
+        self.starter = starter.iter().map(|&word| word.to_owned()).collect();
+        self
+    }
+
     fn command(&self) -> Command {
-        let mut command = Command::new(env!("CARGO_BIN_EXE_wickr-guest-export"));
-        command.args(&self.arguments).env_clear().current_dir(&self.home);
+        let program = env!("CARGO_BIN_EXE_wickr-guest-export").to_owned();
+        let mut words = self.starter.iter().chain([&program]).chain(&self.arguments);
+        let mut command = Command::new(words.next().expect("the program"));
+        command.args(words).env_clear().current_dir(&self.home);
         command.envs(self.environment.iter().map(|(name, value)| (name, value)));
         command
     }

@@ -57,6 +57,19 @@ impl History {
         Trial { export, output: Output::new(out), home }
     }
 
+    /// Returns the system calls of an undisturbed run that succeeded and change what folders hold or make it
+    /// durable, each on a line as strace writes it, and the output.
+    pub(crate) fn system_calls(&self) -> (Vec<String>, String) {
+        const CALLS: &str =
+            "trace=fsync,fdatasync,rename,renameat,renameat2,link,linkat,unlink,unlinkat,mkdir,mkdirat,rmdir";
+        let trial = self.trial();
+        let log = trial.home.path().join("calls").display().to_string();
+        let strace = ["strace", "-f", "-y", "-qq", "-z", "-e", "signal=none", "-e", CALLS, "-o", &log];
+        trial.export.under(&strace).run().exits(0);
+        let calls = fs::read_to_string(&log).expect("a log").lines().map(str::to_owned).collect();
+        (calls, trial.home.path().join("out").display().to_string())
+    }
+
     /// Returns the durable steps of an undisturbed run, before and after each took effect.
     pub(crate) fn trace(&self) -> Vec<String> {
         let run = self.trial().export.fail_points("durable-step=return(trace)").run().exits(0);
