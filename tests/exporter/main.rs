@@ -11,6 +11,7 @@ mod disk;
 mod errors;
 mod interruption;
 mod jobs;
+mod locks;
 mod pacing;
 mod power;
 mod publication;
