@@ -159,6 +159,7 @@ impl ExitStatus {
             | DestinationError::TooLong { .. } => Self::Destination,
             DestinationError::Changed { .. }
             | DestinationError::Locked { .. }
+            | DestinationError::Interrupted { .. }
             | DestinationError::LockLost { .. } => Self::Temporary,
             DestinationError::Worker { .. } => Self::Bug,
         }

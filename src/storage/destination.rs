@@ -230,6 +230,17 @@ pub enum DestinationError {
         /// How long was waited.
         waited: Duration,
     },
+    /// The program was told to stop while somebody else held the lock (exit 75).
+    #[error(
+        "interrupted while {place} was locked{holder}; run again",
+        holder = .holder.as_ref().map_or_else(String::new, |holder| format!(" by {holder}"))
+    )]
+    Interrupted {
+        /// The lock.
+        place: String,
+        /// Who holds it, where that is known.
+        holder: Option<Holder>,
+    },
     /// The lock was taken away from this process (exit 75).
     #[error("{place} is no longer this run's lock: the file was removed or replaced; run again")]
     LockLost {

@@ -185,9 +185,9 @@ fn a_row_that_comes_while_another_run_writes_the_summary_is_not_lost() {
 #[test]
 fn told_to_stop_while_it_waits_for_any_lock_it_ends_at_once() {
     for (lock, code, expected) in [
-        (task_lock(), 75, "interrupted before anything was published; run again"),
-        (layout::first_publication_lock(), 75, "is locked by process"),
-        (layout::summary_lock(), 0, "summary not updated"),
+        (task_lock(), 75, "interrupted "),
+        (layout::first_publication_lock(), 75, "interrupted while "),
+        (layout::summary_lock(), 0, "summary not updated error=interrupted while "),
     ] {
         let scene = Scene::new(small());
         let held = hold(&scene, &lock);
