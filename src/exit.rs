@@ -175,13 +175,15 @@ impl ExitStatus {
 
     fn of_destination(error: &DestinationError) -> Self {
         match error {
-            DestinationError::Refused { .. }
+            DestinationError::ReadOnly { .. }
+            | DestinationError::Refused { .. }
             | DestinationError::Full { .. }
             | DestinationError::Io { .. }
             | DestinationError::InTheWay { .. }
             | DestinationError::TooLong { .. } => Self::Destination,
             DestinationError::Changed { .. }
             | DestinationError::Locked { .. }
+            | DestinationError::Interrupted { .. }
             | DestinationError::LockLost { .. } => Self::Temporary,
             DestinationError::Worker { .. } => Self::Bug,
         }

@@ -7,10 +7,13 @@
 mod command_line;
 mod credentials;
 mod deaths;
+mod disk;
 mod errors;
 mod interruption;
 mod jobs;
+mod locks;
 mod pacing;
+mod power;
 mod publication;
 mod resume;
 mod rules;

@@ -1,11 +1,13 @@
 //! What the tests are made of: a scene with a simulator, the exporter as a process, and the published output.
 
 mod exporter;
+mod history;
 mod output;
 mod plain_server;
 mod scene;
 
 pub(crate) use exporter::{Exporter, Run};
+pub(crate) use history::{Story, assert_hit, kinds};
 pub(crate) use output::Output;
 pub(crate) use plain_server::{PlainAnswer, PlainServer};
 pub(crate) use scene::{
