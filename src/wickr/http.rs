@@ -19,8 +19,8 @@ use super::api::{
 use super::credentials::CachedCredentials;
 use super::endpoint::{Endpoint, SIGNING_NAME};
 use super::error::{ApiError, TransportFault, quotable};
-use super::model::{self, ErrorAnswer};
-use super::retry_after::server_hint;
+use super::model;
+use super::refusal::Refusal;
 use super::signing::{SigningError, sign};
 use crate::clock::Clock;
 use crate::error_chain::error_chain;
@@ -145,7 +145,16 @@ impl HttpWickrAdmin {
         if answer.status == 200 {
             return Ok(answer.body);
         }
-        Err(self.error_of(&answer, operation, &credentials))
+        // Servers like to quote the request that they refuse.
+        let secrets = [
+            operation.token.map_or("", PageToken::as_str),
+            credentials.session_token().unwrap_or_default(),
+            credentials.secret_access_key(),
+            credentials.access_key_id(),
+        ];
+        let Answer { status, headers, body } = &answer;
+        let refusal = Refusal { status: *status, headers, body };
+        Err(refusal.error(operation.action, &secrets, self.signing_time()))
     }
 
     fn signed_request(
@@ -205,94 +214,6 @@ impl HttpWickrAdmin {
         };
         ApiError::Transport { fault, message }
     }
-
-    /// Reads an error: the code from the header, else from the body; the rest from the HTTP status.
-    fn error_of(&self, answer: &Answer, operation: &Operation<'_>, credentials: &Credentials) -> ApiError {
-        // Servers like to quote the request that they refuse.
-        let secrets = [
-            operation.token.map_or("", PageToken::as_str),
-            credentials.session_token().unwrap_or_default(),
-            credentials.secret_access_key(),
-            credentials.access_key_id(),
-        ];
-        let parsed = ErrorAnswer::read(&answer.body);
-        let is_json = parsed.is_some();
-        let body = parsed.unwrap_or_default();
-        let header = answer.headers.get("x-amzn-errortype").and_then(|value| value.to_str().ok());
-        let code = header.or(body.code.as_deref()).or(body.kind.as_deref()).map(bare_code);
-        let message = match (&body.message, is_json) {
-            (Some(message), _) => quotable(message, &secrets),
-            (None, true) => "no message".to_owned(),
-            (None, false) => format!("a body of {} bytes that is not JSON", answer.body.len()),
-        };
-        let shown_code = quotable(code.unwrap_or("no error code"), &secrets);
-        let coded = format!("{shown_code}: {message}");
-        let hint = server_hint(&answer.headers, self.signing_time());
-        match (code.unwrap_or_default(), answer.status) {
-            ("ExpiredToken" | "ExpiredTokenException", _) => ApiError::ExpiredCredentials { message: coded },
-            (code, _) if is_skew(code, &message) => {
-                ApiError::ClockSkewed { message: coded, server_time: server_time(&answer.headers) }
-            }
-            (
-                "RateLimitError"
-                | "Throttling"
-                | "ThrottlingException"
-                | "TooManyRequestsException"
-                | "RequestLimitExceeded",
-                _,
-            )
-            | (_, 429) => ApiError::RateLimited { hint },
-            ("ValidationError" | "ValidationException", _) | (_, 422) => {
-                ApiError::Validation { message, reasons: body.validation_reasons(&secrets) }
-            }
-            // What follows the first sentence may quote the request that was signed, keys and tokens included.
-            (code, status) if is_unauthentic(code) || status == 401 => {
-                let sentence = message.split(['.', '\\']).next().unwrap_or_default();
-                ApiError::Unauthorized { message: format!("{shown_code}: {sentence}") }
-            }
-            ("ForbiddenError" | "AccessDenied" | "AccessDeniedException", _) | (_, 403) => {
-                ApiError::Forbidden { message: coded, action: operation.action }
-            }
-            ("ResourceNotFoundError", _) => ApiError::NotFound { message },
-            (_, 404) if is_json => ApiError::NotFound { message },
-            ("BadRequestError", _) => ApiError::BadRequest { message },
-            (_, 400) if is_json => ApiError::BadRequest { message: coded },
-            (_, status) if status >= 500 || status == 408 => ApiError::Internal { status, message, hint },
-            (_, status) => ApiError::Unexpected { status, message: coded },
-        }
-    }
-}
-
-/// Strips what some services put around an error code: a namespace before `#`, a URL after `:`.
-fn bare_code(code: &str) -> &str {
-    let code = code.split(':').next().unwrap_or(code);
-    code.rsplit('#').next().unwrap_or(code)
-}
-
-/// Says whether a refused signature is a matter of time.
-fn is_skew(code: &str, message: &str) -> bool {
-    matches!(code, "RequestTimeTooSkewed" | "RequestExpired" | "RequestInTheFuture")
-        || (matches!(code, "InvalidSignatureException" | "SignatureDoesNotMatch" | "AuthFailure")
-            && (message.contains("Signature expired") || message.contains("not yet current")))
-}
-
-/// Says whether a refusal is about who signed, which no permission will mend.
-fn is_unauthentic(code: &str) -> bool {
-    matches!(
-        code,
-        "UnauthorizedError"
-            | "UnrecognizedClientException"
-            | "InvalidClientTokenId"
-            | "InvalidSignatureException"
-            | "SignatureDoesNotMatch"
-            | "IncompleteSignatureException"
-            | "MissingAuthenticationTokenException"
-    )
-}
-
-fn server_time(headers: &HeaderMap) -> Option<DateTime<Utc>> {
-    let date = headers.get("date")?.to_str().ok()?;
-    httpdate::parse_http_date(date).ok().map(DateTime::from)
 }
 
 #[async_trait]
@@ -373,25 +294,5 @@ impl WickrAdmin for HttpWickrAdmin {
             }
             _ => false,
         }
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn error_codes_are_stripped_of_what_surrounds_them() {
-        assert_eq!(bare_code("RateLimitError:http://internal.amazon.com/coral/"), "RateLimitError");
-        assert_eq!(bare_code("com.amazonaws.wickr#ForbiddenError"), "ForbiddenError");
-        assert_eq!(bare_code("NotFound"), "NotFound");
-    }
-
-    #[test]
-    fn only_a_signature_out_of_time_is_a_matter_of_the_clock() {
-        assert!(is_skew("RequestTimeTooSkewed", ""));
-        assert!(is_skew("InvalidSignatureException", "Signature expired: 2026 is now earlier than"));
-        assert!(is_skew("InvalidSignatureException", "Signature not yet current: 2026 is still later than"));
-        assert!(!is_skew("InvalidSignatureException", "The request signature we calculated does not match"));
     }
 }

@@ -186,7 +186,10 @@ impl ErrorAnswer {
 }
 
 /// Reads a page of guests and believes none of it unchecked.
-pub(super) fn guest_page(body: &[u8], asked: BillingPeriod) -> Result<GuestPage, ApiError> {
+///
+/// # Errors
+/// [`ApiError::Unreadable`] for what is no JSON, [`ApiError::Shape`] for whatever else the API does not document.
+pub fn guest_page(body: &[u8], asked: BillingPeriod) -> Result<GuestPage, ApiError> {
     let answer: GuestAnswer =
         typed(body, "{guestlist: [{billingPeriod, username, usernameHash}], nextToken?}")?;
     let mut guests = Vec::with_capacity(answer.guestlist.len());
@@ -222,7 +225,10 @@ fn page_token(token: Option<String>) -> Result<Option<PageToken>, ShapeError> {
 }
 
 /// Reads the count history. The count is a text on the wire; the month may be spelled either way.
-pub(super) fn history(body: &[u8]) -> Result<Vec<HistoryMonth>, ApiError> {
+///
+/// # Errors
+/// [`ApiError::Unreadable`] for what is no JSON, [`ApiError::Shape`] for whatever else the API does not document.
+pub fn history(body: &[u8]) -> Result<Vec<HistoryMonth>, ApiError> {
     let answer: HistoryAnswer = typed(body, "{history: [{month, count}]}")?;
     let mut months: Vec<HistoryMonth> = Vec::with_capacity(answer.history.len());
     for Object(row) in answer.history {
@@ -244,7 +250,10 @@ pub(super) fn history(body: &[u8]) -> Result<Vec<HistoryMonth>, ApiError> {
 }
 
 /// Reads a page of networks.
-pub(super) fn network_page(body: &[u8]) -> Result<NetworkPage, ApiError> {
+///
+/// # Errors
+/// [`ApiError::Unreadable`] for what is no JSON, [`ApiError::Shape`] for whatever else the API does not document.
+pub fn network_page(body: &[u8]) -> Result<NetworkPage, ApiError> {
     let answer: NetworksAnswer =
         typed(body, "{networks: [{networkId, networkName, awsAccountId}], nextToken?}")?;
     let networks =
@@ -253,7 +262,10 @@ pub(super) fn network_page(body: &[u8]) -> Result<NetworkPage, ApiError> {
 }
 
 /// Reads one network, which must be the one that was asked for.
-pub(super) fn network(body: &[u8], asked: NetworkId) -> Result<Network, ApiError> {
+///
+/// # Errors
+/// [`ApiError::Unreadable`] for what is no JSON, [`ApiError::Shape`] for whatever else the API does not document.
+pub fn network(body: &[u8], asked: NetworkId) -> Result<Network, ApiError> {
     let row: NetworkRow = typed(body, "{networkId, networkName, awsAccountId}")?;
     let network = network_of(row)?;
     if network.id != asked {
