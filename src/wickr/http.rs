@@ -217,11 +217,16 @@ impl HttpWickrAdmin {
 
     /// Reads what a refusal says, or its beginning: the status tells what to do, however much is said about it.
     async fn words_of(&self, mut response: reqwest::Response) -> Result<Vec<u8>, ApiError> {
+        // These statuses and their headers tell all: a hint must not be lost with a body that breaks.
+        let needs_no_words = matches!(response.status().as_u16(), 429 | 500..);
         let mut body = Vec::new();
-        while body.len() <= MAX_REFUSAL_BYTES
-            && let Some(chunk) = response.chunk().await.map_err(|error| self.transport_error(error))?
-        {
-            body.extend_from_slice(&chunk);
+        while body.len() <= MAX_REFUSAL_BYTES {
+            match response.chunk().await {
+                Ok(Some(chunk)) => body.extend_from_slice(&chunk),
+                Ok(None) => break,
+                Err(_) if needs_no_words => break,
+                Err(error) => return Err(self.transport_error(error)),
+            }
         }
         Ok(body)
     }

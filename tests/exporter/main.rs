@@ -7,6 +7,7 @@
 mod command_line;
 mod credentials;
 mod errors;
+mod hostile;
 mod interruption;
 mod jobs;
 mod pacing;

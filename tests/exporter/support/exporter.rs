@@ -18,6 +18,7 @@ pub(crate) struct Exporter {
     environment: Vec<(String, String)>,
     secrets: Vec<String>,
     home: PathBuf,
+    memory_kib: Option<u32>,
 }
 
 /// A run that has ended.
@@ -36,6 +37,7 @@ impl Exporter {
             environment: Vec::new(),
             secrets: Vec::new(),
             home: home.to_owned(),
+            memory_kib: None,
         };
         exporter
             .env("HOME", &home.display().to_string())
@@ -74,8 +76,21 @@ impl Exporter {
         self
     }
 
+    /// Lets the program have this much memory, its threads' stacks included; it dies of wanting more. A limit of
+    /// the kernel (`RLIMIT_DATA`) rather than a measurement, which a peak between two readings would escape.
+    pub(crate) fn within_memory(mut self, kib: u32) -> Self {
+        self.memory_kib = Some(kib);
+        // As many threads, and so as many stacks, on every machine.
+        self.env("TOKIO_WORKER_THREADS", "2")
+    }
+
     fn command(&self) -> Command {
-        let mut command = Command::new(env!("CARGO_BIN_EXE_wickr-guest-export"));
+        let program = env!("CARGO_BIN_EXE_wickr-guest-export");
+        let mut command = Command::new(program);
+        if let Some(kib) = self.memory_kib {
+            command = Command::new("/bin/sh");
+            command.args(["-c", r#"ulimit -d "$0" && exec "$@""#, &kib.to_string(), program]);
+        }
         command.args(&self.arguments).env_clear().current_dir(&self.home);
         command.envs(self.environment.iter().map(|(name, value)| (name, value)));
         command

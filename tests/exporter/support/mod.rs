@@ -3,11 +3,13 @@
 mod exporter;
 mod output;
 mod plain_server;
+mod raw_server;
 mod scene;
 
 pub(crate) use exporter::{Exporter, Run};
 pub(crate) use output::Output;
 pub(crate) use plain_server::{PlainAnswer, PlainServer};
+pub(crate) use raw_server::{RawServer, Wire};
 pub(crate) use scene::{
     AS_OF, CLOSED, NETWORK, OLD, OPEN, SETTLING, Scene, guests, network, old_list, period, population, small,
 };
