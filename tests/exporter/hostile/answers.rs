@@ -2,8 +2,10 @@
 
 use std::io::{self, Write};
 
+use serde_json::json;
+
 use super::{Asked, PATIENT, Siege, Wire, answer, guest, without_end};
-use crate::support::CLOSED;
+use crate::support::{CLOSED, RawServer, Scene, small};
 
 /// What may be on its way, in the buffers of both ends, when the client has had enough.
 const MOST_BYTES_SENT: u64 = 32 * 1024 * 1024;
@@ -35,7 +37,7 @@ fn one_gigabyte(wire: &mut Wire, begin: &str, more: &str) -> io::Result<()> {
     without_end(wire, more.as_bytes())
 }
 
-/// The length promises little, the connection is used for more; only what was promised is the body.
+/// No length at all: the body ends with the connection.
 fn until_closed(wire: &mut Wire, begin: &str, more: &str) -> io::Result<()> {
     write!(wire, "HTTP/1.1 200 OK\r\nconnection: close\r\n\r\n{begin}")?;
     without_end(wire, more.as_bytes())
@@ -66,6 +68,43 @@ fn a_body_without_end_is_cut_off_whatever_was_asked_for() {
 }
 
 #[test]
+fn four_bodies_without_end_at_once_fit_in_half_a_small_pod() {
+    let networks = ["11111111", "22222222", "33333333", "44444444"];
+    for (begin, more) in ENDLESS {
+        let server = RawServer::start(move |head, wire| match Asked::of(head) {
+            Asked::Guests => chunked(wire, begin, more),
+            Asked::Networks | Asked::Network | Asked::History => {
+                let asked = networks.into_iter().find(|id| head.contains(id)).expect("one of the four");
+                let network = json!({"networkId": asked, "networkName": "", "awsAccountId": ""});
+                answer(wire, 200, "", network.to_string().as_bytes())
+            }
+        });
+        let scene = Scene::new(small());
+        let named = networks.iter().flat_map(|id| ["--network", *id]);
+        let run = scene.job(PATIENT).args(named).args(["--period", CLOSED, "--concurrency", "4"]);
+        let run = run.env("AWS_ENDPOINT_URL_WICKR", &server.url()).within_memory(64 * 1024).run().exits(65);
+        let summary = run.summary();
+        for task in summary["tasks"].as_array().expect("tasks") {
+            assert!(
+                task["message"].as_str().expect("a reason").contains("larger than 2097152 bytes"),
+                "{task}"
+            );
+        }
+        scene.output().assert_holds_no_data();
+    }
+}
+
+#[test]
+fn credentials_without_end_are_cut_off() {
+    let metadata = RawServer::start(|_, wire| chunked(wire, r#"{"AccessKeyId": ""#, "A"));
+    let siege = Siege::with_page("{}");
+    let export = siege.export(PATIENT).without_env("AWS_ACCESS_KEY_ID").without_env("AWS_SECRET_ACCESS_KEY");
+    let message = siege.ends(export.env("AWS_CONTAINER_CREDENTIALS_FULL_URI", &metadata.url()), 77);
+    assert!(message.contains("the answer is larger than 1048576 bytes"), "{message}");
+    assert_eq!(siege.server.requests(), 0, "nothing is sent unsigned");
+}
+
+#[test]
 fn a_length_that_is_not_the_bodys_is_found_out() {
     for (headers, code, reason) in [
         ("content-length: 10\r\n", 65, "it ends too early (10 bytes"),
@@ -88,9 +127,9 @@ fn a_text_past_its_bound_is_refused_with_its_length_alone() {
     let row = |field: &str, text: String| {
         let mut row = guest(1);
         row[field] = text.into();
-        serde_json::json!({"guestlist": [guest(0), row]}).to_string()
+        json!({"guestlist": [guest(0), row]}).to_string()
     };
-    let token = serde_json::json!({"guestlist": [], "nextToken": long(16_385)}).to_string();
+    let token = json!({"guestlist": [], "nextToken": long(16_385)}).to_string();
     for (body, reason) in [
         (row("username", long(1025)), "row 2: its username is 1025 bytes long, more than the 1024"),
         (row("usernameHash", long(1025)), "row 2: its usernameHash is 1025 bytes long, more than the 1024"),

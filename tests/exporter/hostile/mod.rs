@@ -17,7 +17,7 @@ use serde_json::{Value, json};
 use crate::support::{CLOSED, Exporter, NETWORK, RawServer, Run, Scene, Wire, small};
 
 /// The memory of every run. The program alone takes less than 8 MiB of it, an answer of 2 MiB a few more.
-const MEMORY_KIB: u32 = 32 * 1024;
+const MEMORY_KIB: u32 = 40 * 1024;
 /// The longest reason that is worth reading.
 const LONGEST_MESSAGE: usize = 8192;
 /// A job that is patient, where what is shown is a bound on size.
