@@ -189,9 +189,11 @@ impl ErrorAnswer {
 pub fn guest_page(body: &[u8], asked: BillingPeriod) -> Result<GuestPage, ApiError> {
     let answer: GuestAnswer =
         typed(body, "{guestlist: [{billingPeriod, username, usernameHash}], nextToken?}")?;
-    let rows = answer.guestlist.all().map_err(too_many_rows)?;
-    let guests = rows.into_iter().enumerate().map(|(index, row)| guest(row, index + 1, asked));
-    let guests = guests.collect::<Result<_, _>>()?;
+    let none_beyond = answer.guestlist.none_beyond();
+    let rows = answer.guestlist.into_first().into_iter().enumerate();
+    let guests = rows.map(|(index, row)| guest(row, index + 1, asked)).collect::<Result<_, _>>()?;
+    // After the rows: what is wrong with one of them says more.
+    none_beyond.map_err(too_many_rows)?;
     Ok(GuestPage { guests, next: page_token(answer.next_token)? })
 }
 

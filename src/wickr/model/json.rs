@@ -46,10 +46,23 @@ impl<T, const MOST: usize> Rows<T, MOST> {
     /// # Errors
     /// How many there were.
     pub(super) fn all(self) -> Result<Vec<T>, usize> {
-        if self.found > MOST { Err(self.found) } else { Ok(self.kept) }
+        self.none_beyond().map(|()| self.kept)
     }
 
-    /// Returns the first rows.
+    /// Says whether there were more than may be.
+    ///
+    /// # Errors
+    /// How many there were.
+    pub(super) const fn none_beyond(&self) -> Result<(), usize> {
+        if self.found > MOST { Err(self.found) } else { Ok(()) }
+    }
+
+    /// Returns as many rows as there may be, whether there were more or not.
+    pub(super) fn into_first(self) -> Vec<T> {
+        self.kept
+    }
+
+    /// Returns as many rows as there may be, whether there were more or not.
     pub(super) fn first(&self) -> &[T] {
         &self.kept
     }
