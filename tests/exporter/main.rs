@@ -6,12 +6,14 @@
 
 mod command_line;
 mod credentials;
+mod deaths;
 mod errors;
 mod hostile;
 mod interruption;
 mod jobs;
 mod pacing;
 mod publication;
+mod resume;
 mod rules;
 mod selectors;
 mod support;
