@@ -169,7 +169,7 @@ impl ExitStatus {
     fn of_networks(error: &NetworksError) -> Self {
         match error {
             NetworksError::Api(error) => Self::of_api(error),
-            NetworksError::Guard(_) => Self::Untrusted,
+            NetworksError::Guard(_) | NetworksError::TooMany => Self::Untrusted,
         }
     }
 

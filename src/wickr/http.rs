@@ -19,8 +19,8 @@ use super::api::{
 use super::credentials::CachedCredentials;
 use super::endpoint::{Endpoint, SIGNING_NAME};
 use super::error::{ApiError, TransportFault, quotable};
-use super::model::{self, ErrorAnswer};
-use super::retry_after::server_hint;
+use super::model;
+use super::refusal::{MAX_REFUSAL_BYTES, Refusal};
 use super::signing::{SigningError, sign};
 use crate::clock::Clock;
 use crate::error_chain::error_chain;
@@ -29,8 +29,9 @@ use crate::guest::{NetworkId, PageToken};
 /// The header by which the embedded simulator makes itself known in every answer.
 pub const SIMULATOR_HEADER: &str = "x-wickr-simulator";
 
-/// The largest body that is read: a hundred guests whose texts are as long as they may be.
-const MAX_BODY_BYTES: usize = 16 * 1024 * 1024;
+/// The largest body that is read. A hundred guests whose texts are as long as they may be, and a token as well,
+/// fit in even if every byte of them is escaped.
+const MAX_BODY_BYTES: usize = 2 * 1024 * 1024;
 /// A clock that is off by more than this is corrected when the server says so.
 const MIN_SKEW: TimeDelta = TimeDelta::seconds(60);
 /// RFC 3986's unreserved characters stay as they are, as Signature Version 4 wants it.
@@ -145,7 +146,16 @@ impl HttpWickrAdmin {
         if answer.status == 200 {
             return Ok(answer.body);
         }
-        Err(self.error_of(&answer, operation, &credentials))
+        // Servers like to quote the request that they refuse.
+        let secrets = [
+            operation.token.map_or("", PageToken::as_str),
+            credentials.session_token().unwrap_or_default(),
+            credentials.secret_access_key(),
+            credentials.access_key_id(),
+        ];
+        let Answer { status, headers, body } = &answer;
+        let refusal = Refusal { status: *status, headers, body };
+        Err(refusal.error(operation.action, &secrets, self.signing_time()))
     }
 
     fn signed_request(
@@ -173,27 +183,61 @@ impl HttpWickrAdmin {
     }
 
     async fn exchange(&self, request: reqwest::Request) -> Result<Answer, ApiError> {
-        let mut response = self.client.execute(request).await.map_err(|error| self.transport_error(error))?;
+        let response = self.client.execute(request).await.map_err(|error| self.transport_error(error))?;
         let status = response.status().as_u16();
         let headers = response.headers().clone();
         self.answered.store(true, Ordering::Relaxed);
         if headers.contains_key(SIMULATOR_HEADER) {
             self.answered_by_simulator.store(true, Ordering::Relaxed);
         }
+        let body = if status == 200 {
+            refuse_compression(&headers)?;
+            self.whole_body(response).await?
+        } else {
+            self.words_of(response).await?
+        };
+        Ok(Answer { status, headers, body })
+    }
+
+    /// Reads a body of which nothing may be missing.
+    async fn whole_body(&self, mut response: reqwest::Response) -> Result<Vec<u8>, ApiError> {
+        const TOO_LARGE: ApiError = ApiError::TooLarge { limit: MAX_BODY_BYTES };
+        if response.content_length().is_some_and(|length| length > MAX_BODY_BYTES as u64) {
+            return Err(TOO_LARGE);
+        }
         let mut body = Vec::new();
         while let Some(chunk) = response.chunk().await.map_err(|error| self.transport_error(error))? {
             if body.len() + chunk.len() > MAX_BODY_BYTES {
-                return Err(ApiError::TooLarge { limit: MAX_BODY_BYTES });
+                return Err(TOO_LARGE);
             }
             body.extend_from_slice(&chunk);
         }
-        Ok(Answer { status, headers, body })
+        Ok(body)
+    }
+
+    /// Reads what a refusal says, or its beginning: the status tells what to do, however much is said about it.
+    async fn words_of(&self, mut response: reqwest::Response) -> Result<Vec<u8>, ApiError> {
+        // These statuses and their headers tell all: a hint must not be lost with a body that breaks.
+        let needs_no_words = matches!(response.status().as_u16(), 429 | 500..);
+        let mut body = Vec::new();
+        while body.len() <= MAX_REFUSAL_BYTES {
+            match response.chunk().await {
+                Ok(Some(chunk)) => body.extend_from_slice(&chunk),
+                Ok(None) => break,
+                Err(_) if needs_no_words => break,
+                Err(error) => return Err(self.transport_error(error)),
+            }
+        }
+        Ok(body)
     }
 
     fn transport_error(&self, error: reqwest::Error) -> ApiError {
         let error = error.without_url();
         let host = self.endpoint.url.host_str().unwrap_or_default();
         let message = format!("{host}: {}", quotable(&error_chain(&error), &[]));
+        if speaks_no_http(&error) {
+            return ApiError::Unreadable(message);
+        }
         let fault = if error.is_timeout() {
             TransportFault::Timeout
         } else if error.is_connect() && message.contains("dns error") {
@@ -205,94 +249,23 @@ impl HttpWickrAdmin {
         };
         ApiError::Transport { fault, message }
     }
-
-    /// Reads an error: the code from the header, else from the body; the rest from the HTTP status.
-    fn error_of(&self, answer: &Answer, operation: &Operation<'_>, credentials: &Credentials) -> ApiError {
-        // Servers like to quote the request that they refuse.
-        let secrets = [
-            operation.token.map_or("", PageToken::as_str),
-            credentials.session_token().unwrap_or_default(),
-            credentials.secret_access_key(),
-            credentials.access_key_id(),
-        ];
-        let parsed = ErrorAnswer::read(&answer.body);
-        let is_json = parsed.is_some();
-        let body = parsed.unwrap_or_default();
-        let header = answer.headers.get("x-amzn-errortype").and_then(|value| value.to_str().ok());
-        let code = header.or(body.code.as_deref()).or(body.kind.as_deref()).map(bare_code);
-        let message = match (&body.message, is_json) {
-            (Some(message), _) => quotable(message, &secrets),
-            (None, true) => "no message".to_owned(),
-            (None, false) => format!("a body of {} bytes that is not JSON", answer.body.len()),
-        };
-        let shown_code = quotable(code.unwrap_or("no error code"), &secrets);
-        let coded = format!("{shown_code}: {message}");
-        let hint = server_hint(&answer.headers, self.signing_time());
-        match (code.unwrap_or_default(), answer.status) {
-            ("ExpiredToken" | "ExpiredTokenException", _) => ApiError::ExpiredCredentials { message: coded },
-            (code, _) if is_skew(code, &message) => {
-                ApiError::ClockSkewed { message: coded, server_time: server_time(&answer.headers) }
-            }
-            (
-                "RateLimitError"
-                | "Throttling"
-                | "ThrottlingException"
-                | "TooManyRequestsException"
-                | "RequestLimitExceeded",
-                _,
-            )
-            | (_, 429) => ApiError::RateLimited { hint },
-            ("ValidationError" | "ValidationException", _) | (_, 422) => {
-                ApiError::Validation { message, reasons: body.validation_reasons(&secrets) }
-            }
-            // What follows the first sentence may quote the request that was signed, keys and tokens included.
-            (code, status) if is_unauthentic(code) || status == 401 => {
-                let sentence = message.split(['.', '\\']).next().unwrap_or_default();
-                ApiError::Unauthorized { message: format!("{shown_code}: {sentence}") }
-            }
-            ("ForbiddenError" | "AccessDenied" | "AccessDeniedException", _) | (_, 403) => {
-                ApiError::Forbidden { message: coded, action: operation.action }
-            }
-            ("ResourceNotFoundError", _) => ApiError::NotFound { message },
-            (_, 404) if is_json => ApiError::NotFound { message },
-            ("BadRequestError", _) => ApiError::BadRequest { message },
-            (_, 400) if is_json => ApiError::BadRequest { message: coded },
-            (_, status) if status >= 500 || status == 408 => ApiError::Internal { status, message, hint },
-            (_, status) => ApiError::Unexpected { status, message: coded },
-        }
-    }
 }
 
-/// Strips what some services put around an error code: a namespace before `#`, a URL after `:`.
-fn bare_code(code: &str) -> &str {
-    let code = code.split(':').next().unwrap_or(code);
-    code.rsplit('#').next().unwrap_or(code)
+/// Refuses a body that is compressed: none was asked for, and what it would take up unpacked is anybody's guess.
+fn refuse_compression(headers: &HeaderMap) -> Result<(), ApiError> {
+    let plain =
+        |coding: &http::HeaderValue| coding.is_empty() || coding.as_bytes().eq_ignore_ascii_case(b"identity");
+    let coded = headers.get_all("content-encoding").iter().find(|coding| !plain(coding));
+    coded.map_or(Ok(()), |coding| {
+        let coding = quotable(&String::from_utf8_lossy(coding.as_bytes()), &[]);
+        Err(ApiError::Unreadable(format!("it is compressed ({coding}), which was not asked for")))
+    })
 }
 
-/// Says whether a refused signature is a matter of time.
-fn is_skew(code: &str, message: &str) -> bool {
-    matches!(code, "RequestTimeTooSkewed" | "RequestExpired" | "RequestInTheFuture")
-        || (matches!(code, "InvalidSignatureException" | "SignatureDoesNotMatch" | "AuthFailure")
-            && (message.contains("Signature expired") || message.contains("not yet current")))
-}
-
-/// Says whether a refusal is about who signed, which no permission will mend.
-fn is_unauthentic(code: &str) -> bool {
-    matches!(
-        code,
-        "UnauthorizedError"
-            | "UnrecognizedClientException"
-            | "InvalidClientTokenId"
-            | "InvalidSignatureException"
-            | "SignatureDoesNotMatch"
-            | "IncompleteSignatureException"
-            | "MissingAuthenticationTokenException"
-    )
-}
-
-fn server_time(headers: &HeaderMap) -> Option<DateTime<Utc>> {
-    let date = headers.get("date")?.to_str().ok()?;
-    httpdate::parse_http_date(date).ok().map(DateTime::from)
+/// Says whether what came is no HTTP at all, or more of a head than an answer has.
+fn speaks_no_http(error: &reqwest::Error) -> bool {
+    let causes = std::iter::successors(std::error::Error::source(error), |cause| cause.source());
+    causes.filter_map(|cause| cause.downcast_ref::<hyper::Error>()).any(hyper::Error::is_parse)
 }
 
 #[async_trait]
@@ -379,19 +352,30 @@ impl WickrAdmin for HttpWickrAdmin {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::guest::{MAX_TEXT_BYTES, MAX_TOKEN_BYTES};
 
     #[test]
-    fn error_codes_are_stripped_of_what_surrounds_them() {
-        assert_eq!(bare_code("RateLimitError:http://internal.amazon.com/coral/"), "RateLimitError");
-        assert_eq!(bare_code("com.amazonaws.wickr#ForbiddenError"), "ForbiddenError");
-        assert_eq!(bare_code("NotFound"), "NotFound");
+    fn the_largest_page_that_is_believed_is_read_even_if_every_byte_is_escaped() {
+        let escaped = |bytes| r"\u0000".repeat(bytes);
+        let text = escaped(MAX_TEXT_BYTES);
+        let row =
+            format!(r#"{{"billingPeriod": "2026-10", "username": "{text}", "usernameHash": "{text}"}}"#);
+        let rows = vec![row; 100].join(", ");
+        let body = format!(r#"{{"guestlist": [{rows}], "nextToken": "{}"}}"#, escaped(MAX_TOKEN_BYTES));
+        let page = model::guest_page(body.as_bytes(), "2026-10".parse().unwrap()).unwrap();
+        assert_eq!((page.guests.len(), page.next.is_some()), (100, true));
+        assert!(body.len() <= MAX_BODY_BYTES, "{} bytes", body.len());
     }
 
     #[test]
-    fn only_a_signature_out_of_time_is_a_matter_of_the_clock() {
-        assert!(is_skew("RequestTimeTooSkewed", ""));
-        assert!(is_skew("InvalidSignatureException", "Signature expired: 2026 is now earlier than"));
-        assert!(is_skew("InvalidSignatureException", "Signature not yet current: 2026 is still later than"));
-        assert!(!is_skew("InvalidSignatureException", "The request signature we calculated does not match"));
+    fn a_compressed_body_is_refused_and_its_coding_named() {
+        let refused = |codings: &[&'static str]| {
+            let codings =
+                codings.iter().map(|coding| ("content-encoding".parse().unwrap(), coding.parse().unwrap()));
+            refuse_compression(&codings.collect()).map_err(|error| error.to_string())
+        };
+        assert!(refused(&[]).is_ok() && refused(&["identity"]).is_ok() && refused(&["Identity", ""]).is_ok());
+        let error = refused(&["identity", "br"]).unwrap_err();
+        assert_eq!(error, "the answer is unreadable: it is compressed (br), which was not asked for");
     }
 }

@@ -13,7 +13,7 @@ const LONGEST_HINT: Duration = Duration::from_hours(8760);
 /// Understood are `Retry-After` in seconds and as an HTTP date (RFC 9110, section 10.2.3), reckoned from the
 /// answer's own `Date` or else from `now`, and `x-amz-retry-after` in milliseconds. Anything else is no hint.
 #[must_use]
-pub(super) fn server_hint(headers: &HeaderMap, now: DateTime<Utc>) -> Option<Duration> {
+pub fn server_hint(headers: &HeaderMap, now: DateTime<Utc>) -> Option<Duration> {
     let text = |name: &str| headers.get(name).and_then(|value| value.to_str().ok()).map(str::trim);
     let now = text("date").and_then(http_date).unwrap_or(now);
     let standard = text("retry-after").and_then(|value| {

@@ -9,6 +9,7 @@ mod credentials;
 mod deaths;
 mod disk;
 mod errors;
+mod hostile;
 mod interruption;
 mod jobs;
 mod locks;

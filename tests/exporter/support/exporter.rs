@@ -81,6 +81,14 @@ impl Exporter {
         self
     }
 
+    /// Lets the program have this much memory, its threads' stacks included; it dies of wanting more. A limit of
+    /// the kernel (`RLIMIT_DATA`) rather than a measurement, which a peak between two readings would escape.
+    pub(crate) fn within_memory(self, kib: u32) -> Self {
+        let limited = self.under(&["/bin/sh", "-c", r#"ulimit -d "$0" && exec "$@""#, &kib.to_string()]);
+        // As many threads, and so as many stacks, on every machine.
+        limited.env("TOKIO_WORKER_THREADS", "2")
+    }
+
     /// Prepares `verify` of an output in place of this command, in the same environment.
     pub(crate) fn verifying(&self, output: &Path) -> Self {
         let arguments = vec!["verify".to_owned(), output.display().to_string()];
