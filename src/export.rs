@@ -9,6 +9,7 @@ pub use networks::{KnownNetworks, NetworksError, describe_networks};
 use std::sync::Arc;
 
 use chrono::{SubsecRound, TimeDelta};
+use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
 
 use crate::checkpoint::{Checkpoint, Fingerprint, StateLocation};
@@ -71,6 +72,8 @@ pub struct ExportContext {
     pub state: Option<StateLocation>,
     /// How much of one walk is read before it is written down.
     pub bound: RunBound,
+    /// Whose turn it is to encode a roster that does not fit into memory.
+    pub encoding: Semaphore,
     /// Set when the program is told to stop.
     pub stop: CancellationToken,
 }
@@ -188,7 +191,15 @@ impl ExportContext {
         let confirmed = confirm(&surroundings, &settings, &mut checkpoint).await?;
 
         let publication = self.publication(task.key, &confirmed, facts);
+        // One after the other: an encoder holds a group of rows, and many at once would hold many.
+        let turn = if confirmed.roster().is_in_memory() {
+            None
+        } else {
+            let turn = self.unless_stopped(self.encoding.acquire()).await?;
+            Some(turn.expect("the semaphore is never closed"))
+        };
         let outcome = self.publisher.publish(&lock, publication).await?;
+        drop(turn);
         if let Err(error) = checkpoint.clear().await {
             tracing::warn!(error = %error_chain(&error), "state of a published walk could not be removed");
         }

@@ -23,7 +23,7 @@ const LONGEST_MESSAGE: usize = 8192;
 /// A job that is patient, where what is shown is a bound on size.
 const PATIENT: &str = "[request]\nattempts = 2\ntimeout = \"1m\"\n";
 /// A job that is not, where what is shown is a bound on time.
-const HASTY: &str = "[request]\nattempts = 2\ntimeout = \"400ms\"\n";
+const HASTY: &str = "[request]\nattempts = 2\ntimeout = \"1s\"\n";
 
 /// What a request is about.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
