@@ -9,7 +9,7 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
 use crate::dataset::Format;
 use crate::guest::NetworkId;
 use crate::job::{JobOverrides, Networks, OnMismatch, Span};
-use crate::period::{DEFAULT_SETTLE_DAYS, PeriodSelector};
+use crate::period::{BillingPeriod, DEFAULT_SETTLE_DAYS, PeriodSelector};
 use crate::task::TaskKey;
 use crate::telemetry::LogFormat;
 
@@ -43,6 +43,8 @@ pub enum Command {
     Run(Box<RunArguments>),
     /// Read everything that is published: is it whole and unaltered?
     Verify(VerifyArguments),
+    /// Show or remove what interrupted runs have read and keep to go on from.
+    State(StateArguments),
     /// Serve a simulated Wickr Admin API on this machine, to try things out against.
     #[cfg(feature = "simulator")]
     Simulate(SimulateArguments),
@@ -106,6 +108,11 @@ pub struct RunArguments {
     /// The AWS profile. [default: as `AWS_PROFILE` says]
     #[arg(long, env = "WICKR_GUEST_EXPORT_PROFILE")]
     pub profile: Option<String>,
+
+    /// The folder that keeps what an interrupted run has read, so that the next one goes on from there.
+    /// [default: $XDG_STATE_HOME/wickr-guest-export, or ~/.local/state/wickr-guest-export]
+    #[arg(long, value_name = "DIR|URL", env = "WICKR_GUEST_EXPORT_STATE")]
+    pub state: Option<String>,
 
     /// How long the run may take, throttling included. [default: 55m]
     #[arg(long, value_name = "SPAN", env = "WICKR_GUEST_EXPORT_DEADLINE")]
@@ -187,6 +194,7 @@ impl RunArguments {
             endpoint_url: self.endpoint_url.clone(),
             region: self.region.clone(),
             profile: self.profile.clone(),
+            state: self.state.clone(),
             deadline: self.deadline,
             as_of: self.as_of,
             max_requests_per_second: self.max_requests_per_second,
@@ -261,6 +269,43 @@ pub struct VerifyArguments {
     /// How it logs.
     #[command(flatten)]
     pub log: LogArguments,
+}
+
+/// The arguments of `state`.
+#[derive(Debug, Args)]
+#[command(after_help = "\
+What is kept goes away by itself once its roster is published, and is not used when it is older than
+resume.max_age (6h). It holds guests' hashes and usernames, unless output.roster says otherwise.")]
+pub struct StateArguments {
+    /// What to do. [default: list]
+    #[command(subcommand)]
+    pub command: Option<StateCommand>,
+
+    /// The state folder.
+    /// [default: $XDG_STATE_HOME/wickr-guest-export, or ~/.local/state/wickr-guest-export]
+    #[arg(long, global = true, value_name = "DIR|URL", env = "WICKR_GUEST_EXPORT_STATE")]
+    pub state: Option<String>,
+
+    /// Only of this network. May be repeated.
+    #[arg(long, global = true, value_name = "ID", value_delimiter = ',')]
+    pub network: Vec<NetworkId>,
+
+    /// Only of this billing period. May be repeated.
+    #[arg(long, global = true, value_name = "PERIOD", value_delimiter = ',')]
+    pub period: Vec<BillingPeriod>,
+
+    /// How it logs.
+    #[command(flatten)]
+    pub log: LogArguments,
+}
+
+/// What to do with a state folder.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Subcommand)]
+pub enum StateCommand {
+    /// List what interrupted runs have left.
+    List,
+    /// Remove it; the next run begins anew.
+    Clear,
 }
 
 /// The arguments of `simulate`.

@@ -3,11 +3,13 @@
 //! The codes are those of sysexits.h where it has a fitting one. Schedulers act on them: 75 is worth another
 //! try, most others want a person.
 
+use crate::checkpoint::CheckpointError;
 use crate::evidence::ConfirmError;
 use crate::export::{NetworksError, NoNetworks, TaskError};
 use crate::job::{JobError, JobFileError, UsageError};
 use crate::publish::PublishError;
 use crate::report::PrintError;
+use crate::roster::{RosterError, RunStoreError};
 use crate::storage::{DestinationError, DestinationUrlError};
 use crate::telemetry::LoggingError;
 use crate::walk::{WalkError, WalkFailure};
@@ -91,6 +93,7 @@ impl ExitStatus {
             .map(Self::of_api)
             .or_else(|| cause.downcast_ref::<NetworksError>().map(Self::of_networks))
             .or_else(|| cause.downcast_ref::<DestinationError>().map(Self::of_destination))
+            .or_else(|| cause.downcast_ref::<CheckpointError>().map(Self::of_checkpoint))
             .or_else(|| cause.downcast_ref::<PublishError>().map(Self::of_publication))
             .or_else(|| cause.downcast_ref::<TaskError>().map(Self::of_task))
     }
@@ -104,9 +107,10 @@ impl ExitStatus {
             }
             TaskError::Confirm(ConfirmError::Walk(error)) => Self::of_walk(error),
             TaskError::Confirm(ConfirmError::Refused(_)) => Self::Untrusted,
+            TaskError::Confirm(ConfirmError::Checkpoint(error)) => Self::of_checkpoint(error),
             TaskError::Publish(error) => Self::of_publication(error),
             TaskError::Lock(error) => Self::of_destination(error),
-            TaskError::Interrupted => Self::Temporary,
+            TaskError::Confirm(ConfirmError::Interrupted) | TaskError::Interrupted => Self::Temporary,
             TaskError::Panicked => Self::Bug,
         }
     }
@@ -114,7 +118,27 @@ impl ExitStatus {
     fn of_walk(error: &WalkError) -> Self {
         match &error.reason {
             WalkFailure::Api(error) => Self::of_api(error),
-            WalkFailure::Guard(_) | WalkFailure::Roster(_) => Self::Untrusted,
+            WalkFailure::Guard(_) => Self::Untrusted,
+            WalkFailure::Roster(error) | WalkFailure::Runs(RunStoreError::Rows(error)) => {
+                Self::of_roster(error)
+            }
+            WalkFailure::Runs(RunStoreError::Storage(error)) => Self::of_destination(error),
+            WalkFailure::Interrupted => Self::Temporary,
+        }
+    }
+
+    fn of_roster(error: &RosterError) -> Self {
+        match error {
+            RosterError::EmptyHash => Self::Untrusted,
+            RosterError::Damaged(_) | RosterError::Interrupted => Self::Temporary,
+            RosterError::Batch(_) => Self::Bug,
+        }
+    }
+
+    fn of_checkpoint(error: &CheckpointError) -> Self {
+        match error {
+            CheckpointError::NoLocation => Self::Destination,
+            CheckpointError::Storage(error) => Self::of_destination(error),
         }
     }
 
@@ -170,6 +194,7 @@ impl ExitStatus {
             | PublishError::ManifestLost { .. }
             | PublishError::MixedSources { .. } => Self::Destination,
             PublishError::Shrink(_) | PublishError::StateWentBack { .. } => Self::Refused,
+            PublishError::Rows { .. } => Self::Temporary,
             PublishError::Encode { .. } | PublishError::Inconsistent { .. } => Self::Bug,
         }
     }

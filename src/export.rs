@@ -11,9 +11,11 @@ use std::sync::Arc;
 use chrono::{SubsecRound, TimeDelta};
 use tokio_util::sync::CancellationToken;
 
+use crate::checkpoint::{Checkpoint, Fingerprint, StateLocation};
 use crate::clock::Clock;
 use crate::dataset::{Dataset, Format, changes, csv, parquet};
-use crate::evidence::{ConfirmError, ConfirmSettings, ConfirmedRoster, confirm};
+use crate::error_chain::error_chain;
+use crate::evidence::{ConfirmError, ConfirmSettings, ConfirmedRoster, Surroundings, confirm};
 use crate::job::Job;
 use crate::pacing::{Paced, Pacer, RequestCount, RetryPolicy};
 use crate::period::{BillingPeriod, PeriodState};
@@ -22,7 +24,7 @@ use crate::publish::{
     PublishError, PublishedManifest, Publisher, RosterChanges, RosterKind, RosterRecord, Source, SourceKind,
     TaskKey, Walk,
 };
-use crate::roster::{Roster, RosterMode};
+use crate::roster::{Roster, RosterMode, RunBound};
 use crate::storage::DestinationError;
 use crate::telemetry::{Progress, ProgressBars, Silent};
 use crate::wickr::{ApiError, Endpoint, HttpWickrAdmin};
@@ -65,6 +67,10 @@ pub struct ExportContext {
     pub networks: KnownNetworks,
     /// Where progress is drawn, if anywhere.
     pub bars: Option<ProgressBars>,
+    /// Where interrupted walks are kept, if anywhere.
+    pub state: Option<StateLocation>,
+    /// How much of one walk is read before it is written down.
+    pub bound: RunBound,
     /// Set when the program is told to stop.
     pub stop: CancellationToken,
 }
@@ -159,7 +165,8 @@ impl ExportContext {
             None => NetworkFacts::default(),
         };
         let lock = self.unless_stopped(self.publisher.lock(task.key)).await??;
-        if let Some(published) = self.publisher.recover(&lock).await?
+        let published = self.publisher.recover(&lock).await?;
+        if let Some(published) = &published
             && self.is_settled(task, published.manifest())
         {
             return Ok(Exported::Kept(Box::new(published.manifest().clone())));
@@ -167,11 +174,22 @@ impl ExportContext {
 
         let settings = self.confirm_settings(task.key);
         let progress = self.progress(task.key);
-        let confirmed =
-            self.unless_stopped(confirm(api, &settings, &self.clock, progress.as_ref())).await??;
+        let surroundings = Surroundings {
+            api,
+            asked: &|| api.count(),
+            clock: &self.clock,
+            stop: &self.stop,
+            progress: progress.as_ref(),
+        };
+        let published = published.as_ref().map(PublishedManifest::manifest);
+        let mut checkpoint = self.checkpoint(&settings, &facts, published);
+        let confirmed = confirm(&surroundings, &settings, &mut checkpoint).await?;
 
-        let publication = self.publication(task.key, &confirmed, facts, api.count());
+        let publication = self.publication(task.key, &confirmed, facts);
         let outcome = self.publisher.publish(&lock, publication).await?;
+        if let Err(error) = checkpoint.clear().await {
+            tracing::warn!(error = %error_chain(&error), "state of a published walk could not be removed");
+        }
         Ok(done(&outcome.manifest, outcome.status))
     }
 
@@ -190,6 +208,37 @@ impl ExportContext {
         }
     }
 
+    fn checkpoint(
+        &self,
+        settings: &ConfirmSettings,
+        facts: &NetworkFacts,
+        published: Option<&Manifest>,
+    ) -> Checkpoint {
+        let fingerprint = Fingerprint {
+            network: settings.network,
+            billing_period: settings.period,
+            spelling: settings.spelling,
+            endpoint: self.endpoint_name(),
+            region: self.endpoint.region.clone(),
+            source: self.source_kind().as_str().to_owned(),
+            aws_account_id: facts.aws_account_id.clone(),
+            as_of: settings.pretended_now,
+            strategy: STRATEGY.to_owned(),
+            page_size: settings.page_size,
+            destination: self.publisher.destination().full_name(),
+            roster: settings.mode.name().to_owned(),
+            key_id: settings.mode.key_id(),
+            published: published
+                .map(|manifest| format!("revision {} of {}", manifest.revision, manifest.checked_at)),
+        };
+        let (max_age, clock) = (self.job.resume.max_age, self.clock.clone());
+        Checkpoint::new(self.state.clone(), fingerprint, max_age, clock, self.stop.clone())
+    }
+
+    fn endpoint_name(&self) -> String {
+        self.endpoint.url.as_str().trim_end_matches('/').to_owned()
+    }
+
     fn confirm_settings(&self, task: TaskKey) -> ConfirmSettings {
         ConfirmSettings {
             network: task.network,
@@ -197,6 +246,7 @@ impl ExportContext {
             spelling: self.job.spelling,
             page_size: PAGE_SIZE,
             mode: self.job.roster.clone(),
+            bound: self.bound,
             settle_days: self.job.settle_days,
             pretended_now: self.job.as_of.filter(|_| self.is_simulated()),
             attempts: self.job.walk_attempts,
@@ -204,13 +254,7 @@ impl ExportContext {
         }
     }
 
-    fn publication(
-        &self,
-        task: TaskKey,
-        confirmed: &ConfirmedRoster,
-        facts: NetworkFacts,
-        asked: RequestCount,
-    ) -> Publication {
+    fn publication(&self, task: TaskKey, confirmed: &ConfirmedRoster, facts: NetworkFacts) -> Publication {
         let roster = confirmed.roster();
         let confirmation = confirmed.confirmation();
         let walk = confirmed.walk();
@@ -218,7 +262,7 @@ impl ExportContext {
             program: program(),
             source: Source {
                 kind: self.source_kind(),
-                endpoint: self.endpoint.url.as_str().trim_end_matches('/').to_owned(),
+                endpoint: self.endpoint_name(),
                 region: self.endpoint.region.clone(),
                 aws_account_id: facts.aws_account_id,
                 network_name: facts.name,
@@ -247,10 +291,10 @@ impl ExportContext {
                 username_conflicts: roster.username_conflicts(),
                 empty_usernames: roster.empty_usernames(),
                 guarded_cells: 0,
-                requests: asked.requests,
-                throttled: asked.throttled,
-                retries: asked.retries,
-                resumed: false,
+                requests: walk.asked.requests,
+                throttled: walk.asked.throttled,
+                retries: walk.asked.retries,
+                resumed: walk.resumed,
                 stable: confirmation.stable,
                 started_at: walk.times.started_at.trunc_subsecs(0),
                 finished_at: walk.times.finished_at.trunc_subsecs(0),
@@ -263,6 +307,8 @@ impl ExportContext {
     }
 }
 
+/// How a list is walked, for whoever compares two walks: its order, and the directions that take turns.
+const STRATEGY: &str = "by username, forward and backward in turns";
 /// How many guests a page is asked to hold: all that the service gives at once.
 const PAGE_SIZE: u8 = 100;
 

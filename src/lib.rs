@@ -12,7 +12,10 @@
 //!                                                 │ GuestPage { guests, next }
 //!   walk, forward or backward ────────────────────┤ every page checked: shape in wickr, progress in walk::guard
 //!                                                 ▼
-//!   roster::RosterBuilder ── sorted, deduplicated ──▶ Roster ──▶ RosterStream (batches of 8,192 rows)
+//!   roster::RosterBuilder ── sorted, deduplicated runs ──▶ checkpoint: run files, then the cursor
+//!                                                 │ merge of the runs: streaming, bounded memory
+//!                                                 ▼
+//!   Roster ──▶ RosterStream (batches of 8,192 rows)
 //!                                                 ▼
 //!   evidence::confirm: control total before and after, or another walk in the other direction ──▶ judge
 //!                                                 ▼ ConfirmedRoster
@@ -33,8 +36,9 @@
 //! | [`pacing`] | the rate, the waiting, the retries; decorates the API |
 //! | [`storage`] | files in a folder: staging, putting in place, locks, digests; paths are others' business |
 //! | [`dataset`] | schemas, Parquet, CSV, the digest of the content |
-//! | [`roster`] | the guests of one task, sorted and counted once |
-//! | [`walk`] | one full walk over the pages |
+//! | [`roster`] | the guests of one task, sorted and counted once, in memory or in runs on disk |
+//! | [`checkpoint`] | what an interrupted task leaves behind: the state location, the cursor, what it must fit |
+//! | [`walk`] | one full walk over the pages, piece by piece |
 //! | [`evidence`] | why a number may be believed |
 //! | [`publish`] | every path of an output, manifests, the order of publication, the summary |
 //! | [`verify`] | reads everything that is published again |
@@ -44,6 +48,7 @@
 //! | [`exit`], [`report`] | what a run tells whoever started it |
 //! | [`cli`], [`commands`] | the command line; commands wire parts together |
 
+pub mod checkpoint;
 pub mod cli;
 pub mod clock;
 pub mod commands;

@@ -11,6 +11,8 @@ use wickr_guest_export::exit::ExitStatus;
 fn main() -> ExitCode {
     // Whatever is written holds personal data: it is the user's alone.
     rustix::process::umask(rustix::fs::Mode::from_raw_mode(0o077));
+    #[cfg(feature = "failpoints")]
+    let _armed = fail::FailScenario::setup();
     let cli = Cli::parse();
     let status = match std::panic::catch_unwind(|| commands::run(cli)) {
         Ok(Ok(status)) => status,

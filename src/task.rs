@@ -26,6 +26,21 @@ impl TaskKey {
     pub const fn new(network: NetworkId, period: BillingPeriod) -> Self {
         Self { period, network }
     }
+
+    /// Returns the two path segments that hold what belongs to the task, in an output as in a state location.
+    #[must_use]
+    pub fn folder(self) -> String {
+        format!("period={}/network={}", self.period, self.network)
+    }
+
+    /// Reads the two segments that [`Self::folder`] writes.
+    #[must_use]
+    pub fn from_segments(period: &str, network: &str) -> Option<Self> {
+        Some(Self {
+            period: period.strip_prefix("period=")?.parse().ok()?,
+            network: network.strip_prefix("network=")?.parse().ok()?,
+        })
+    }
 }
 
 /// A text that names no task.

@@ -5,6 +5,7 @@ mod run;
 #[cfg(feature = "simulator")]
 mod simulate;
 mod source;
+mod state;
 mod stop;
 mod verify;
 
@@ -29,6 +30,10 @@ pub fn run(cli: Cli) -> anyhow::Result<ExitStatus> {
         Command::Verify(arguments) => {
             start_logging(arguments.log)?;
             runtime()?.block_on(verify::verify(arguments))
+        }
+        Command::State(arguments) => {
+            start_logging(arguments.log)?;
+            runtime()?.block_on(state::state(arguments))
         }
         #[cfg(feature = "simulator")]
         Command::Simulate(arguments) => {

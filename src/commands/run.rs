@@ -11,6 +11,7 @@ use tokio::time::Instant;
 use tracing::Instrument as _;
 
 use super::{print, source, stop};
+use crate::checkpoint::StateLocation;
 use crate::cli::{RunArguments, SummaryFormat};
 use crate::clock::{Clock, SystemClock};
 use crate::error_chain::error_chain;
@@ -22,8 +23,12 @@ use crate::publish::{
     AttemptedTask, Publisher, PublisherSettings, SourceKind, Summary, TaskKey, layout, read_manifest,
 };
 use crate::report::{RunFacts, RunSummary, TaskSummary, table};
-use crate::storage::destination;
+use crate::roster::RunBound;
+use crate::storage::{LockWait, destination};
 use crate::telemetry::ProgressBars;
+
+/// The text of guests that all tasks together hold in memory, in bytes, before they write it down.
+const MEMORY_FOR_RUNS: usize = 32 * 1024 * 1024;
 
 pub(super) async fn run(arguments: RunArguments, bars: Option<ProgressBars>) -> anyhow::Result<ExitStatus> {
     let clock: Arc<dyn Clock> = Arc::new(SystemClock);
@@ -43,8 +48,9 @@ pub(super) async fn run(arguments: RunArguments, bars: Option<ProgressBars>) -> 
     if !arguments.dry_run {
         destination.probe_writable().await?;
     }
-    let lock_wait = job.lock_wait.min(job.deadline);
-    let settings = PublisherSettings { shrink: job.shrink, lock_wait };
+    let deadline = deadline_from + job.deadline;
+    let lock_wait = LockWait { longest: job.lock_wait, deadline, stop: stop.clone() };
+    let settings = PublisherSettings { shrink: job.shrink, lock_wait: lock_wait.clone() };
     let publisher = Publisher::new(destination, settings);
     if !arguments.dry_run && job.source.is_simulated() {
         publisher.check_source(SourceKind::Simulator).await?;
@@ -54,7 +60,7 @@ pub(super) async fn run(arguments: RunArguments, bars: Option<ProgressBars>) -> 
     let api = source.api.clone();
     let rate = PacerSettings { max_requests_per_second: job.max_requests_per_second };
     let pacer = Arc::new(Pacer::new(rate, || rand::random_range(0.0..=1.0)));
-    let policy = RetryPolicy { attempts: job.request_attempts, deadline: deadline_from + job.deadline };
+    let policy = RetryPolicy { attempts: job.request_attempts, deadline };
     let asking = Paced::new(api.clone(), pacer.clone(), policy, clock.clone());
     let known = match &job.networks {
         Networks::Listed(ids) if arguments.dry_run => {
@@ -71,6 +77,11 @@ pub(super) async fn run(arguments: RunArguments, bars: Option<ProgressBars>) -> 
     }
 
     let tasks = tasks(&job, &known);
+    let state =
+        job.resume.state.as_deref().map(|state| StateLocation::parse(state, lock_wait.clone())).transpose();
+    let state = state.context("--state or resume.state")?;
+    let at_once = job.concurrency.min(tasks.len()).max(1);
+    let bound = RunBound { rows: job.resume.rows, bytes: MEMORY_FOR_RUNS / at_once };
     let context = Arc::new(ExportContext {
         job,
         api,
@@ -81,6 +92,8 @@ pub(super) async fn run(arguments: RunArguments, bars: Option<ProgressBars>) -> 
         publisher,
         networks: known,
         bars,
+        state,
+        bound,
         stop,
     });
     if arguments.dry_run {
@@ -179,6 +192,9 @@ fn sum_up(
     }
 }
 
+/// How long a run that has reached its deadline still waits for the summary, which others hold for moments.
+const SUMMARY_WAIT: Duration = Duration::from_secs(10);
+
 /// Brings the file that finance opens up to date. It is derived from the manifests, so a failure is said and
 /// changes nothing else: the next run makes it good.
 async fn update_summary(context: &ExportContext, tasks: &[TaskSummary]) {
@@ -196,8 +212,8 @@ async fn update_summary(context: &ExportContext, tasks: &[TaskSummary]) {
         })
         .collect();
     let destination = context.publisher.destination().clone();
-    // Whoever was told to stop has no time to wait for others.
-    let lock_wait = if context.stop.is_cancelled() { Duration::ZERO } else { context.job.lock_wait };
+    let deadline = context.policy.deadline.max(Instant::now() + SUMMARY_WAIT);
+    let lock_wait = LockWait { longest: context.job.lock_wait, deadline, stop: context.stop.clone() };
     let summary = Summary::new(destination, context.job.csv, lock_wait);
     if let Err(error) = summary.merge(&attempted).await {
         tracing::warn!(error = %error_chain(&error), "summary not updated");

@@ -1,20 +1,22 @@
-//! Walks until the number is confirmed, or refused.
+//! A number, and what it rests on: what confirming takes, what it gives, and how it fails.
 //!
-//! Which spelling of the period the service understands is found out here, on the first walk: a spelling that
-//! it does not know may look like a period without guests.
+//! The work itself is the investigation's, which can be left and gone on with; here is what others see of it.
 
 use std::sync::Arc;
 
 use chrono::{DateTime, Utc};
+use tokio_util::sync::CancellationToken;
 
-use super::control_total::{ControlTotal, read_control_total};
-use super::verdict::{Confirmation, Facts, Refusal, Verdict, WalkFacts, judge};
+use super::investigation::Investigation;
+use super::verdict::{Confirmation, Refusal};
+use crate::checkpoint::{Checkpoint, CheckpointError};
 use crate::clock::Clock;
 use crate::guest::NetworkId;
+use crate::pacing::RequestCount;
 use crate::period::{BillingPeriod, PeriodSpelling, PeriodState};
-use crate::roster::{Roster, RosterMode};
+use crate::roster::{Roster, RosterMode, RunBound, RunStoreError};
 use crate::telemetry::Progress;
-use crate::walk::{Direction, WalkError, WalkPlan, Walked, walk};
+use crate::walk::{Direction, WalkError, WalkFailure};
 use crate::wickr::{ApiError, WickrAdmin};
 
 /// What is to be confirmed, and how hard to try.
@@ -30,6 +32,8 @@ pub struct ConfirmSettings {
     pub page_size: u8,
     /// How much of a roster is kept.
     pub mode: RosterMode,
+    /// How much of a walk is read before it is written down.
+    pub bound: RunBound,
     /// How many days a period settles after its end.
     pub settle_days: u32,
     /// The instant to take for now, where it is not the clock's. Only for a simulator, whose guests and history
@@ -39,6 +43,27 @@ pub struct ConfirmSettings {
     pub attempts: u32,
     /// Whether the user vouches for an empty roster.
     pub zero_accepted: bool,
+}
+
+impl ConfirmSettings {
+    /// Returns the instant that is taken for now.
+    pub(super) fn now(&self, clock: &Arc<dyn Clock>) -> DateTime<Utc> {
+        self.pretended_now.unwrap_or_else(|| clock.now())
+    }
+}
+
+/// What confirming needs from the process that it runs in.
+pub struct Surroundings<'a> {
+    /// The service, paced.
+    pub api: &'a dyn WickrAdmin,
+    /// Counts what this process has asked of it.
+    pub asked: &'a (dyn Fn() -> RequestCount + Sync),
+    /// Wall time.
+    pub clock: &'a Arc<dyn Clock>,
+    /// Set when the program is told to stop.
+    pub stop: &'a CancellationToken,
+    /// Who watches.
+    pub progress: &'a dyn Progress,
 }
 
 /// When a walk began and ended.
@@ -65,6 +90,10 @@ pub struct WalkRecord {
     pub edge_repeats: u64,
     /// From the first page of the first walk to the last page of the last.
     pub times: WalkTimes,
+    /// What was asked for all walks, by earlier processes too.
+    pub asked: RequestCount,
+    /// Whether an earlier process began them.
+    pub resumed: bool,
 }
 
 /// A roster with what it rests on. Made by [`confirm`] alone.
@@ -114,126 +143,58 @@ pub enum ConfirmError {
     /// The walks ended, and their number is not confirmed.
     #[error(transparent)]
     Refused(#[from] Refusal),
+    /// What was found out cannot be written down.
+    #[error(transparent)]
+    Checkpoint(#[from] CheckpointError),
+    /// The program was told to stop (exit 75).
+    #[error("interrupted between two walks; run again")]
+    Interrupted,
+}
+
+impl ConfirmError {
+    /// Says whether another process can go on with what this one leaves.
+    fn leaves_a_checkpoint(&self) -> bool {
+        match self {
+            Self::Walk(error) => match &error.reason {
+                // What could not be written now does not spoil what was written before.
+                WalkFailure::Runs(RunStoreError::Storage(_)) => true,
+                _ => error.can_be_resumed(),
+            },
+            // A count that stops the walk too leaves the walks themselves whole.
+            Self::History(_) | Self::Interrupted | Self::Checkpoint(_) => true,
+            Self::Refused(_) => false,
+        }
+    }
 }
 
 /// Walks a network's guests of a period until their number is confirmed.
 ///
 /// # Errors
-/// [`ConfirmError`] with the walk, page and row that failed, or why the number cannot be confirmed.
+/// [`ConfirmError`] with the walk, page and row that failed, or why the number cannot be confirmed. What can be
+/// gone on with is in the checkpoint then; of anything else nothing is left there.
 pub async fn confirm(
-    api: &dyn WickrAdmin,
+    surroundings: &Surroundings<'_>,
     settings: &ConfirmSettings,
-    clock: &Arc<dyn Clock>,
-    progress: &dyn Progress,
+    checkpoint: &mut Checkpoint,
 ) -> Result<ConfirmedRoster, ConfirmError> {
-    let now = || settings.pretended_now.unwrap_or_else(|| clock.now());
-    let total = async || {
-        read_control_total(api, settings.network, settings.period, now()).await.map_err(ConfirmError::History)
+    let (mut investigation, current) = Investigation::open(surroundings, settings, checkpoint).await?;
+    let concluded = investigation.conclude(current).await;
+    if let Err(error) = &concluded
+        && !error.leaves_a_checkpoint()
+    {
+        investigation.abandon().await;
+    }
+    let (published, confirmation) = concluded?;
+    let findings = investigation.findings();
+    let walk = WalkRecord {
+        direction: published.position.direction,
+        walks: u32::try_from(findings.walks.len()).unwrap_or(u32::MAX),
+        pages: published.position.pages,
+        rows: published.position.rows,
+        edge_repeats: published.position.edge_repeats,
+        times: WalkTimes { started_at: findings.started_at, finished_at: surroundings.clock.now() },
+        asked: investigation.asked(),
+        resumed: investigation.was_resumed(),
     };
-    let mut totals: Vec<ControlTotal> = vec![total().await?];
-    progress.expect(totals[0].count());
-
-    let state = settings.period.state_at(now(), settings.settle_days);
-    let started_at = clock.now();
-    let (first, spelling) = first_walk(api, settings, progress).await?;
-    let mut made = vec![WalkFacts { guests: first.roster.guests(), same_as_before: false }];
-    // Only the last two walks are ever compared or published, so only they are kept.
-    let (mut before, mut latest): (Option<Walked>, Walked) = (None, first);
-    loop {
-        totals.push(total().await?);
-        let verdict = judge(&Facts {
-            has_ended: state.has_ended(),
-            zero_accepted: settings.zero_accepted,
-            walks: &made,
-            totals: &totals,
-            max_walks: 2 * settings.attempts as usize,
-        });
-        match verdict {
-            Verdict::Publish(confirmation) => {
-                let times = WalkTimes { started_at, finished_at: clock.now() };
-                let published = published_of(before, latest);
-                let walk = WalkRecord {
-                    direction: published.direction,
-                    walks: u32::try_from(made.len()).unwrap_or(u32::MAX),
-                    pages: published.pages,
-                    rows: published.rows,
-                    edge_repeats: published.edge_repeats,
-                    times,
-                };
-                return Ok(ConfirmedRoster { roster: published.roster, state, confirmation, walk });
-            }
-            Verdict::Refuse(refusal) => return Err(refusal.into()),
-            Verdict::WalkAgain => {
-                progress.expect(totals[0].count());
-                let direction =
-                    if made.len().is_multiple_of(2) { Direction::Forward } else { Direction::Backward };
-                tracing::info!(
-                    walk = made.len() + 1,
-                    direction = direction.as_str(),
-                    "walking again to confirm"
-                );
-                drop(before.take());
-                let walked = walk(api, &plan(settings, spelling, direction), progress).await?;
-                made.push(WalkFacts {
-                    guests: walked.roster.guests(),
-                    same_as_before: walked.roster.same_guests(&latest.roster),
-                });
-                before = Some(std::mem::replace(&mut latest, walked));
-            }
-        }
-    }
-}
-
-fn plan(settings: &ConfirmSettings, spelling: PeriodSpelling, direction: Direction) -> WalkPlan {
-    WalkPlan {
-        network: settings.network,
-        period: settings.period,
-        spelling,
-        direction,
-        page_size: settings.page_size,
-        mode: settings.mode.clone(),
-    }
-}
-
-/// Walks forward in the spelling that the service understands.
-///
-/// An empty answer is asked again in the other spelling, and so is one that is refused as invalid: only if the
-/// other spelling has nothing to say either is the first answer the answer.
-async fn first_walk(
-    api: &dyn WickrAdmin,
-    settings: &ConfirmSettings,
-    progress: &dyn Progress,
-) -> Result<(Walked, PeriodSpelling), WalkError> {
-    let in_spelling =
-        async |spelling| walk(api, &plan(settings, spelling, Direction::Forward), progress).await;
-    let (asked, other) = (settings.spelling, settings.spelling.other());
-    let first = in_spelling(asked).await;
-    match &first {
-        Ok(walked) if walked.roster.guests() > 0 => return first.map(|walked| (walked, asked)),
-        Err(error) if !error.refuses_the_question() => return first.map(|walked| (walked, asked)),
-        Ok(_) | Err(_) => {}
-    }
-    tracing::info!(
-        spelling = settings.period.spelled(other),
-        "asking again in the other spelling of the period"
-    );
-    match (first, in_spelling(other).await) {
-        (Ok(empty), Ok(walked)) if walked.roster.guests() == 0 => Ok((empty, asked)),
-        (_, Ok(walked)) => Ok((walked, other)),
-        (Ok(empty), Err(error)) if error.refuses_the_question() => Ok((empty, asked)),
-        (Err(refused), Err(error)) if error.refuses_the_question() => Err(refused),
-        (_, Err(error)) => Err(error),
-    }
-}
-
-/// Picks the forward walk of the two that agree: which of them is kept must not depend on how many were needed.
-fn published_of(before: Option<Walked>, latest: Walked) -> Walked {
-    match before {
-        Some(before)
-            if before.direction == Direction::Forward && before.roster.same_guests(&latest.roster) =>
-        {
-            before
-        }
-        Some(_) | None => latest,
-    }
+    Ok(ConfirmedRoster { roster: published.roster, state: findings.state, confirmation, walk })
 }

@@ -4,6 +4,7 @@
 //! no control total and is not even asked for.
 
 use chrono::{DateTime, TimeDelta, Utc};
+use serde::{Deserialize, Serialize};
 
 use crate::guest::NetworkId;
 use crate::period::BillingPeriod;
@@ -13,7 +14,8 @@ use crate::wickr::{ApiError, WickrAdmin};
 pub const HISTORY_DAYS: i64 = 90;
 
 /// One reading of the count.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
 pub enum ControlTotal {
     /// The history covers the period and says this.
     Listed(u64),

@@ -5,8 +5,13 @@
 
 mod confirm;
 mod control_total;
+mod inquiry;
+mod investigation;
 mod verdict;
 
-pub use confirm::{ConfirmError, ConfirmSettings, ConfirmedRoster, WalkRecord, WalkTimes, confirm};
+pub use confirm::{
+    ConfirmError, ConfirmSettings, ConfirmedRoster, Surroundings, WalkRecord, WalkTimes, confirm,
+};
 pub use control_total::{ControlTotal, HISTORY_DAYS, read_control_total};
+pub use inquiry::{Findings, Inquiry};
 pub use verdict::{Confirmation, ConfirmedBy, Facts, Reconciliation, Refusal, Verdict, WalkFacts, judge};

@@ -58,7 +58,8 @@ impl ConfirmedBy {
 }
 
 /// What one full walk found.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub struct WalkFacts {
     /// Distinct guests.
     pub guests: u64,

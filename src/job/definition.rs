@@ -152,6 +152,18 @@ pub struct RequestDefinition {
     pub attempts: Option<u32>,
 }
 
+/// The `[resume]` table.
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct ResumeDefinition {
+    /// The folder that keeps what interrupted walks have read.
+    pub state: Option<String>,
+    /// How old what was kept may be for a run to go on with it.
+    pub max_age: Option<Span>,
+    /// How many rows are read before they are written down: what a killed run reads again at most.
+    pub rows: Option<u32>,
+}
+
 /// A job file.
 #[derive(Clone, Debug, Default, Deserialize)]
 #[serde(default, deny_unknown_fields)]
@@ -192,6 +204,8 @@ pub struct JobDefinition {
     pub walk: WalkDefinition,
     /// How one request is tried.
     pub request: RequestDefinition,
+    /// What is kept of an interrupted walk.
+    pub resume: ResumeDefinition,
     /// The embedded simulator, for a source of that kind.
     #[cfg(feature = "simulator")]
     pub simulator: Option<crate::simulator::SimulatorConfig>,

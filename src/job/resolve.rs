@@ -6,7 +6,10 @@ use std::time::Duration;
 
 use chrono::{DateTime, Datelike, TimeDelta, Utc};
 
-use super::definition::{JobDefinition, NetworksDefinition, OnMismatch, SourceDefinitionKind, Span};
+use super::definition::{
+    JobDefinition, NetworksDefinition, OnMismatch, ResumeDefinition, SourceDefinitionKind, Span,
+};
+use crate::checkpoint::StateLocation;
 use crate::dataset::Format;
 use crate::dataset::csv::CsvOptions;
 use crate::guest::NetworkId;
@@ -17,6 +20,8 @@ use crate::task::TaskKey;
 
 /// How many tasks are worked on at once, at most.
 const MAX_CONCURRENCY: usize = 256;
+/// How many rows are read before they are written down: two minutes at ten full pages a second.
+const DEFAULT_RESUME_ROWS: u32 = 131_072;
 
 /// What the flags say; each stands before the job file.
 #[derive(Clone, Debug, Default)]
@@ -35,6 +40,8 @@ pub struct JobOverrides {
     pub region: Option<String>,
     /// `--profile`.
     pub profile: Option<String>,
+    /// `--state`.
+    pub state: Option<String>,
     /// `--deadline`.
     pub deadline: Option<Span>,
     /// `--as-of`.
@@ -93,6 +100,17 @@ impl JobSource {
     }
 }
 
+/// What is kept of an interrupted walk.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ResumeSettings {
+    /// Where, if anywhere.
+    pub state: Option<String>,
+    /// How old it may be for a run to go on with it.
+    pub max_age: TimeDelta,
+    /// How many rows are read before they are written down.
+    pub rows: u32,
+}
+
 /// A job, checked and complete.
 #[derive(Clone, Debug)]
 pub struct Job {
@@ -126,6 +144,8 @@ pub struct Job {
     pub request_attempts: u32,
     /// How many pairs of walks may differ.
     pub walk_attempts: u32,
+    /// What is kept of an interrupted walk.
+    pub resume: ResumeSettings,
     /// What a mismatch does to the exit code.
     pub on_mismatch: OnMismatch,
     /// How much a roster may lose.
@@ -211,7 +231,7 @@ pub enum JobError {
 impl Job {
     /// Works out what a job means at an instant.
     ///
-    /// `variable` reads the environment, for the pseudonym key alone.
+    /// `variable` reads the environment: the pseudonym key, and where the state folder is by default.
     ///
     /// # Errors
     /// [`JobError`], which names the setting and what to write there.
@@ -245,8 +265,9 @@ impl Job {
             definition.output.roster,
             definition.output.pseudonym_key_env,
             definition.output.pseudonym_key_file,
-            variable,
+            &variable,
         )?;
+        let resume = resume(overrides.state, definition.resume, &variable)?;
         let rate = overrides.max_requests_per_second.or(definition.max_requests_per_second).unwrap_or(10.0);
         let max_shrink = definition.max_shrink.unwrap_or(0.10);
         let fresh_for = within(
@@ -300,6 +321,7 @@ impl Job {
                 1..=100,
                 "1 to 100",
             )?,
+            resume,
             walk_attempts: within(definition.walk.attempts.unwrap_or(3), "walk.attempts", 1..=10, "1 to 10")?,
             on_mismatch: overrides.on_mismatch.or(definition.on_mismatch).unwrap_or_default(),
             shrink: ShrinkLimit {
@@ -314,6 +336,30 @@ impl Job {
             csv: CsvOptions { bom: definition.csv.bom, formula_guard: definition.csv.formula_guard },
         })
     }
+}
+
+fn resume(
+    flag: Option<String>,
+    written: ResumeDefinition,
+    variable: &impl Fn(&str) -> Option<String>,
+) -> Result<ResumeSettings, JobError> {
+    let max_age = within(
+        span(written.max_age, Duration::from_hours(6)),
+        "resume.max_age",
+        Duration::ZERO..=Duration::from_hours(24 * 7),
+        "0s to 7days",
+    )?;
+    let suggested = || StateLocation::default_folder(variable);
+    Ok(ResumeSettings {
+        state: flag.or(written.state).or_else(suggested),
+        max_age: TimeDelta::from_std(max_age).expect("a week is in range"),
+        rows: within(
+            written.rows.unwrap_or(DEFAULT_RESUME_ROWS),
+            "resume.rows",
+            100..=1_000_000,
+            "100 to 1000000 rows",
+        )?,
+    })
 }
 
 fn span(written: Option<Span>, default: Duration) -> Duration {

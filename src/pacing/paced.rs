@@ -3,6 +3,7 @@
 //! Throttling is no failure: it is bounded by the deadline alone. What may be a fault of the server or of the
 //! network is tried a bounded number of times, each time signed anew by the layer below.
 
+use std::ops::Add;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
@@ -10,6 +11,7 @@ use std::time::Duration;
 use async_trait::async_trait;
 use chrono::TimeDelta;
 use futures::future::BoxFuture;
+use serde::{Deserialize, Serialize};
 use tokio::time::Instant;
 
 use super::backoff::Backoff;
@@ -38,7 +40,8 @@ pub struct RequestCounters {
 }
 
 /// A reading of [`RequestCounters`].
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub struct RequestCount {
     /// Attempts that were sent.
     pub requests: u64,
@@ -46,6 +49,18 @@ pub struct RequestCount {
     pub throttled: u64,
     /// Attempts that repeated a failed one, throttled or not.
     pub retries: u64,
+}
+
+impl Add for RequestCount {
+    type Output = Self;
+
+    fn add(self, other: Self) -> Self {
+        Self {
+            requests: self.requests.saturating_add(other.requests),
+            throttled: self.throttled.saturating_add(other.throttled),
+            retries: self.retries.saturating_add(other.retries),
+        }
+    }
 }
 
 impl RequestCounters {

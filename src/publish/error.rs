@@ -73,6 +73,14 @@ pub enum PublishError {
         /// The state that this run saw.
         seen: PeriodState,
     },
+    /// The rows of a roster ended before their end, because of a stop or of damage to what held them (exit 75).
+    #[error("the roster of {task} could not be read to its end, so nothing was published; run again")]
+    Rows {
+        /// The task.
+        task: TaskKey,
+        /// Why.
+        source: PartError,
+    },
     /// A part could not be encoded (exit 70: the roster was read and confirmed).
     #[error("{dataset}.{format} of {task} could not be encoded; this is a bug, please report it")]
     Encode {

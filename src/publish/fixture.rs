@@ -7,6 +7,8 @@ use std::time::Duration;
 
 use arrow::array::RecordBatch;
 use chrono::{DateTime, TimeDelta, Utc};
+use tokio::time::Instant;
+use tokio_util::sync::CancellationToken;
 
 use super::error::PublishError;
 use super::layout::{TaskKey, every_data_file};
@@ -20,7 +22,8 @@ use crate::dataset::error::RowsError;
 use crate::dataset::{Dataset, Format, changes, csv, parquet, schema};
 use crate::evidence::{ConfirmedBy, Reconciliation};
 use crate::period::PeriodState;
-use crate::roster::{PseudonymKey, Roster, RosterBuilder, RosterMode};
+use crate::roster::{PseudonymKey, Roster, RosterMode, RosterOf};
+use crate::storage::LockWait;
 use crate::storage::destination::Destination;
 use crate::storage::local::LocalDestination;
 
@@ -71,13 +74,12 @@ impl Sample {
             RosterKind::Pseudonymous => RosterMode::Pseudonymous(PseudonymKey::new([7; 32]).unwrap()),
             RosterKind::None => RosterMode::CountsOnly,
         };
-        let mut builder = RosterBuilder::new(self.task.network, self.task.period, mode);
-        for guest in &self.guests {
+        let guests = self.guests.iter().map(|guest| {
             // Every tenth name is one that a spreadsheet would run.
             let name = if guest % 10 == 0 { format!("=name{guest}") } else { format!("name{guest}") };
-            builder.push(&format!("hash{guest:08}"), &name).unwrap();
-        }
-        builder.finish().unwrap()
+            (format!("hash{guest:08}"), name)
+        });
+        Roster::of_guests(RosterOf { network: self.task.network, period: self.task.period, mode }, guests)
     }
 
     pub(crate) fn publication(&self) -> Publication {
@@ -199,11 +201,20 @@ pub(crate) fn local(root: &Path) -> Arc<dyn Destination> {
     Arc::new(LocalDestination::new(root.to_owned()))
 }
 
+pub(crate) fn lock_wait(longest: Duration) -> LockWait {
+    LockWait { longest, deadline: Instant::now() + longest, stop: CancellationToken::new() }
+}
+
 pub(crate) fn publisher(destination: Arc<dyn Destination>) -> Publisher {
-    let settings = PublisherSettings { shrink: ShrinkLimit::default(), lock_wait: Duration::from_secs(10) };
+    let lock_wait = lock_wait(Duration::from_secs(10));
+    let settings = PublisherSettings { shrink: ShrinkLimit::default(), lock_wait };
     Publisher::new(destination, settings)
 }
 
 pub(crate) fn summary(destination: Arc<dyn Destination>) -> Summary {
-    Summary::new(destination, CsvOptions { bom: false, formula_guard: true }, Duration::from_secs(10))
+    Summary::new(
+        destination,
+        CsvOptions { bom: false, formula_guard: true },
+        lock_wait(Duration::from_secs(10)),
+    )
 }

@@ -11,19 +11,6 @@ pub use crate::task::TaskKey;
 
 const MANIFEST_FILE: &str = "manifest.json";
 
-impl TaskKey {
-    fn folder(self) -> String {
-        format!("period={}/network={}", self.period, self.network)
-    }
-
-    fn from_segments(period: &str, network: &str) -> Option<Self> {
-        Some(Self {
-            period: period.strip_prefix("period=")?.parse().ok()?,
-            network: network.strip_prefix("network=")?.parse().ok()?,
-        })
-    }
-}
-
 /// The folder of one revision: its number, counted from 1, and a nonce that no two attempts share.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct RevisionName {

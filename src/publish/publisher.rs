@@ -10,7 +10,6 @@ mod recovery;
 
 use std::io::Write;
 use std::sync::Arc;
-use std::time::Duration;
 
 use chrono::SubsecRound;
 use tokio::sync::Mutex;
@@ -25,7 +24,8 @@ use super::manifest::{
 use super::publication::{CompareRosters, EncodedPart, Part, PartError, Publication, RosterChanges};
 use super::recheck::{finality, rechecked};
 use super::shrink::ShrinkLimit;
-use crate::dataset::{Dataset, Format};
+use crate::dataset::{Dataset, Format, WriteError};
+use crate::storage::LockWait;
 use crate::storage::RelativePath;
 use crate::storage::destination::{Destination, DestinationError, HeldLock, Precondition, Version};
 use crate::storage::digest::Measure;
@@ -33,12 +33,12 @@ use crate::storage::encode::{EncodeError, EncodedFile, encode};
 use crate::storage::seal;
 
 /// What a job says about publishing.
-#[derive(Clone, Copy, Debug, PartialEq)]
+#[derive(Clone, Debug)]
 pub struct PublisherSettings {
     /// How much a roster may lose without being asked for.
     pub shrink: ShrinkLimit,
     /// How long locks are waited for.
-    pub lock_wait: Duration,
+    pub lock_wait: LockWait,
 }
 
 /// The lock of one task: the proof that no other run publishes it.
@@ -178,7 +178,7 @@ impl Publisher {
     /// # Errors
     /// [`DestinationError::Locked`] if it is held by somebody else for longer.
     pub async fn lock(&self, task: TaskKey) -> Result<TaskLock, DestinationError> {
-        let lock = self.destination.lock(&layout::task_lock(task), self.settings.lock_wait).await?;
+        let lock = self.settings.lock_wait.take(&*self.destination, &layout::task_lock(task)).await?;
         Ok(TaskLock { task, lock })
     }
 
@@ -351,7 +351,10 @@ impl Publisher {
         let (dataset, format) = (part.dataset.name(), part.format.name());
         encode(&*self.destination, part.encode).await.map_err(|error| match error {
             EncodeError::Destination(error) => error.into(),
-            EncodeError::Encoder(source) => PublishError::Encode { task, dataset, format, source },
+            EncodeError::Encoder(source) => match source.downcast_ref() {
+                Some(WriteError::Rows(_)) => PublishError::Rows { task, source },
+                _ => PublishError::Encode { task, dataset, format, source },
+            },
         })
     }
 
@@ -368,7 +371,7 @@ impl Publisher {
             Some((found, _place)) if found == source => None,
             Some(_) | None => {
                 let name = layout::first_publication_lock();
-                Some(self.destination.lock(&name, self.settings.lock_wait).await?)
+                Some(self.settings.lock_wait.take(&*self.destination, &name).await?)
             }
         };
         self.check_source(source).await?;

@@ -10,7 +10,6 @@ use std::collections::BTreeMap;
 use std::fs::File;
 use std::io::Write;
 use std::sync::Arc;
-use std::time::Duration;
 
 use arrow::array::RecordBatch;
 
@@ -24,6 +23,7 @@ use crate::dataset::csv::CsvOptions;
 use crate::dataset::{BATCH_ROWS, Encoded, Format, ReadError, WriteError, csv, parquet};
 use crate::guest::NetworkId;
 use crate::period::BillingPeriod;
+use crate::storage::LockWait;
 use crate::storage::destination::{Destination, DestinationError, Precondition};
 use crate::storage::digest::{Measure, Measured};
 use crate::storage::encode::{EncodeError, encode};
@@ -56,13 +56,13 @@ pub(crate) type Rows = BTreeMap<(Reverse<BillingPeriod>, NetworkId), SummaryRow>
 pub struct Summary {
     destination: Arc<dyn Destination>,
     csv: CsvOptions,
-    lock_wait: Duration,
+    lock_wait: LockWait,
 }
 
 impl Summary {
     /// Names the destination, how its CSV is written and how long the summary's lock is waited for.
     #[must_use]
-    pub fn new(destination: Arc<dyn Destination>, csv: CsvOptions, lock_wait: Duration) -> Self {
+    pub fn new(destination: Arc<dyn Destination>, csv: CsvOptions, lock_wait: LockWait) -> Self {
         Self { destination, csv, lock_wait }
     }
 
@@ -71,7 +71,7 @@ impl Summary {
     /// # Errors
     /// [`SummaryError`], which is a warning to the caller: publications do not depend on the summary.
     pub async fn merge(&self, attempted: &[AttemptedTask]) -> Result<SummaryTotals, SummaryError> {
-        let lock = self.destination.lock(&layout::summary_lock(), self.lock_wait).await?;
+        let lock = self.lock_wait.take(&*self.destination, &layout::summary_lock()).await?;
         let mut rows = self.missing_rows().await?;
         for file in self.destination.list(&layout::manifests()).await?.files {
             if let Some(Place::Manifest(task)) = Place::of(&file.path)

@@ -4,7 +4,7 @@
 
 mod table;
 
-pub use table::table;
+pub use table::{kept_walks, table};
 
 use chrono::{DateTime, Utc};
 use serde::Serialize;
@@ -17,6 +17,7 @@ use crate::guest::NetworkId;
 use crate::pacing::RequestCount;
 use crate::period::{BillingPeriod, PeriodState};
 use crate::publish::{Manifest, PublicationStatus};
+use crate::task::TaskKey;
 
 /// The version of the JSON form.
 pub const SUMMARY_VERSION: u32 = 1;
@@ -46,6 +47,30 @@ pub struct RunSummary {
     pub throttled_share: f64,
     /// The tasks, latest period first, then by network.
     pub tasks: Vec<TaskSummary>,
+}
+
+/// What an interrupted run has left of a task.
+#[derive(Clone, Debug)]
+pub struct KeptWalkSummary {
+    /// The task.
+    pub task: TaskKey,
+    /// Its bytes in the state folder.
+    pub bytes: u64,
+    /// What its cursor says, if it is sound.
+    pub known: Option<KnownWalk>,
+}
+
+/// What a sound cursor says.
+#[derive(Clone, Debug)]
+pub struct KnownWalk {
+    /// When it was written.
+    pub saved_at: DateTime<Utc>,
+    /// Pages read, by all walks that are kept.
+    pub pages: u64,
+    /// Rows read.
+    pub rows: u64,
+    /// The output that they were read for.
+    pub output: String,
 }
 
 /// What became of a task.

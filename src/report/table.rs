@@ -2,7 +2,7 @@
 
 use comfy_table::{Cell, CellAlignment, Table, presets};
 
-use super::{RunSummary, TaskStatus, TaskSummary};
+use super::{KeptWalkSummary, RunSummary, TaskStatus, TaskSummary};
 
 /// Lays out a run as text: one line a task, then the totals and what there is to say.
 #[must_use]
@@ -31,40 +31,83 @@ pub fn table(summary: &RunSummary) -> String {
 }
 
 fn grid(tasks: &[TaskSummary]) -> String {
-    let mut table = Table::new();
-    table.load_style(presets::NOTHING).set_header(
+    use CellAlignment::{Left, Right};
+    let columns = [
+        ("NETWORK", Left),
+        ("PERIOD", Left),
+        ("STATE", Left),
+        ("GUESTS", Right),
+        ("API COUNT", Right),
+        ("CONFIRMED BY", Left),
+        ("PAGES", Right),
+        ("DUPLICATES", Right),
+        ("STATUS", Left),
+    ];
+    let rows = tasks.iter().map(|task| {
         [
-            ("NETWORK", CellAlignment::Left),
-            ("PERIOD", CellAlignment::Left),
-            ("STATE", CellAlignment::Left),
-            ("GUESTS", CellAlignment::Right),
-            ("API COUNT", CellAlignment::Right),
-            ("CONFIRMED BY", CellAlignment::Left),
-            ("PAGES", CellAlignment::Right),
-            ("DUPLICATES", CellAlignment::Right),
-            ("STATUS", CellAlignment::Left),
-        ]
-        .map(|(title, alignment)| Cell::new(title).set_alignment(alignment)),
-    );
-    for task in tasks {
-        let number = |value: Option<u64>| {
-            Cell::new(value.map_or_else(|| "-".to_owned(), |value| value.to_string()))
-                .set_alignment(CellAlignment::Right)
-        };
-        table.add_row(vec![
-            Cell::new(task.network_id),
-            Cell::new(task.billing_period),
-            Cell::new(task.period_state),
+            task.network_id.to_string(),
+            task.billing_period.to_string(),
+            task.period_state.to_string(),
             number(task.guests),
             number(task.api_guests),
-            Cell::new(task.confirmed_by.map_or("-", |confirmed| confirmed.as_str())),
+            task.confirmed_by.map_or("-", |confirmed| confirmed.as_str()).to_owned(),
             number(task.pages),
             number(task.duplicates),
-            Cell::new(status_of(task)),
-        ]);
+            status_of(task),
+        ]
+    });
+    laid_out(columns, rows)
+}
+
+fn number(value: Option<u64>) -> String {
+    value.map_or_else(|| "-".to_owned(), |value| value.to_string())
+}
+
+/// Lays out rows under their titles, without lines and without spaces at the ends.
+fn laid_out<const N: usize>(
+    columns: [(&str, CellAlignment); N],
+    rows: impl Iterator<Item = [String; N]>,
+) -> String {
+    let mut table = Table::new();
+    let titles = columns.map(|(title, alignment)| Cell::new(title).set_alignment(alignment));
+    table.load_style(presets::NOTHING).set_header(titles);
+    for row in rows {
+        let cells = row.into_iter().zip(columns);
+        table.add_row(cells.map(|(text, (_, alignment))| Cell::new(text).set_alignment(alignment)));
     }
     let text = table.to_string();
     text.lines().map(str::trim_end).collect::<Vec<_>>().join("\n")
+}
+
+/// Lays out what interrupted runs have left, one line a task.
+#[must_use]
+pub fn kept_walks(walks: &[KeptWalkSummary]) -> String {
+    use CellAlignment::{Left, Right};
+    let columns = [
+        ("NETWORK", Left),
+        ("PERIOD", Left),
+        ("SAVED AT", Left),
+        ("PAGES", Right),
+        ("ROWS", Right),
+        ("BYTES", Right),
+        ("OUTPUT", Left),
+    ];
+    let rows = walks.iter().map(|walk| {
+        let known = walk.known.as_ref();
+        [
+            walk.task.network.to_string(),
+            walk.task.period.to_string(),
+            known.map_or_else(|| "-".to_owned(), |known| known.saved_at.format("%FT%TZ").to_string()),
+            number(known.map(|known| known.pages)),
+            number(known.map(|known| known.rows)),
+            walk.bytes.to_string(),
+            known.map_or_else(
+                || "unusable, the next run begins anew".to_owned(),
+                |known| known.output.clone(),
+            ),
+        ]
+    });
+    laid_out(columns, rows)
 }
 
 fn status_of(task: &TaskSummary) -> String {

@@ -1,140 +1,174 @@
-//! Gathers the guests of one walk, in whatever order and however often they come.
+//! Gathers the guests of one walk, in whatever order and however often they come, until there are enough for a run.
 //!
-//! Everything is held in memory, in flat columns; sorting moves row numbers only. The rest of the program sees
-//! this builder and the stream behind it, never the columns, so that sorted runs on disk can take their place.
+//! Texts lie in flat columns, and sorting moves row numbers only. What was written down already is known here only
+//! by one bit a guest: enough to tell whether a walk still brings anybody new, and the same few megabytes however
+//! many guests there are.
 
-use std::sync::Arc;
+use std::hash::Hasher;
+
+use serde::{Deserialize, Serialize};
+use siphasher::sip::SipHasher13;
 
 use super::columns::TextColumn;
-use super::{GuestRows, Roster, RosterContent, RosterMode};
-use crate::dataset::content::{ContentDigest, Disclosure, RosterHasher};
-use crate::guest::NetworkId;
-use crate::period::BillingPeriod;
+use super::merge::OpenRuns;
+use super::rows::{SortedRows as _, SortedRun};
+use super::{RosterError, RosterMode};
 
-/// The most bytes of text that are held for one roster: about 40 million guests with the usual hashes.
-pub const MAX_ROSTER_BYTES: usize = u32::MAX as usize;
-
-/// Why a roster could not be built.
-#[derive(Debug, thiserror::Error)]
-pub enum RosterError {
-    /// A guest without an identity: counting them would merge strangers into one.
-    #[error("a guest has an empty hash, so they cannot be told from others; nothing can be counted on it")]
-    EmptyHash,
-    /// The roster is larger than this process may hold.
-    #[error(
-        "the roster holds more than {limit} bytes of text, more than is held in memory; if the network really \
-         has so many guests, please report it, else its answers are not to be trusted"
-    )]
-    TooLarge {
-        /// The most bytes held.
-        limit: usize,
-    },
-    /// A batch of rows could not be made.
-    #[error("a batch of the roster could not be made; this is a bug, please report it")]
-    Batch(#[from] arrow::error::ArrowError),
+/// How large a run gets before it is written down. Whatever is reached first.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct RunBound {
+    /// Rows, repeated ones included: what a killed walk has to read again at most.
+    pub rows: u32,
+    /// Bytes of text: what is held in memory at most, but for the page that reaches it.
+    pub bytes: usize,
 }
 
-/// Collects guests until a walk has ended.
+/// What tells guests apart within one walk, and nobody who does not have it.
+#[derive(Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct FingerprintKey(u64, u64);
+
+impl FingerprintKey {
+    /// Draws a key.
+    #[must_use]
+    pub fn random() -> Self {
+        Self(rand::random(), rand::random())
+    }
+
+    fn of(self, identity: &str) -> u64 {
+        let mut hasher = SipHasher13::new_with_keys(self.0, self.1);
+        hasher.write(identity.as_bytes());
+        hasher.finish()
+    }
+}
+
+impl std::fmt::Debug for FingerprintKey {
+    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        formatter.write_str("FingerprintKey(redacted)")
+    }
+}
+
+/// What became of a row.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Pushed {
+    /// Tells the guest from others of the same walk.
+    pub fingerprint: u64,
+    /// Whether the guest is new to the walk. A new one may rarely look known, a known one never looks new.
+    pub is_new: bool,
+}
+
+/// Collects guests until there is a run of them.
 pub struct RosterBuilder {
-    network: NetworkId,
-    period: BillingPeriod,
     mode: RosterMode,
+    bound: RunBound,
+    key: FingerprintKey,
+    seen: SeenGuests,
     identities: TextColumn,
     names: TextColumn,
-    rows: u32,
-    most_bytes: usize,
 }
 
 impl RosterBuilder {
-    /// Begins the roster of one period of one network.
+    /// Begins with nobody.
     #[must_use]
-    pub fn new(network: NetworkId, period: BillingPeriod, mode: RosterMode) -> Self {
+    pub fn new(mode: RosterMode, bound: RunBound, key: FingerprintKey) -> Self {
         let (identities, names) = (TextColumn::default(), TextColumn::default());
-        Self { network, period, mode, identities, names, rows: 0, most_bytes: MAX_ROSTER_BYTES }
+        Self { mode, bound, key, seen: SeenGuests::default(), identities, names }
     }
 
     /// Adds one row of an answer. Rows may repeat and come in any order.
     ///
     /// # Errors
-    /// [`RosterError::EmptyHash`], or [`RosterError::TooLarge`] past [`MAX_ROSTER_BYTES`].
-    pub fn push(&mut self, username_hash: &str, username: &str) -> Result<(), RosterError> {
+    /// [`RosterError::EmptyHash`].
+    pub fn push(&mut self, username_hash: &str, username: &str) -> Result<Pushed, RosterError> {
         if username_hash.is_empty() {
             return Err(RosterError::EmptyHash);
         }
         let (identity, name) = self.mode.admit(username_hash, username);
-        let too_large = || RosterError::TooLarge { limit: self.most_bytes };
-        let bytes = self.identities.bytes() + self.names.bytes() + identity.len() + name.len();
-        let rows = self.rows.checked_add(1).ok_or_else(too_large)?;
-        // The sum is below what 32-bit offsets reach, so neither column refuses where the sum does not.
-        if bytes > self.most_bytes || !self.identities.push(&identity) || !self.names.push(&name) {
-            return Err(too_large());
+        self.identities.push(&identity);
+        self.names.push(&name);
+        Ok(self.remember(&identity))
+    }
+
+    /// Remembers all guests who are written down already, by reading every run to its end.
+    ///
+    /// # Errors
+    /// [`RosterError`] if a run is not what was written.
+    pub fn remember_all(&mut self, runs: &OpenRuns) -> Result<(), RosterError> {
+        let mut rows = runs.rows()?;
+        while let Some(row) = rows.advance()? {
+            self.remember(row.identity);
         }
-        self.rows = rows;
         Ok(())
     }
 
-    /// Returns the rows pushed so far, repeated ones included.
-    #[must_use]
-    pub fn rows(&self) -> u64 {
-        self.rows.into()
+    fn remember(&mut self, identity: &str) -> Pushed {
+        let fingerprint = self.key.of(identity);
+        Pushed { fingerprint, is_new: self.seen.insert(fingerprint) }
     }
 
-    /// Sorts, deduplicates, counts and digests.
-    ///
-    /// # Errors
-    /// None while rosters are held in memory; [`RosterError`] is the seam for runs on disk.
-    pub fn finish(mut self) -> Result<Roster, RosterError> {
-        self.identities.shrink();
-        self.names.shrink();
-        let mut order: Vec<u32> = (0..self.rows).collect();
-        let row = |row: &u32| (self.identities.get(*row), self.names.get(*row));
-        order.sort_unstable_by(|left, right| row(left).cmp(&row(right)));
+    /// Says whether it is time to write a run.
+    #[must_use]
+    pub fn is_full(&self) -> bool {
+        self.rows() >= self.bound.rows || self.identities.bytes() + self.names.bytes() >= self.bound.bytes
+    }
 
-        let (mut username_conflicts, mut empty_usernames) = (0, 0);
-        let mut guests = 0_usize;
-        let mut start = 0;
-        while start < order.len() {
-            let kept = order[start];
-            let identity = self.identities.get(kept);
-            let repeats =
-                order[start..].iter().take_while(|row| self.identities.get(**row) == identity).count();
-            // Sorted by name within the guest: the first is the smallest, and differs from the last if any do.
-            let last = order[start + repeats - 1];
-            username_conflicts += u64::from(self.names.get(kept) != self.names.get(last));
-            empty_usernames += u64::from(self.names.get(kept).is_empty());
-            order[guests] = kept;
-            guests += 1;
-            start += repeats;
+    /// Says whether nothing was pushed since the last run.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.rows() == 0
+    }
+
+    fn rows(&self) -> u32 {
+        self.identities.rows()
+    }
+
+    /// Takes what was pushed since the last run.
+    #[must_use]
+    pub fn take_rows(&mut self) -> UnsortedRows {
+        UnsortedRows {
+            identities: std::mem::take(&mut self.identities),
+            names: std::mem::take(&mut self.names),
         }
-        order.truncate(guests);
-        order.shrink_to_fit();
+    }
+}
 
-        let Self { network, period, mode, identities, names, rows, .. } = self;
-        let sorted = GuestRows { identities, names, order };
-        let guest_set = sorted.guest_set();
-        let (content_sha256, published) = match mode.disclosure() {
-            Some(disclosure) => {
-                let mut hasher = RosterHasher::new(disclosure, period, network);
-                for (identity, name) in sorted.iter() {
-                    let username = matches!(disclosure, Disclosure::Full).then_some(name);
-                    hasher.push(identity, username).expect("sorted and deduplicated above");
-                }
-                (hasher.finish(), Some(sorted))
-            }
-            None => (ContentDigest::of_counts(period, network, guests as u64), None),
-        };
-        Ok(Roster(Arc::new(RosterContent {
-            network,
-            period,
-            mode,
-            guests: guests as u64,
-            duplicates: u64::from(rows) - guests as u64,
-            username_conflicts,
-            empty_usernames,
-            content_sha256,
-            guest_set,
-            rows: published,
-        })))
+/// Rows as they were pushed.
+pub struct UnsortedRows {
+    identities: TextColumn,
+    names: TextColumn,
+}
+
+impl UnsortedRows {
+    /// Sorts and deduplicates them, which takes a while.
+    #[must_use]
+    pub fn sorted(self) -> SortedRun {
+        SortedRun::sorted(self.identities, self.names)
+    }
+}
+
+/// Which guests a walk has met: one bit each, picked by fingerprint.
+///
+/// Two guests may share a bit, which makes the second look known. At ten million guests that happens to nearly one
+/// in two, at a hundred million to all but one in four hundred: of the 100,000 rows of a thousand pages in a row
+/// more than enough still show as new.
+#[derive(Default)]
+struct SeenGuests {
+    bits: Vec<u64>,
+}
+
+impl SeenGuests {
+    const BITS: u64 = 1 << 24;
+
+    /// Remembers a guest, and says whether it looks new.
+    fn insert(&mut self, fingerprint: u64) -> bool {
+        if self.bits.is_empty() {
+            self.bits = vec![0; (Self::BITS / 64) as usize];
+        }
+        let bit = fingerprint % Self::BITS;
+        let word = &mut self.bits[(bit / 64) as usize];
+        let mask = 1 << (bit % 64);
+        let is_new = *word & mask == 0;
+        *word |= mask;
+        is_new
     }
 }
 
@@ -142,15 +176,42 @@ impl RosterBuilder {
 mod tests {
     use super::*;
 
+    fn builder(rows: u32, bytes: usize) -> RosterBuilder {
+        RosterBuilder::new(RosterMode::Full, RunBound { rows, bytes }, FingerprintKey(1, 2))
+    }
+
     #[test]
-    fn a_roster_past_its_bound_is_refused_and_keeps_what_it_had() {
-        let (network, period) = ("01234567".parse().unwrap(), "2026-10".parse().unwrap());
-        let mut builder = RosterBuilder::new(network, period, RosterMode::Full);
-        builder.most_bytes = 10;
-        builder.push("hash1", "a").unwrap();
-        let error = builder.push("hash2", "").unwrap_err();
-        assert!(error.to_string().starts_with("the roster holds more than 10 bytes of text"), "{error}");
-        builder.push("hsh2", "").unwrap();
-        assert_eq!(builder.finish().unwrap().guests(), 2);
+    fn a_builder_is_full_at_a_bound_in_rows_or_in_bytes_and_empty_after_its_run_is_taken() {
+        for (rows, bytes) in [(2, 1000), (1000, 8)] {
+            let mut builder = builder(rows, bytes);
+            builder.push("a1", "x1").unwrap();
+            assert!(!builder.is_full() && !builder.is_empty());
+            builder.push("a1", "x1").unwrap();
+            assert!(builder.is_full());
+            drop(builder.take_rows());
+            assert!(!builder.is_full() && builder.is_empty());
+        }
+    }
+
+    #[test]
+    fn a_guest_is_new_once_also_after_a_run_was_taken() {
+        let mut builder = builder(10, 1000);
+        let first = builder.push("a", "x").unwrap();
+        assert!(first.is_new);
+        drop(builder.take_rows());
+        assert_eq!(builder.push("a", "y").unwrap(), Pushed { is_new: false, ..first });
+        assert!(!builder.remember("a").is_new, "known by what stands for the guest");
+        assert!(builder.push("b", "x").unwrap().is_new);
+    }
+
+    #[test]
+    fn of_the_rows_of_a_thousand_pages_enough_look_new_even_after_a_hundred_million_guests() {
+        let mut seen = SeenGuests { bits: vec![u64::MAX; (SeenGuests::BITS / 64) as usize] };
+        // What a hundred million leave clear: exp(-100e6 / 2^24), a quarter of a percent.
+        for word in seen.bits.iter_mut().step_by(6) {
+            *word = u64::MAX - 1;
+        }
+        let news = (0..100_000_u64).filter(|guest| seen.insert(FingerprintKey(1, 2).of(&guest.to_string())));
+        assert!(news.count() > 100);
     }
 }

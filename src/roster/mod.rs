@@ -1,13 +1,18 @@
 //! The roster of one period of one network: every guest once, sorted, counted and digested.
 //!
-//! A [`RosterBuilder`] takes the rows of one walk; [`RosterBuilder::finish`] makes the [`Roster`], which no
-//! longer changes and is read as a [`RosterStream`] of record batches. The number that is billed is
-//! [`Roster::guests`]: the distinct hashes, and nothing else. A roster that only counts has no stream at all,
+//! A [`RosterBuilder`] takes the rows of one walk and gives sorted runs of them, which stay in memory if there is
+//! one and are written down by a [`RunStore`] if there are more. [`Roster::of`] makes the roster of either; it no
+//! longer changes and is read as a [`RosterStream`] of record batches, in bounded memory. The number that is billed
+//! is [`Roster::guests`]: the distinct hashes, and nothing else. A roster that only counts has no stream at all,
 //! so that no code path can publish what the user did not want kept.
 
 mod builder;
 mod columns;
+mod merge;
 mod mode;
+mod rows;
+mod run_file;
+mod run_store;
 mod stream;
 
 use std::fmt;
@@ -16,77 +21,166 @@ use std::sync::Arc;
 use arrow::array::RecordBatch;
 use sha2::{Digest, Sha256};
 
-pub use self::builder::{MAX_ROSTER_BYTES, RosterBuilder, RosterError};
-use self::columns::TextColumn;
+pub use self::builder::{FingerprintKey, Pushed, RosterBuilder, RunBound, UnsortedRows};
+pub use self::merge::OpenRuns;
 pub use self::mode::{MIN_KEY_BYTES, PseudonymKey, PseudonymKeyError, RosterMode};
+pub use self::rows::{GuestRow, SortedRows, SortedRun};
+pub use self::run_file::{RunFileError, RunReader};
+pub use self::run_store::{MERGE_FAN_IN, RunRecord, RunStore, RunStoreError};
 pub use self::stream::RosterStream;
 use crate::dataset::ContentDigest;
+use crate::dataset::content::Disclosure;
+use crate::dataset::content::RosterHasher;
 use crate::dataset::schema;
 use crate::guest::NetworkId;
 use crate::period::BillingPeriod;
+use crate::storage::FileDigest;
+
+/// Why a roster could not be built or read.
+#[derive(Debug, thiserror::Error)]
+pub enum RosterError {
+    /// A guest without an identity: counting them would merge strangers into one.
+    #[error("a guest has an empty hash, so they cannot be told from others; nothing can be counted on it")]
+    EmptyHash,
+    /// A run is not what was written (exit 75).
+    #[error(transparent)]
+    Damaged(#[from] DamagedRun),
+    /// The program was told to stop (exit 75).
+    #[error("interrupted while the roster was put together; run again")]
+    Interrupted,
+    /// A batch of rows could not be made (exit 70).
+    #[error("a batch of the roster could not be made; this is a bug, please report it")]
+    Batch(#[from] arrow::error::ArrowError),
+}
+
+/// A run that cannot be believed.
+#[derive(Debug, thiserror::Error)]
+#[error("the run {run} of an unfinished walk is not used, {reason}; run again, the walk begins anew")]
+pub struct DamagedRun {
+    /// Which.
+    pub run: FileDigest,
+    /// What is wrong with it.
+    pub reason: RunFileError,
+}
+
+/// What a roster is of.
+#[derive(Clone, Debug)]
+pub struct RosterOf {
+    /// The network whose guests these are.
+    pub network: NetworkId,
+    /// The billing period.
+    pub period: BillingPeriod,
+    /// What is kept of the guests.
+    pub mode: RosterMode,
+}
+
+/// Where the rows of a roster are held.
+pub enum RosterRows {
+    /// In memory: one run, too small to be written down.
+    Memory(Arc<SortedRun>),
+    /// In files.
+    Runs(OpenRuns),
+}
+
+impl RosterRows {
+    fn rows(&self) -> Result<Box<dyn SortedRows + Send>, RosterError> {
+        Ok(match self {
+            Self::Memory(run) => Box::new(run.rows()),
+            Self::Runs(runs) => Box::new(runs.rows()?),
+        })
+    }
+}
+
+#[cfg(test)]
+pub(crate) const UNBOUNDED: RunBound = RunBound { rows: u32::MAX, bytes: usize::MAX };
 
 /// All guests of one period of one network. Cheap to clone.
 #[derive(Clone)]
 pub struct Roster(Arc<RosterContent>);
 
 struct RosterContent {
-    network: NetworkId,
-    period: BillingPeriod,
-    mode: RosterMode,
+    of: RosterOf,
     guests: u64,
     duplicates: u64,
     username_conflicts: u64,
     empty_usernames: u64,
     content_sha256: ContentDigest,
     guest_set: [u8; 32],
-    /// The rows, unless the mode keeps none.
-    rows: Option<GuestRows>,
-}
-
-/// The rows of a roster: texts as they were pushed, and the row numbers of the kept ones in order.
-struct GuestRows {
-    identities: TextColumn,
-    names: TextColumn,
-    order: Vec<u32>,
-}
-
-impl GuestRows {
-    fn identities(&self) -> impl Iterator<Item = &str> {
-        self.order.iter().map(|row| self.identities.get(*row))
-    }
-
-    fn iter(&self) -> impl Iterator<Item = (&str, &str)> {
-        self.order.iter().map(|row| (self.identities.get(*row), self.names.get(*row)))
-    }
-
-    /// Digests who the guests are, whatever they are called. It never leaves the process.
-    fn guest_set(&self) -> [u8; 32] {
-        let mut digest = Sha256::new();
-        for identity in self.identities() {
-            digest.update((identity.len() as u64).to_be_bytes());
-            digest.update(identity);
-        }
-        digest.finalize().into()
-    }
+    rows: RosterRows,
 }
 
 impl Roster {
+    /// Puts a roster together: counts and digests its rows, of which so many were pushed, repeated ones included.
+    ///
+    /// It reads all rows and may take seconds.
+    ///
+    /// # Errors
+    /// [`RosterError`] if the rows cannot be read or the program is told to stop.
+    pub fn of(of: RosterOf, pushed: u64, rows: RosterRows) -> Result<Self, RosterError> {
+        let disclosure = of.mode.disclosure();
+        let mut content = disclosure.map(|disclosure| RosterHasher::new(disclosure, of.period, of.network));
+        let (mut guests, mut username_conflicts, mut empty_usernames) = (0, 0, 0);
+        let mut guest_set = Sha256::new();
+        let mut sorted = rows.rows()?;
+        while let Some(GuestRow { identity, name, conflict }) = sorted.advance()? {
+            guests += 1;
+            username_conflicts += u64::from(conflict);
+            empty_usernames += u64::from(name.is_empty());
+            // Who the guests are, whatever they are called. It never leaves the process.
+            guest_set.update((identity.len() as u64).to_be_bytes());
+            guest_set.update(identity);
+            if let Some(content) = &mut content {
+                let username = matches!(disclosure, Some(Disclosure::Full)).then_some(name);
+                content.push(identity, username).expect("a merge of sorted runs ascends");
+            }
+        }
+        drop(sorted);
+        let content_sha256 = match content {
+            Some(content) => content.finish(),
+            None => ContentDigest::of_counts(of.period, of.network, guests),
+        };
+        let guest_set = guest_set.finalize().into();
+        let duplicates = pushed.saturating_sub(guests);
+        Ok(Self(Arc::new(RosterContent {
+            of,
+            guests,
+            duplicates,
+            username_conflicts,
+            empty_usernames,
+            content_sha256,
+            guest_set,
+            rows,
+        })))
+    }
+
+    /// Puts a roster together from rows at hand.
+    #[cfg(test)]
+    pub(crate) fn of_guests<T: AsRef<str>>(of: RosterOf, guests: impl IntoIterator<Item = (T, T)>) -> Self {
+        let mut builder = RosterBuilder::new(of.mode.clone(), UNBOUNDED, FingerprintKey::random());
+        let mut pushed = 0;
+        for (hash, username) in guests {
+            builder.push(hash.as_ref(), username.as_ref()).unwrap();
+            pushed += 1;
+        }
+        Self::of(of, pushed, RosterRows::Memory(Arc::new(builder.take_rows().sorted()))).unwrap()
+    }
+
     /// Returns the network whose guests these are.
     #[must_use]
     pub fn network(&self) -> NetworkId {
-        self.0.network
+        self.0.of.network
     }
 
     /// Returns the billing period whose guests these are.
     #[must_use]
     pub fn period(&self) -> BillingPeriod {
-        self.0.period
+        self.0.of.period
     }
 
     /// Returns what the roster keeps of its guests.
     #[must_use]
     pub fn mode(&self) -> &RosterMode {
-        &self.0.mode
+        &self.0.of.mode
     }
 
     /// Returns the number of distinct hashes: the number that is billed.
@@ -124,8 +218,8 @@ impl Roster {
     /// Says whether two walks found the same set of guests, whatever they were called and whatever is published.
     #[must_use]
     pub fn same_guests(&self, other: &Self) -> bool {
-        self.0.network == other.0.network
-            && self.0.period == other.0.period
+        self.network() == other.network()
+            && self.period() == other.period()
             && self.0.guests == other.0.guests
             && self.0.guest_set == other.0.guest_set
     }
@@ -133,13 +227,21 @@ impl Roster {
     /// Returns the rows from the first on, or `None` if the roster only counts. May be called again.
     #[must_use]
     pub fn stream(&self) -> Option<RosterStream> {
-        RosterStream::new(&self.0)
+        RosterStream::new(self)
+    }
+
+    /// Returns the rows as they are held in memory, if they are.
+    pub(crate) fn in_memory(&self) -> Option<Arc<SortedRun>> {
+        match &self.0.rows {
+            RosterRows::Memory(run) => Some(Arc::clone(run)),
+            RosterRows::Runs(_) => None,
+        }
     }
 
     /// Returns the one row of `guest_counts`.
     #[must_use]
     pub fn counts(&self) -> RecordBatch {
-        schema::guest_counts_batch(self.0.period, self.0.network, self.0.guests)
+        schema::guest_counts_batch(self.period(), self.network(), self.guests())
     }
 }
 
@@ -147,9 +249,9 @@ impl fmt::Debug for Roster {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         formatter
             .debug_struct("Roster")
-            .field("network", &self.0.network)
-            .field("period", &self.0.period)
-            .field("mode", &self.0.mode)
+            .field("network", &self.network())
+            .field("period", &self.period())
+            .field("mode", self.mode())
             .field("guests", &self.0.guests)
             .field("content_sha256", &self.0.content_sha256)
             .finish_non_exhaustive()
@@ -174,14 +276,8 @@ mod tests {
     }
 
     fn roster<'a>(mode: RosterMode, rows: impl IntoIterator<Item = (&'a str, &'a str)>) -> Roster {
-        let mut builder = RosterBuilder::new("01234567".parse().unwrap(), "2026-10".parse().unwrap(), mode);
-        let mut pushed = 0;
-        for (hash, username) in rows {
-            builder.push(hash, username).unwrap();
-            pushed += 1;
-        }
-        assert_eq!(builder.rows(), pushed);
-        builder.finish().unwrap()
+        let of = RosterOf { network: "01234567".parse().unwrap(), period: "2026-10".parse().unwrap(), mode };
+        Roster::of_guests(of, rows)
     }
 
     fn rows(roster: &Roster) -> Vec<Row> {
@@ -238,10 +334,9 @@ mod tests {
 
     #[test]
     fn an_empty_hash_is_refused() {
-        let mut builder =
-            RosterBuilder::new("01234567".parse().unwrap(), "2026-10".parse().unwrap(), RosterMode::Full);
+        let mut builder = RosterBuilder::new(RosterMode::Full, UNBOUNDED, FingerprintKey::random());
         assert!(matches!(builder.push("", "ann"), Err(RosterError::EmptyHash)));
-        assert_eq!(builder.finish().unwrap().guests(), 0);
+        assert!(builder.is_empty());
     }
 
     #[test]

@@ -6,21 +6,72 @@
 use std::iter::repeat_n;
 use std::sync::Arc;
 
-use arrow::array::{ArrayRef, RecordBatch, StringArray};
+use arrow::array::{ArrayRef, RecordBatch, StringArray, StringBuilder};
 
-use super::{GuestRows, RosterContent, RosterError, RosterMode};
+use super::rows::SortedRows;
+use super::{Roster, RosterError};
+use crate::dataset::content::Disclosure;
 use crate::dataset::{BATCH_ROWS, schema};
 
 /// The rows of one roster, sorted bytewise by `username_hash`, in the schema of `guest_roster`.
 pub struct RosterStream {
-    content: Arc<RosterContent>,
-    next_row: usize,
+    roster: Roster,
+    /// None before the first batch: opening runs may fail, and that is the first batch's failure.
+    rows: Option<Box<dyn SortedRows + Send>>,
+    period: String,
+    network: String,
+    with_names: bool,
+    has_ended: bool,
 }
 
 impl RosterStream {
-    /// Begins at the first row, if the roster has rows at all.
-    pub(super) fn new(content: &Arc<RosterContent>) -> Option<Self> {
-        content.rows.is_some().then(|| Self { content: Arc::clone(content), next_row: 0 })
+    /// Begins at the first row, if the roster may show its rows at all.
+    pub(super) fn new(roster: &Roster) -> Option<Self> {
+        let with_names = match roster.mode().disclosure()? {
+            Disclosure::Full => true,
+            Disclosure::Pseudonymous { .. } => false,
+        };
+        Some(Self {
+            roster: roster.clone(),
+            rows: None,
+            period: roster.period().to_string(),
+            network: roster.network().to_string(),
+            with_names,
+            has_ended: false,
+        })
+    }
+
+    fn read_batch(&mut self) -> Result<Option<RecordBatch>, RosterError> {
+        let rows = match &mut self.rows {
+            Some(rows) => rows,
+            unopened => unopened.insert(self.roster.0.rows.rows()?),
+        };
+        let mut hashes = StringBuilder::with_capacity(BATCH_ROWS, BATCH_ROWS * 44);
+        let mut usernames = StringBuilder::with_capacity(BATCH_ROWS, BATCH_ROWS * 24);
+        let mut count = 0;
+        while count < BATCH_ROWS {
+            let Some(row) = rows.advance()? else {
+                self.has_ended = true;
+                break;
+            };
+            hashes.append_value(row.identity);
+            if self.with_names {
+                usernames.append_value(row.name);
+            } else {
+                usernames.append_null();
+            }
+            count += 1;
+        }
+        if count == 0 {
+            return Ok(None);
+        }
+        let columns: Vec<ArrayRef> = vec![
+            Arc::new(StringArray::from_iter_values(repeat_n(self.period.as_str(), count))),
+            Arc::new(StringArray::from_iter_values(repeat_n(self.network.as_str(), count))),
+            Arc::new(hashes.finish()),
+            Arc::new(usernames.finish()),
+        ];
+        Ok(Some(RecordBatch::try_new(schema::guest_roster(), columns)?))
     }
 }
 
@@ -28,28 +79,12 @@ impl Iterator for RosterStream {
     type Item = Result<RecordBatch, RosterError>;
 
     fn next(&mut self) -> Option<Self::Item> {
-        let rows = self.content.rows.as_ref()?;
-        let kept = &rows.order[self.next_row..];
-        let kept = &kept[..kept.len().min(BATCH_ROWS)];
-        if kept.is_empty() {
+        if self.has_ended {
             return None;
         }
-        self.next_row += kept.len();
-        Some(batch(&self.content, rows, kept))
+        let batch = self.read_batch();
+        // After a failure nothing follows that could be taken for the rest.
+        self.has_ended |= batch.is_err();
+        batch.transpose()
     }
-}
-
-fn batch(content: &RosterContent, rows: &GuestRows, kept: &[u32]) -> Result<RecordBatch, RosterError> {
-    let period = content.period.to_string();
-    let usernames = match content.mode {
-        RosterMode::Full => StringArray::from_iter_values(kept.iter().map(|row| rows.names.get(*row))),
-        RosterMode::Pseudonymous(_) | RosterMode::CountsOnly => StringArray::new_null(kept.len()),
-    };
-    let columns: Vec<ArrayRef> = vec![
-        Arc::new(StringArray::from_iter_values(repeat_n(period.as_str(), kept.len()))),
-        Arc::new(StringArray::from_iter_values(repeat_n(content.network.as_str(), kept.len()))),
-        Arc::new(StringArray::from_iter_values(kept.iter().map(|row| rows.identities.get(*row)))),
-        Arc::new(usernames),
-    ];
-    Ok(RecordBatch::try_new(schema::guest_roster(), columns)?)
 }

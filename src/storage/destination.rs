@@ -15,6 +15,7 @@ use std::time::Duration;
 use async_trait::async_trait;
 use tempfile::NamedTempFile;
 
+use super::failpoint::{self, Operation, Site};
 use super::local::LocalDestination;
 use super::lock::Holder;
 use super::path::RelativePath;
@@ -51,7 +52,13 @@ pub struct StagedFile {
 
 impl io::Write for StagedFile {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        self.file.write(bytes)
+        let (content, path) = (self.file.as_file(), self.file.path());
+        // It is staged in a folder of the root.
+        let root = path.ancestors().nth(2).unwrap_or(path);
+        failpoint::step(Operation::Write, Site::content(root, path, content), || {
+            let mut content = content;
+            content.write(bytes)
+        })
     }
 
     fn flush(&mut self) -> io::Result<()> {
@@ -105,6 +112,9 @@ pub trait LockGuard: fmt::Debug + Send + Sync {
 pub trait Destination: fmt::Debug + Send + Sync {
     /// Names the destination for people: a path or a URL, without credentials.
     fn describe(&self) -> String;
+
+    /// Names the destination so that no other has the same name, wherever this process was started.
+    fn full_name(&self) -> String;
 
     /// Makes sure that files can be created and removed, creating the root where it is missing.
     async fn probe_writable(&self) -> Result<(), DestinationError>;

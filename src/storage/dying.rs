@@ -79,6 +79,10 @@ impl Destination for Dying {
         self.inner.describe()
     }
 
+    fn full_name(&self) -> String {
+        self.inner.full_name()
+    }
+
     async fn probe_writable(&self) -> Result<(), DestinationError> {
         self.alive()?;
         self.inner.probe_writable().await

@@ -13,13 +13,14 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use async_trait::async_trait;
-use tempfile::{NamedTempFile, TempPath};
+use tempfile::TempPath;
 
 use super::destination::{
     Destination, DestinationError, HeldLock, ListedFile, Listing, Precondition, StagedFile, Version,
     Versioned,
 };
 use super::digest::{FileDigest, Measure};
+use super::failpoint::{self, Operation, Site};
 use super::lock::FileLock;
 use super::path::RelativePath;
 
@@ -50,6 +51,16 @@ impl LocalDestination {
         self.root.join(STAGING)
     }
 
+    /// Makes a change of names, or of content that is durable already.
+    fn step<T>(
+        &self,
+        operation: Operation,
+        path: &Path,
+        change: impl FnOnce() -> io::Result<T>,
+    ) -> io::Result<T> {
+        failpoint::step(operation, Site::of(&self.root, path), change)
+    }
+
     /// Runs file operations on a thread that may block.
     async fn blocking<T: Send + 'static>(
         &self,
@@ -62,11 +73,13 @@ impl LocalDestination {
     }
 
     /// Creates a file under `.staging/`, locked for as long as it is open.
-    fn staged(&self) -> Result<NamedTempFile, DestinationError> {
+    fn staged(&self) -> Result<StagedFile, DestinationError> {
         let staging = self.staging();
         for _ in 0..ATTEMPTS {
-            create_folder(&staging)?;
-            let created = tempfile::Builder::new().prefix("part-").rand_bytes(12).tempfile_in(&staging);
+            self.create_folder(&staging)?;
+            let created = self.step(Operation::Stage, &staging, || {
+                tempfile::Builder::new().prefix("part-").rand_bytes(12).tempfile_in(&staging)
+            });
             let file = match created {
                 Err(error) if error.kind() == io::ErrorKind::NotFound => continue,
                 other => other.map_err(|error| DestinationError::io("written", shown(&staging), error))?,
@@ -76,7 +89,7 @@ impl LocalDestination {
                 locked.map_err(|error| DestinationError::io("locked", shown(file.path()), error))?;
             // A sweep may have come between creating and locking.
             if metadata.nlink() > 0 {
-                return Ok(file);
+                return Ok(StagedFile { file });
             }
         }
         Err(DestinationError::Changed { place: shown(&staging) })
@@ -86,31 +99,41 @@ impl LocalDestination {
     ///
     /// The content is durable before its name is, and the name before this returns.
     fn put_in_place(
+        &self,
         content: &File,
-        mut staged: TempPath,
+        staged: TempPath,
         target: &Path,
         replace: bool,
     ) -> Result<(), DestinationError> {
         let failed = |error| DestinationError::io("written", shown(target), error);
-        content.set_permissions(Permissions::from_mode(FILE_MODE)).map_err(failed)?;
-        content.sync_all().map_err(failed)?;
+        failpoint::step(Operation::Sync, Site::content(&self.root, target, content), || {
+            content.set_permissions(Permissions::from_mode(FILE_MODE))?;
+            content.sync_all()
+        })
+        .map_err(failed)?;
         let folder = target.parent().unwrap_or(Path::new("."));
+        let mut pending = Some(staged);
         for _ in 0..ATTEMPTS {
-            create_folder(folder)?;
-            let put = if replace { staged.persist(target) } else { staged.persist_noclobber(target) };
-            match put {
-                Ok(()) => return sync_folder(folder).map_err(failed),
-                Err(refused) => match refused.error.kind() {
-                    // Another task's last file left the folder, which was pruned under us.
-                    io::ErrorKind::NotFound => staged = refused.path,
-                    io::ErrorKind::AlreadyExists => {
-                        return Err(DestinationError::Changed { place: shown(target) });
-                    }
-                    io::ErrorKind::IsADirectory => {
-                        return Err(DestinationError::InTheWay { place: shown(target), found: "a folder" });
-                    }
-                    _ => return Err(failed(refused.error)),
-                },
+            self.create_folder(folder)?;
+            let put = self.step(Operation::Rename, target, || {
+                let staged = pending.take().expect("what was refused is given back");
+                let put = if replace { staged.persist(target) } else { staged.persist_noclobber(target) };
+                put.map_err(|refused| {
+                    pending = Some(refused.path);
+                    refused.error
+                })
+            });
+            let Err(error) = put else { return self.sync_folder(folder).map_err(failed) };
+            match error.kind() {
+                // Another task's last file left the folder, which was pruned under us.
+                io::ErrorKind::NotFound => {}
+                io::ErrorKind::AlreadyExists => {
+                    return Err(DestinationError::Changed { place: shown(target) });
+                }
+                io::ErrorKind::IsADirectory => {
+                    return Err(DestinationError::InTheWay { place: shown(target), found: "a folder" });
+                }
+                _ => return Err(failed(error)),
             }
         }
         Err(DestinationError::Changed { place: shown(target) })
@@ -127,7 +150,7 @@ impl LocalDestination {
             }
             let Ok(file) = File::open(entry.path()) else { continue };
             match file.try_lock() {
-                Ok(()) => match fs::remove_file(entry.path()) {
+                Ok(()) => match self.remove_file(&entry.path()) {
                     Ok(()) => {
                         tracing::debug!(file = %entry.path().display(), "swept a dead run's staged file");
                     }
@@ -143,7 +166,7 @@ impl LocalDestination {
 
     fn link(&self, source: &Path, target: &Path) -> Result<(), DestinationError> {
         match self.staged_link(source)? {
-            Some((content, link)) => Self::put_in_place(&content, link, target, true),
+            Some((content, link)) => self.put_in_place(&content, link, target, true),
             // Some filesystems have no links, or have had enough of them: a copy serves as well.
             None => self.copy_bytes(source, target),
         }
@@ -154,13 +177,14 @@ impl LocalDestination {
     /// The lock is the file's, whatever its name, so it is taken before a sweep can see the new one.
     fn staged_link(&self, source: &Path) -> Result<Option<(File, TempPath)>, DestinationError> {
         let staging = self.staging();
-        create_folder(&staging)?;
+        self.create_folder(&staging)?;
         let content = open_regular(source)?.ok_or_else(|| missing("copied", source))?;
         if content.try_lock_shared().is_err() {
             return Ok(None);
         }
-        let linked =
-            tempfile::Builder::new().prefix("link-").make_in(&staging, |path| fs::hard_link(source, path));
+        let linked = self.step(Operation::Link, &staging, || {
+            tempfile::Builder::new().prefix("link-").make_in(&staging, |path| fs::hard_link(source, path))
+        });
         Ok(linked.ok().map(|link| (content, link.into_temp_path())))
     }
 
@@ -174,8 +198,8 @@ impl LocalDestination {
         let mut staged = self.staged()?;
         io::copy(&mut open_existing(source)?, &mut staged)
             .map_err(|error| DestinationError::io("written", shown(target), error))?;
-        let (content, path) = staged.into_parts();
-        Self::put_in_place(&content, path, target, true)
+        let (content, path) = staged.file.into_parts();
+        self.put_in_place(&content, path, target, true)
     }
 
     fn list_below(&self, folder: &RelativePath, listing: &mut Listing) -> Result<(), DestinationError> {
@@ -204,6 +228,58 @@ impl LocalDestination {
         }
         Ok(())
     }
+
+    /// Creates a folder and those above it, each durable in the one that holds it.
+    fn create_folder(&self, folder: &Path) -> Result<(), DestinationError> {
+        let failed = |error| DestinationError::io("created", shown(folder), error);
+        match fs::metadata(folder) {
+            Ok(metadata) if metadata.is_dir() => return Ok(()),
+            Ok(_) => {
+                return Err(DestinationError::InTheWay { place: shown(folder), found: "no folder" });
+            }
+            Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+            Err(error) if error.kind() == io::ErrorKind::NotADirectory => {}
+            Err(error) => return Err(failed(error)),
+        }
+        let above = match folder.parent() {
+            Some(above) if !above.as_os_str().is_empty() => above,
+            _ => Path::new("."),
+        };
+        self.create_folder(above)?;
+        let created =
+            self.step(Operation::CreateFolder, folder, || DirBuilder::new().mode(FOLDER_MODE).create(folder));
+        match created {
+            Ok(()) => self.sync_folder(above).map_err(failed),
+            Err(error) if error.kind() == io::ErrorKind::AlreadyExists && folder.is_dir() => Ok(()),
+            Err(error) => Err(failed(error)),
+        }
+    }
+
+    fn sync_folder(&self, folder: &Path) -> io::Result<()> {
+        let folder = if folder.as_os_str().is_empty() { Path::new(".") } else { folder };
+        self.step(Operation::SyncFolder, folder, || File::open(folder)?.sync_all())
+    }
+
+    /// Removes the folders that a removal has emptied, and makes it durable in the first that stays.
+    fn prune_above(&self, removed: &Path) -> io::Result<()> {
+        let mut folders = removed.ancestors().skip(1).take_while(|folder| **folder != self.root).peekable();
+        // Only an empty folder goes; that it is not empty is no failure.
+        let pruned =
+            |folder: &Path| self.step(Operation::RemoveFolder, folder, || fs::remove_dir(folder)).is_ok();
+        while folders.next_if(|folder| pruned(folder)).is_some() {}
+        for folder in folders {
+            match self.sync_folder(folder) {
+                // Another run has pruned it in the meantime.
+                Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+                synced => return synced,
+            }
+        }
+        self.sync_folder(&self.root)
+    }
+
+    fn remove_file(&self, path: &Path) -> io::Result<()> {
+        self.step(Operation::Remove, path, || fs::remove_file(path))
+    }
 }
 
 fn shown(path: &Path) -> String {
@@ -212,35 +288,6 @@ fn shown(path: &Path) -> String {
 
 fn missing(operation: &'static str, path: &Path) -> DestinationError {
     DestinationError::io(operation, shown(path), io::Error::from(io::ErrorKind::NotFound))
-}
-
-/// Creates a folder and those above it, each durable in the one that holds it.
-fn create_folder(folder: &Path) -> Result<(), DestinationError> {
-    let failed = |error| DestinationError::io("created", shown(folder), error);
-    match fs::metadata(folder) {
-        Ok(metadata) if metadata.is_dir() => return Ok(()),
-        Ok(_) => {
-            return Err(DestinationError::InTheWay { place: shown(folder), found: "no folder" });
-        }
-        Err(error) if error.kind() == io::ErrorKind::NotFound => {}
-        Err(error) if error.kind() == io::ErrorKind::NotADirectory => {}
-        Err(error) => return Err(failed(error)),
-    }
-    let above = match folder.parent() {
-        Some(above) if !above.as_os_str().is_empty() => above,
-        _ => Path::new("."),
-    };
-    create_folder(above)?;
-    match DirBuilder::new().mode(FOLDER_MODE).create(folder) {
-        Ok(()) => sync_folder(above).map_err(failed),
-        Err(error) if error.kind() == io::ErrorKind::AlreadyExists && folder.is_dir() => Ok(()),
-        Err(error) => Err(failed(error)),
-    }
-}
-
-fn sync_folder(folder: &Path) -> io::Result<()> {
-    let folder = if folder.as_os_str().is_empty() { Path::new(".") } else { folder };
-    File::open(folder)?.sync_all()
 }
 
 /// Opens a regular file; never a pipe that would block, never a link that leads elsewhere.
@@ -283,20 +330,26 @@ impl Destination for LocalDestination {
         shown(&self.root)
     }
 
+    fn full_name(&self) -> String {
+        let absolute = fs::canonicalize(&self.root).or_else(|_| std::path::absolute(&self.root));
+        shown(&absolute.unwrap_or_else(|_| self.root.clone()))
+    }
+
     async fn probe_writable(&self) -> Result<(), DestinationError> {
         self.blocking(&self.root, |own| {
             let mut staged = own.staged()?;
+            let path = own.staging();
             io::Write::write_all(&mut staged, b"probe")
-                .and_then(|()| staged.as_file().sync_all())
+                .and_then(|()| own.step(Operation::Sync, &path, || staged.file.as_file().sync_all()))
+                .and_then(|()| own.step(Operation::Remove, &path, || staged.file.close()))
                 .map_err(|error| DestinationError::io("written", own.describe(), error))?;
-            drop(staged);
             own.sweep_staging()
         })
         .await
     }
 
     async fn stage(&self) -> Result<StagedFile, DestinationError> {
-        self.blocking(&self.root, |own| own.staged().map(|file| StagedFile { file })).await
+        self.blocking(&self.root, Self::staged).await
     }
 
     /// Compares and swaps under the caller's lock: no system call does both for a file.
@@ -307,7 +360,7 @@ impl Destination for LocalDestination {
         precondition: Precondition,
     ) -> Result<(), DestinationError> {
         let target = self.at(path);
-        self.blocking(&target.clone(), move |_| {
+        self.blocking(&target.clone(), move |own| {
             let (content, staged) = staged.file.into_parts();
             let replace = match precondition {
                 Precondition::Absent => false,
@@ -321,7 +374,7 @@ impl Destination for LocalDestination {
                     true
                 }
             };
-            Self::put_in_place(&content, staged, &target, replace)
+            own.put_in_place(&content, staged, &target, replace)
         })
         .await
     }
@@ -360,23 +413,12 @@ impl Destination for LocalDestination {
     async fn remove(&self, path: &RelativePath) -> Result<(), DestinationError> {
         let place = self.at(path);
         self.blocking(&place.clone(), move |own| {
-            match fs::remove_file(&place) {
+            match own.remove_file(&place) {
                 Ok(()) => {}
                 Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
                 Err(error) => return Err(DestinationError::io("removed", shown(&place), error)),
             }
-            let folders = place.ancestors().skip(1).take_while(|folder| **folder != own.root);
-            for (depth, folder) in folders.enumerate() {
-                if depth == 0 {
-                    sync_folder(folder)
-                        .map_err(|error| DestinationError::io("removed", shown(&place), error))?;
-                }
-                // Only an empty folder goes; that it is not empty is no failure.
-                if fs::remove_dir(folder).is_err() {
-                    break;
-                }
-            }
-            Ok(())
+            own.prune_above(&place).map_err(|error| DestinationError::io("removed", shown(&place), error))
         })
         .await
     }
@@ -396,8 +438,8 @@ impl Destination for LocalDestination {
     async fn lock(&self, name: &RelativePath, wait: Duration) -> Result<HeldLock, DestinationError> {
         let path = self.at(name);
         let folder = path.parent().unwrap_or(&self.root).to_owned();
-        self.blocking(&folder.clone(), move |_| create_folder(&folder)).await?;
-        Ok(HeldLock { guard: Box::new(FileLock::acquire(path, wait).await?) })
+        self.blocking(&folder.clone(), move |own| own.create_folder(&folder)).await?;
+        Ok(HeldLock { guard: Box::new(FileLock::acquire(&self.root, path, wait).await?) })
     }
 }
 

@@ -17,6 +17,7 @@ use chrono::{DateTime, SecondsFormat, Utc};
 use serde::{Deserialize, Serialize};
 
 use super::destination::{DestinationError, LockGuard};
+use super::failpoint::{self, Operation, Site};
 
 /// How often a lock that somebody else holds is tried.
 const POLL: Duration = Duration::from_millis(200);
@@ -73,12 +74,16 @@ pub(super) struct FileLock {
 }
 
 impl FileLock {
-    /// Takes the lock at a path whose folder exists, polling for at most `wait`.
-    pub(super) async fn acquire(path: PathBuf, wait: Duration) -> Result<Self, DestinationError> {
+    /// Takes the lock at a path below a root, whose folder exists, polling for at most `wait`.
+    pub(super) async fn acquire(
+        root: &Path,
+        path: PathBuf,
+        wait: Duration,
+    ) -> Result<Self, DestinationError> {
         let give_up = tokio::time::Instant::now() + wait;
         loop {
             // One attempt is two system calls: not worth another thread.
-            match Self::attempt(&path) {
+            match Self::attempt(root, &path) {
                 Ok(Some(lock)) => return Ok(lock),
                 Ok(None) => {}
                 Err(source) => {
@@ -95,7 +100,7 @@ impl FileLock {
         }
     }
 
-    fn attempt(path: &Path) -> io::Result<Option<Self>> {
+    fn attempt(root: &Path, path: &Path) -> io::Result<Option<Self>> {
         let mut open = OpenOptions::new();
         let mut file = open.read(true).write(true).create(true).truncate(false).mode(0o600).open(path)?;
         match file.try_lock() {
@@ -106,9 +111,11 @@ impl FileLock {
         if !is_at(&file, path)? {
             return Ok(None);
         }
-        file.set_len(0)?;
-        file.seek(SeekFrom::Start(0))?;
-        file.write_all(&serde_json::to_vec(&Holder::this_process())?)?;
+        failpoint::step(Operation::Lock, Site::of(root, path), || {
+            file.set_len(0)?;
+            file.seek(SeekFrom::Start(0))?;
+            file.write_all(&serde_json::to_vec(&Holder::this_process())?)
+        })?;
         Ok(Some(Self { file, path: path.to_owned() }))
     }
 }
@@ -145,25 +152,29 @@ mod tests {
         (folder, path)
     }
 
+    async fn acquire(path: PathBuf, wait: Duration) -> Result<FileLock, DestinationError> {
+        FileLock::acquire(path.parent().unwrap(), path.clone(), wait).await
+    }
+
     #[tokio::test(start_paused = true)]
     async fn a_held_lock_is_refused_after_the_wait_and_its_holder_is_named() {
         let (_folder, path) = place();
-        let held = FileLock::acquire(path.clone(), Duration::ZERO).await.unwrap();
+        let held = acquire(path.clone(), Duration::ZERO).await.unwrap();
         let before = tokio::time::Instant::now();
-        let error = FileLock::acquire(path.clone(), Duration::from_secs(5)).await.unwrap_err();
+        let error = acquire(path.clone(), Duration::from_secs(5)).await.unwrap_err();
         assert_eq!(before.elapsed(), Duration::from_secs(5));
         let text = error.to_string();
         assert!(text.contains(&format!("by process {} on ", std::process::id())), "{text}");
         assert!(text.contains("task.lock is locked") && text.contains("--lock-wait"), "{text}");
         drop(held);
-        FileLock::acquire(path, Duration::ZERO).await.unwrap();
+        acquire(path, Duration::ZERO).await.unwrap();
     }
 
     #[tokio::test(start_paused = true)]
     async fn a_waiter_gets_the_lock_once_it_is_released() {
         let (_folder, path) = place();
-        let held = FileLock::acquire(path.clone(), Duration::ZERO).await.unwrap();
-        let waiter = tokio::spawn(FileLock::acquire(path, Duration::from_mins(1)));
+        let held = acquire(path.clone(), Duration::ZERO).await.unwrap();
+        let waiter = tokio::spawn(acquire(path, Duration::from_mins(1)));
         tokio::time::sleep(Duration::from_secs(3)).await;
         assert!(!waiter.is_finished());
         drop(held);
@@ -173,11 +184,11 @@ mod tests {
     #[tokio::test]
     async fn a_lock_whose_file_was_removed_is_known_to_be_lost() {
         let (_folder, path) = place();
-        let held = FileLock::acquire(path.clone(), Duration::ZERO).await.unwrap();
+        let held = acquire(path.clone(), Duration::ZERO).await.unwrap();
         held.confirm().await.unwrap();
         std::fs::remove_file(&path).unwrap();
         assert!(matches!(held.confirm().await, Err(DestinationError::LockLost { .. })));
-        let other = FileLock::acquire(path, Duration::ZERO).await.unwrap();
+        let other = acquire(path, Duration::ZERO).await.unwrap();
         assert!(matches!(held.confirm().await, Err(DestinationError::LockLost { .. })));
         other.confirm().await.unwrap();
     }
@@ -185,9 +196,9 @@ mod tests {
     #[tokio::test]
     async fn what_a_lock_file_says_of_its_holder_may_be_nonsense() {
         let (_folder, path) = place();
-        let held = FileLock::acquire(path.clone(), Duration::ZERO).await.unwrap();
+        let held = acquire(path.clone(), Duration::ZERO).await.unwrap();
         std::fs::write(&path, "{\"pid\": -1").unwrap();
-        let error = FileLock::acquire(path, Duration::ZERO).await.unwrap_err();
+        let error = acquire(path, Duration::ZERO).await.unwrap_err();
         assert!(matches!(error, DestinationError::Locked { holder: None, .. }), "{error}");
         drop(held);
     }

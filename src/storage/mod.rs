@@ -8,8 +8,10 @@ pub mod digest;
 #[cfg(test)]
 pub(crate) mod dying;
 pub mod encode;
+mod failpoint;
 pub mod local;
 pub mod lock;
+pub mod lock_wait;
 pub mod path;
 pub mod seal;
 
@@ -20,4 +22,5 @@ pub use destination::{
 pub use digest::{FileDigest, Measure, Measured};
 pub use encode::{EncodeError, EncodedFile, EncoderError, encode};
 pub use local::LocalDestination;
+pub use lock_wait::LockWait;
 pub use path::{RelativePath, RelativePathError};

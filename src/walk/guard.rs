@@ -1,19 +1,20 @@
 //! What a sequence of pages must obey, whatever the pages say: it makes progress and does not turn in circles.
 //!
-//! Tokens are remembered by digest and guests by a 64-bit fingerprint, because a walk of ten million guests must
-//! not be held in memory to be watched. A collision of fingerprints makes a new guest look known; it would take
-//! a thousand pages of nothing but collisions to matter.
+//! Tokens are remembered by digest, and of guests only whether a page brought a new one, because a walk of ten
+//! million guests must not be held in memory to be watched.
 
 use std::collections::HashSet;
-use std::hash::{BuildHasher, RandomState};
 
+use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
 use crate::guest::PageToken;
-use crate::wickr::GuestPage;
+use crate::roster::Pushed;
 
 /// How many pages in a row may bring no new guest.
 pub const MAX_STALE_PAGES: u32 = 1000;
+/// How many pages a list may have: a hundred million guests, of whose tokens 16 bytes each are remembered.
+pub const MAX_PAGES: usize = 1_000_000;
 
 /// How a walk went in circles.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
@@ -30,12 +31,57 @@ pub enum GuardError {
          better"
     )]
     NoProgress,
+    /// Pages without end that bring something each time.
+    #[error(
+        "the list has more than {MAX_PAGES} pages, which no list of guests has; nothing is published, as the \
+         service's answers are not to be trusted"
+    )]
+    Endless,
+}
+
+/// Digests of the tokens that a list has handed out, written as their hexadecimal digits.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(try_from = "String", into = "String")]
+struct TokenDigests(HashSet<[u8; DIGEST_BYTES]>);
+
+/// What is kept of a token's SHA-256.
+const DIGEST_BYTES: usize = 16;
+
+impl TokenDigests {
+    /// Remembers a token, and says whether it is a new one.
+    fn insert(&mut self, token: &PageToken) -> bool {
+        let digest = Sha256::digest(token.as_str());
+        let (head, _) = digest.split_first_chunk().expect("a SHA-256 digest is 32 bytes long");
+        self.0.insert(*head)
+    }
+}
+
+impl From<TokenDigests> for String {
+    fn from(digests: TokenDigests) -> Self {
+        let mut sorted: Vec<_> = digests.0.into_iter().collect();
+        sorted.sort_unstable();
+        hex::encode(sorted.concat())
+    }
+}
+
+impl TryFrom<String> for TokenDigests {
+    type Error = &'static str;
+
+    fn try_from(text: String) -> Result<Self, Self::Error> {
+        let bytes = hex::decode(text).map_err(|_| "token digests are hexadecimal digits")?;
+        let (digests, rest) = bytes.as_chunks();
+        if !rest.is_empty() || digests.len() > MAX_PAGES {
+            return Err("token digests are whole, and no more than a list has pages");
+        }
+        Ok(Self(digests.iter().copied().collect()))
+    }
 }
 
 /// Watches any paged list: no token twice, and something new now and then.
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub struct ListGuard {
-    seen_tokens: HashSet<[u8; 16]>,
+    seen_tokens: TokenDigests,
     stale_pages: u32,
 }
 
@@ -43,15 +89,16 @@ impl ListGuard {
     /// Admits the next page, which leads on by `next` and brought something new or not.
     ///
     /// # Errors
-    /// [`GuardError`] if the token is an old one, or nothing new came for too long.
+    /// [`GuardError`] if the token is an old one, nothing new came for too long, or there are too many pages.
     pub fn admit(&mut self, next: Option<&PageToken>, brought_news: bool) -> Result<(), GuardError> {
         let Some(token) = next else { return Ok(()) };
-        let digest = Sha256::digest(token.as_str());
-        let (head, _) = digest.split_first_chunk::<16>().expect("a SHA-256 digest is 32 bytes long");
-        if !self.seen_tokens.insert(*head) {
+        if !self.seen_tokens.insert(token) {
             return Err(GuardError::RepeatedToken);
         }
-        self.stale_pages = if brought_news { 0 } else { self.stale_pages + 1 };
+        if self.seen_tokens.0.len() >= MAX_PAGES {
+            return Err(GuardError::Endless);
+        }
+        self.stale_pages = if brought_news { 0 } else { self.stale_pages.saturating_add(1) };
         if self.stale_pages >= MAX_STALE_PAGES {
             return Err(GuardError::NoProgress);
         }
@@ -59,12 +106,11 @@ impl ListGuard {
     }
 }
 
-/// Watches one walk.
-#[derive(Debug, Default)]
+/// Watches one walk. It can be written down and goes on where it was.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub struct PageGuard {
     list: ListGuard,
-    fingerprint: RandomState,
-    seen_guests: HashSet<u64>,
     last_page: HashSet<u64>,
 }
 
@@ -73,18 +119,13 @@ impl PageGuard {
     ///
     /// # Errors
     /// [`GuardError`] if the page's token is an old one, or nothing new came for too long.
-    pub fn admit(&mut self, page: &GuestPage) -> Result<u64, GuardError> {
-        let prints: Vec<u64> =
-            page.guests.iter().map(|guest| self.fingerprint.hash_one(&guest.username_hash)).collect();
-        let edge_repeats = prints.iter().filter(|print| self.last_page.contains(print)).count();
-        let mut fresh = false;
-        for print in &prints {
-            fresh |= self.seen_guests.insert(*print);
+    pub fn admit(&mut self, rows: &[Pushed], next: Option<&PageToken>) -> Result<u64, GuardError> {
+        let edge_repeats = rows.iter().filter(|row| self.last_page.contains(&row.fingerprint)).count();
+        let brought_news = rows.iter().any(|row| row.is_new);
+        if !rows.is_empty() {
+            self.last_page = rows.iter().map(|row| row.fingerprint).collect();
         }
-        if !prints.is_empty() {
-            self.last_page = prints.into_iter().collect();
-        }
-        self.list.admit(page.next.as_ref(), fresh)?;
+        self.list.admit(next, brought_news)?;
         Ok(edge_repeats as u64)
     }
 }
@@ -92,43 +133,57 @@ impl PageGuard {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::guest::{Guest, Username, UsernameHash};
+    use std::collections::HashMap;
 
-    fn page(hashes: &[&str], next: Option<&str>) -> GuestPage {
-        let guest = |hash: &&str| Guest {
-            username_hash: UsernameHash::new((*hash).to_owned()).unwrap(),
-            username: Username::new(String::new()).unwrap(),
-        };
-        GuestPage {
-            guests: hashes.iter().map(guest).collect(),
-            next: next.map(|token| PageToken::new(token.to_owned()).unwrap()),
+    /// Stands for the builder: knows who is new.
+    #[derive(Default)]
+    struct Pages {
+        guard: PageGuard,
+        seen: HashMap<String, u64>,
+    }
+
+    impl Pages {
+        fn admit(&mut self, hashes: &[&str], next: Option<&str>) -> Result<u64, GuardError> {
+            let rows: Vec<Pushed> = hashes
+                .iter()
+                .map(|hash| {
+                    let fingerprint = self.seen.len() as u64;
+                    let is_new = !self.seen.contains_key(*hash);
+                    Pushed {
+                        fingerprint: *self.seen.entry((*hash).to_owned()).or_insert(fingerprint),
+                        is_new,
+                    }
+                })
+                .collect();
+            let next = next.map(|token| PageToken::new(token.to_owned()).unwrap());
+            self.guard.admit(&rows, next.as_ref())
         }
     }
 
     #[test]
     fn a_repeated_token_is_an_error_however_far_back_it_lies() {
-        let mut guard = PageGuard::default();
+        let mut pages = Pages::default();
         for token in ["a", "b", "c"] {
-            guard.admit(&page(&[token], Some(token))).unwrap();
+            pages.admit(&[token], Some(token)).unwrap();
         }
-        assert_eq!(guard.admit(&page(&["d"], Some("a"))), Err(GuardError::RepeatedToken));
+        assert_eq!(pages.admit(&["d"], Some("a")), Err(GuardError::RepeatedToken));
     }
 
     #[test]
     fn rows_of_the_page_before_are_edge_repeats_across_an_empty_page_too() {
-        let mut guard = PageGuard::default();
-        assert_eq!(guard.admit(&page(&["a", "b"], Some("1"))), Ok(0));
-        assert_eq!(guard.admit(&page(&[], Some("2"))), Ok(0));
-        assert_eq!(guard.admit(&page(&["b", "c"], Some("3"))), Ok(1));
-        assert_eq!(guard.admit(&page(&["a", "d"], None)), Ok(0), "not of the page before");
+        let mut pages = Pages::default();
+        assert_eq!(pages.admit(&["a", "b"], Some("1")), Ok(0));
+        assert_eq!(pages.admit(&[], Some("2")), Ok(0));
+        assert_eq!(pages.admit(&["b", "c"], Some("3")), Ok(1));
+        assert_eq!(pages.admit(&["a", "d"], None), Ok(0), "not of the page before");
     }
 
     #[test]
     fn a_thousand_pages_without_a_new_guest_are_an_error_and_one_fewer_is_not() {
-        let stale = |pages: u32| {
-            let mut guard = PageGuard::default();
-            guard.admit(&page(&["a"], Some("first"))).unwrap();
-            (0..pages).try_for_each(|number| guard.admit(&page(&["a"], Some(&number.to_string()))).map(drop))
+        let stale = |count: u32| {
+            let mut pages = Pages::default();
+            pages.admit(&["a"], Some("first")).unwrap();
+            (0..count).try_for_each(|number| pages.admit(&["a"], Some(&number.to_string())).map(drop))
         };
         assert_eq!(stale(MAX_STALE_PAGES - 1), Ok(()));
         assert_eq!(stale(MAX_STALE_PAGES), Err(GuardError::NoProgress));
@@ -136,10 +191,34 @@ mod tests {
 
     #[test]
     fn a_new_guest_begins_the_count_again() {
-        let mut guard = PageGuard::default();
+        let mut pages = Pages::default();
         for number in 0..3 * MAX_STALE_PAGES {
             let hash = (number / (MAX_STALE_PAGES - 1)).to_string();
-            guard.admit(&page(&[&hash], Some(&number.to_string()))).unwrap();
+            pages.admit(&[&hash], Some(&number.to_string())).unwrap();
+        }
+    }
+
+    #[test]
+    fn a_list_of_too_many_pages_is_an_error_though_each_brings_something() {
+        let seen = (2..MAX_PAGES).map(|page| (page as u128).to_be_bytes()).collect();
+        let mut guard = ListGuard { seen_tokens: TokenDigests(seen), stale_pages: 0 };
+        let mut admit = |token: &str| guard.admit(Some(&PageToken::new(token.to_owned()).unwrap()), true);
+        assert_eq!(admit("last but one"), Ok(()));
+        assert_eq!(admit("last"), Err(GuardError::Endless));
+    }
+
+    #[test]
+    fn a_guard_that_was_written_down_still_knows_every_token() {
+        let mut pages = Pages::default();
+        pages.admit(&["a"], Some("1")).unwrap();
+        pages.admit(&["b"], Some("2")).unwrap();
+        let written = serde_json::to_string(&pages.guard).unwrap();
+        let read: PageGuard = serde_json::from_str(&written).unwrap();
+        assert_eq!(read, pages.guard);
+        let mut resumed = Pages { guard: read, ..pages };
+        assert_eq!(resumed.admit(&["b", "c"], Some("1")), Err(GuardError::RepeatedToken));
+        for digits in ["0", "zz", &"0".repeat(33)] {
+            assert!(serde_json::from_str::<TokenDigests>(&format!("\"{digits}\"")).is_err(), "{digits}");
         }
     }
 }

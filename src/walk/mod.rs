@@ -2,19 +2,35 @@
 //!
 //! A walk is sorted by username and has a direction; it ends only where an answer carries no token. It never
 //! filters by username: a filtered list is no roster, and there is no way to ask a walk for one.
+//!
+//! A walk is read piece by piece: [`Walk::read`] goes on until there is a run to write down or the list has ended,
+//! and between two pieces the walk can be written down as a [`WalkPosition`], from which another process goes on.
+//! When that is done, and what else belongs to it, is for whoever makes the walk.
 
 mod guard;
+mod position;
 
-pub use guard::{GuardError, ListGuard, MAX_STALE_PAGES, PageGuard};
+use std::sync::Arc;
+
+use serde::{Deserialize, Serialize};
+use tokio_util::sync::CancellationToken;
+
+pub use guard::{GuardError, ListGuard, MAX_PAGES, MAX_STALE_PAGES, PageGuard};
+use position::Next;
+pub use position::WalkPosition;
 
 use crate::guest::{NetworkId, PageToken};
 use crate::period::{BillingPeriod, PeriodSpelling};
-use crate::roster::{Roster, RosterBuilder, RosterError, RosterMode};
+use crate::roster::{
+    MERGE_FAN_IN, Pushed, Roster, RosterBuilder, RosterError, RosterMode, RosterOf, RosterRows, RunBound,
+    RunRecord, RunStore, RunStoreError,
+};
 use crate::telemetry::Progress;
-use crate::wickr::{ApiError, ListGuestUsers, SortDirection, SortField, WickrAdmin};
+use crate::wickr::{ApiError, GuestPage, ListGuestUsers, SortDirection, SortField, WickrAdmin};
 
 /// Which end of the list a walk begins at.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
 pub enum Direction {
     /// From the smallest username up.
     Forward,
@@ -48,6 +64,14 @@ pub struct WalkPlan {
     pub page_size: u8,
     /// How much of a roster is kept.
     pub mode: RosterMode,
+    /// How much is read before it is written down.
+    pub bound: RunBound,
+}
+
+impl WalkPlan {
+    fn of(&self) -> RosterOf {
+        RosterOf { network: self.network, period: self.period, mode: self.mode.clone() }
+    }
 }
 
 /// A walk that came to its end.
@@ -55,14 +79,44 @@ pub struct WalkPlan {
 pub struct Walked {
     /// What it found.
     pub roster: Roster,
-    /// Where it began.
-    pub direction: Direction,
-    /// Pages read.
-    pub pages: u64,
-    /// Rows read.
-    pub rows: u64,
-    /// Rows that repeated a row of the page before.
-    pub edge_repeats: u64,
+    /// Where it is written down, as far as it is, and what it counted.
+    pub position: WalkPosition,
+}
+
+impl Walked {
+    /// Puts together again what a walk found that is written down.
+    ///
+    /// # Errors
+    /// [`RunStoreError`] if anything of it is missing or not as it was written.
+    pub async fn restore(
+        plan: WalkPlan,
+        position: WalkPosition,
+        store: &RunStore,
+    ) -> Result<Self, RunStoreError> {
+        let rows = RosterRows::Runs(store.open(&position.runs).await?);
+        let (of, pushed) = (plan.of(), position.rows);
+        let roster = blocking(move || Roster::of(of, pushed, rows)).await?;
+        Ok(Self { roster, position })
+    }
+
+    /// Writes down what is only in memory.
+    ///
+    /// # Errors
+    /// [`WalkError`] if that cannot be done.
+    pub async fn write_down(&mut self, store: &RunStore) -> Result<(), WalkError> {
+        let Some(rows) = self.roster.in_memory().filter(|_| self.position.runs.is_empty()) else {
+            return Ok(());
+        };
+        if self.roster.guests() > 0 {
+            let written = store.write(rows).await;
+            self.position.runs.push(written.map_err(|error| WalkError {
+                direction: self.position.direction,
+                page: self.position.pages,
+                reason: error.into(),
+            })?);
+        }
+        Ok(())
+    }
 }
 
 /// A walk that did not come to its end.
@@ -90,6 +144,12 @@ pub enum WalkFailure {
     /// The rows cannot be kept.
     #[error(transparent)]
     Roster(#[from] RosterError),
+    /// What was read cannot be written down, or read again.
+    #[error(transparent)]
+    Runs(#[from] RunStoreError),
+    /// The program was told to stop; the page in hand is dropped (exit 75).
+    #[error("interrupted; run again")]
+    Interrupted,
 }
 
 impl WalkError {
@@ -102,56 +162,229 @@ impl WalkError {
                 WalkFailure::Api(ApiError::Validation { .. } | ApiError::BadRequest { .. })
             )
     }
+
+    /// Says whether the service does not take the token that it gave, as it may when the token has grown old.
+    #[must_use]
+    pub const fn refuses_the_token(&self) -> bool {
+        self.page > 1
+            && matches!(
+                self.reason,
+                WalkFailure::Api(ApiError::Validation { .. } | ApiError::BadRequest { .. })
+            )
+    }
+
+    /// Says whether the walk can go on where it stopped, in another process and at another time.
+    ///
+    /// What the service answered wrongly is not gone on from: the next walk begins anew.
+    #[must_use]
+    pub fn can_be_resumed(&self) -> bool {
+        match &self.reason {
+            WalkFailure::Api(error) => leaves_the_walk_whole(error),
+            WalkFailure::Interrupted | WalkFailure::Roster(RosterError::Interrupted) => true,
+            WalkFailure::Guard(_) | WalkFailure::Roster(_) | WalkFailure::Runs(_) => false,
+        }
+    }
 }
 
-/// Walks to the end.
-///
-/// # Errors
-/// [`WalkError`], which names the page.
-pub async fn walk(
-    api: &dyn WickrAdmin,
-    plan: &WalkPlan,
-    progress: &dyn Progress,
-) -> Result<Walked, WalkError> {
-    let mut page_number = 1;
-    let failed = |page, reason| WalkError { direction: plan.direction, page, reason };
-    let mut guard = PageGuard::default();
-    let mut builder = RosterBuilder::new(plan.network, plan.period, plan.mode.clone());
-    let (mut rows, mut edge_repeats) = (0, 0);
-    let mut next_token: Option<PageToken> = None;
-    loop {
-        let request = ListGuestUsers {
-            network: plan.network,
-            max_results: plan.page_size,
-            sort_direction: match plan.direction {
+fn leaves_the_walk_whole(error: &ApiError) -> bool {
+    match error {
+        ApiError::Unauthorized { .. }
+        | ApiError::Forbidden { .. }
+        | ApiError::ExpiredCredentials { .. }
+        | ApiError::ClockSkewed { .. }
+        | ApiError::NoCredentials(_)
+        | ApiError::CredentialsUnavailable(_)
+        | ApiError::RateLimited { .. }
+        | ApiError::Internal { .. }
+        | ApiError::Transport { .. }
+        | ApiError::DeadlineReached { .. } => true,
+        ApiError::Validation { .. }
+        | ApiError::BadRequest { .. }
+        | ApiError::NotFound { .. }
+        | ApiError::Unexpected { .. }
+        | ApiError::Unreadable(_)
+        | ApiError::Shape(_)
+        | ApiError::TooLarge { .. }
+        | ApiError::Unsendable(_) => false,
+        ApiError::GaveUp { last, .. } => leaves_the_walk_whole(last),
+    }
+}
+
+/// How far [`Walk::read`] came.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Reached {
+    /// There is a run to be written down; the list goes on.
+    Run,
+    /// The end of the list.
+    End,
+}
+
+/// A walk on its way.
+pub struct Walk {
+    plan: WalkPlan,
+    position: WalkPosition,
+    builder: RosterBuilder,
+}
+
+impl Walk {
+    /// Begins before the first page.
+    #[must_use]
+    pub fn begin(plan: WalkPlan) -> Self {
+        let position = WalkPosition::before_the_first_page(plan.direction, plan.spelling);
+        let builder = RosterBuilder::new(plan.mode.clone(), plan.bound, position.fingerprint_key);
+        Self { plan, position, builder }
+    }
+
+    /// Goes on from where another process stopped, after reading everything that it has written down.
+    ///
+    /// # Errors
+    /// [`RunStoreError`] if anything of it is missing or not as it was written.
+    pub async fn resume(
+        plan: WalkPlan,
+        position: WalkPosition,
+        store: &RunStore,
+    ) -> Result<Self, RunStoreError> {
+        let mut builder = RosterBuilder::new(plan.mode.clone(), plan.bound, position.fingerprint_key);
+        let runs = store.open(&position.runs).await?;
+        let builder = blocking(move || builder.remember_all(&runs).map(|()| builder)).await?;
+        Ok(Self { plan, position, builder })
+    }
+
+    /// Returns the direction and the spelling of the walk, and what it counted so far.
+    #[must_use]
+    pub const fn position(&self) -> &WalkPosition {
+        &self.position
+    }
+
+    /// Says whether everything that was read is written down.
+    #[must_use]
+    pub fn is_written_down(&self) -> bool {
+        self.builder.is_empty()
+    }
+
+    /// Reads pages until there is a run of them or the list has ended.
+    ///
+    /// # Errors
+    /// [`WalkError`], which names the page; the pages before it are still there to be written down.
+    pub async fn read(
+        &mut self,
+        api: &dyn WickrAdmin,
+        stop: &CancellationToken,
+        progress: &dyn Progress,
+    ) -> Result<Reached, WalkError> {
+        loop {
+            let next_token = match &self.position.next {
+                Next::First => None,
+                Next::Token(token) => Some(token.clone()),
+                Next::End => return Ok(Reached::End),
+            };
+            if self.builder.is_full() {
+                return Ok(Reached::Run);
+            }
+            let request = self.request(next_token);
+            let answer = stop.run_until_cancelled(api.list_guest_users(&request)).await;
+            let page = answer
+                .ok_or(WalkFailure::Interrupted)
+                .and_then(|answer| Ok(answer?))
+                .map_err(|reason| self.failed(reason))?;
+            progress.advance(page.guests.len() as u64);
+            self.admit(page).map_err(|reason| self.failed(reason))?;
+        }
+    }
+
+    fn admit(&mut self, page: GuestPage) -> Result<(), WalkFailure> {
+        let pushed: Vec<Pushed> = page
+            .guests
+            .iter()
+            .map(|guest| self.builder.push(guest.username_hash.as_str(), guest.username.as_str()))
+            .collect::<Result<_, _>>()?;
+        self.position.edge_repeats += self.position.guard.admit(&pushed, page.next.as_ref())?;
+        self.position.rows += pushed.len() as u64;
+        self.position.pages += 1;
+        self.position.next = page.next.map_or(Next::End, Next::Token);
+        Ok(())
+    }
+
+    fn request(&self, next_token: Option<PageToken>) -> ListGuestUsers {
+        ListGuestUsers {
+            network: self.plan.network,
+            max_results: self.plan.page_size,
+            sort_direction: match self.plan.direction {
                 Direction::Forward => SortDirection::Ascending,
                 Direction::Backward => SortDirection::Descending,
             },
             sort_field: SortField::Username,
             username: None,
-            billing_period: plan.period,
-            spelling: plan.spelling,
+            billing_period: self.plan.period,
+            spelling: self.plan.spelling,
             next_token,
-        };
-        let page = api.list_guest_users(&request).await.map_err(|error| failed(page_number, error.into()))?;
-        edge_repeats += guard.admit(&page).map_err(|error| failed(page_number, error.into()))?;
-        for guest in &page.guests {
-            builder
-                .push(guest.username_hash.as_str(), guest.username.as_str())
-                .map_err(|error| failed(page_number, error.into()))?;
         }
-        rows += page.guests.len() as u64;
-        progress.advance(page.guests.len() as u64);
-        next_token = page.next;
-        if next_token.is_none() {
-            break;
-        }
-        page_number += 1;
     }
-    // Sorting millions of rows takes seconds, which other walks would have to wait for.
-    let roster = tokio::task::spawn_blocking(move || builder.finish())
-        .await
-        .expect("sorting a roster does not panic")
-        .map_err(|error| failed(page_number, error.into()))?;
-    Ok(Walked { roster, direction: plan.direction, pages: page_number, rows, edge_repeats })
+
+    fn failed(&self, reason: WalkFailure) -> WalkError {
+        WalkError { direction: self.plan.direction, page: self.position.pages + 1, reason }
+    }
+
+    /// Writes down what was read since the last run. Only then does the position stand for all of it.
+    ///
+    /// # Errors
+    /// [`WalkError`]; what was to be written is lost, and so is the walk.
+    pub async fn write_down(&mut self, store: &RunStore) -> Result<(), WalkError> {
+        if !self.builder.is_empty() {
+            let rows = self.builder.take_rows();
+            let run = blocking(move || rows.sorted()).await;
+            let record = store.write(Arc::new(run)).await.map_err(|error| self.failed(error.into()))?;
+            self.position.runs.push(record);
+        }
+        while self.position.runs.len() >= 2 * MERGE_FAN_IN {
+            self.merge_smallest(MERGE_FAN_IN, store).await?;
+        }
+        Ok(())
+    }
+
+    /// Makes one run of the smallest ones, so that a row is merged a number of times that grows like a logarithm.
+    async fn merge_smallest(&mut self, count: usize, store: &RunStore) -> Result<(), WalkError> {
+        let runs = &mut self.position.runs;
+        runs.sort_by_key(|run| std::cmp::Reverse(run.rows));
+        let smallest: Vec<RunRecord> = runs.split_off(runs.len() - count);
+        let merged = store.merge(&smallest).await.map_err(|error| self.failed(error.into()))?;
+        self.position.runs.push(merged);
+        Ok(())
+    }
+
+    /// Ends a walk whose list has ended. What it found stays in memory if nothing of it was written down.
+    ///
+    /// # Errors
+    /// [`WalkError`] if what was written down cannot be read.
+    pub async fn finish(mut self, store: Option<&RunStore>) -> Result<Walked, WalkError> {
+        let rows = match store {
+            Some(store) if !self.position.runs.is_empty() => {
+                self.write_down(store).await?;
+                // There are fewer than twice as many, so one merge makes them few enough.
+                if let Some(surplus) =
+                    self.position.runs.len().checked_sub(MERGE_FAN_IN).filter(|surplus| *surplus > 0)
+                {
+                    self.merge_smallest(surplus + 1, store).await?;
+                }
+                let opened = store.open(&self.position.runs).await;
+                RosterRows::Runs(opened.map_err(|error| self.failed(error.into()))?)
+            }
+            Some(_) | None => {
+                let rows = self.builder.take_rows();
+                RosterRows::Memory(Arc::new(blocking(move || rows.sorted()).await))
+            }
+        };
+        let (of, pushed) = (self.plan.of(), self.position.rows);
+        let roster = blocking(move || Roster::of(of, pushed, rows)).await;
+        let roster = roster.map_err(|error| self.failed(error.into()))?;
+        Ok(Walked { roster, position: self.position })
+    }
 }
+
+/// Sorts and merges on a thread that may take seconds, which other walks would have to wait for.
+async fn blocking<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> T {
+    tokio::task::spawn_blocking(work).await.expect("sorting and merging do not panic")
+}
+
+#[cfg(test)]
+mod tests;

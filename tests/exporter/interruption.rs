@@ -32,7 +32,7 @@ fn told_to_stop_it_ends_at_once_as_temporary_and_publishes_nothing() {
         wait_for_pages(&scene, 2);
         tell(&child, signal);
         let run = exporter.finish(child).exits(75);
-        assert!(run.message().contains("interrupted before anything was published; run again"));
+        assert!(run.message().contains("page 2: interrupted; run again"), "{}", run.message());
         assert_eq!(scene.simulator.stats().requests_of(Operation::ListGuestUsers), 2, "no page more");
         scene.output().assert_holds_no_data();
 

@@ -6,11 +6,13 @@
 
 mod command_line;
 mod credentials;
+mod deaths;
 mod errors;
 mod interruption;
 mod jobs;
 mod pacing;
 mod publication;
+mod resume;
 mod rules;
 mod selectors;
 mod support;

@@ -7,6 +7,7 @@
 use chrono::{DateTime, Utc};
 use wickr_guest_export::guest::NetworkId;
 use wickr_guest_export::period::{BillingPeriod, PeriodSpelling};
+use wickr_guest_export::roster::RunBound;
 use wickr_guest_export::simulator::{
     Answers, Change, Direction, ExplicitPopulation, Fault, FaultKind, History, Mutation, OldestMonth,
     Operation, PagingMode, PeriodAnswer, Population, SimulatorConfig, When,
@@ -103,6 +104,14 @@ impl Case {
         let (rows, size) = (self.rows.len() as u64, u64::from(self.page_size));
         let step = if self.overlap == Overlap::OneRow { (size - 1).max(1) } else { size };
         1 + rows.saturating_sub(size).div_ceil(step)
+    }
+
+    /// Returns how much of a walk is held in memory: from a page, so that every page is a run, to all of it.
+    pub(crate) fn bound(&self) -> RunBound {
+        let rows = [1, 7, 50, 150, u32::MAX];
+        let bytes = [500, 4_000, usize::MAX];
+        let variation = usize::try_from(self.variation % 1_000_003).expect("a small number");
+        RunBound { rows: rows[variation % rows.len()], bytes: bytes[variation % bytes.len()] }
     }
 
     /// Says whether some request is never answered, which is told from a slow machine by the clock alone.

@@ -7,19 +7,24 @@ use std::time::Duration;
 
 use aws_credential_types::Credentials;
 use aws_credential_types::provider::SharedCredentialsProvider;
+use chrono::TimeDelta;
 use tokio::time::Instant;
+use tokio_util::sync::CancellationToken;
+use wickr_guest_export::checkpoint::{Checkpoint, Fingerprint, StateLocation};
 use wickr_guest_export::clock::{Clock, SystemClock};
 use wickr_guest_export::evidence::{
-    self, ConfirmError, ConfirmSettings, ConfirmedBy, ConfirmedRoster, confirm,
+    self, ConfirmError, ConfirmSettings, ConfirmedBy, ConfirmedRoster, Surroundings, confirm,
 };
 use wickr_guest_export::exit::ExitStatus;
 use wickr_guest_export::export::TaskError;
 use wickr_guest_export::pacing::{Paced, Pacer, PacerSettings, RequestCount, RetryPolicy};
+use wickr_guest_export::roster::RunBound;
 use wickr_guest_export::simulator::{
     Change, FaultKind, PagingMode, Population, RunningSimulator, Simulator, SimulatorConfig,
 };
+use wickr_guest_export::storage::LockWait;
 use wickr_guest_export::telemetry::Silent;
-use wickr_guest_export::walk::{Direction, GuardError, WalkFailure, WalkPlan, walk};
+use wickr_guest_export::walk::{Direction, GuardError, Walk, WalkFailure, WalkPlan};
 use wickr_guest_export::wickr::{
     ApiError, CachedCredentials, EndpointRequest, HttpSettings, HttpWickrAdmin, ShapeError, TransportFault,
     build_http_client,
@@ -124,13 +129,23 @@ impl Bench {
             spelling: case.asked,
             page_size: case.page_size,
             mode: datasets::roster_mode(case.mode),
+            bound: case.bound(),
             settle_days: 3,
             pretended_now: Some(case.as_of),
             attempts: case.walk_attempts,
             zero_accepted: case.zero_accepted,
         };
         let clock: Arc<dyn Clock> = Arc::new(SystemClock);
-        let confirmed = confirm(&api, &settings, &clock, &Silent).await;
+        let folder = tempfile::tempdir().map_err(|error| format!("a state folder: {error}"))?;
+        let location = StateLocation::parse(&folder.path().display().to_string(), LockWait::none())
+            .map_err(|error| error.to_string())?;
+        let stop = CancellationToken::new();
+        let max_age = TimeDelta::hours(6);
+        let mut checkpoint =
+            Checkpoint::new(Some(location), fingerprint(&settings), max_age, clock.clone(), stop.clone());
+        let surroundings =
+            Surroundings { api: &api, asked: &|| api.count(), clock: &clock, stop: &stop, progress: &Silent };
+        let confirmed = confirm(&surroundings, &settings, &mut checkpoint).await;
         let stats = simulator.stats();
         let struck: Vec<_> = stats.faults.iter().map(|fault| (fault.kind, fault.struck)).collect();
         simulator.shutdown().await;
@@ -190,8 +205,14 @@ impl Bench {
             direction: draw.pick(&[Direction::Forward, Direction::Backward]),
             page_size: u8::try_from(draw.within(10, 100)).expect("at most a hundred"),
             mode: datasets::roster_mode(case.mode),
+            bound: RunBound { rows: u32::MAX, bytes: usize::MAX },
         };
-        let walked = walk(&self.api(&simulator, false), &plan, &Silent).await;
+        let mut walk = Walk::begin(plan);
+        let read = walk.read(&self.api(&simulator, false), &CancellationToken::new(), &Silent).await;
+        let walked = match read {
+            Ok(_end) => walk.finish(None).await,
+            Err(error) => Err(error),
+        };
         simulator.shutdown().await;
         let (first, second) =
             (confirmed.roster(), walked.map_err(|error| format!("walking once more: {error}"))?);
@@ -202,6 +223,25 @@ impl Bench {
             return Err("another walk of the same list gave other bytes".to_owned());
         }
         Ok(())
+    }
+}
+
+fn fingerprint(settings: &ConfirmSettings) -> Fingerprint {
+    Fingerprint {
+        network: settings.network,
+        billing_period: settings.period,
+        spelling: settings.spelling,
+        endpoint: "http://127.0.0.1".to_owned(),
+        region: "us-east-1".to_owned(),
+        source: "simulator".to_owned(),
+        aws_account_id: None,
+        as_of: settings.pretended_now,
+        strategy: "by username".to_owned(),
+        page_size: settings.page_size,
+        destination: "out".to_owned(),
+        roster: settings.mode.name().to_owned(),
+        key_id: settings.mode.key_id(),
+        published: None,
     }
 }
 
@@ -309,10 +349,15 @@ fn refusal_of(error: ConfirmError) -> Refusal {
                 WalkFailure::Api(error) => name_of(error),
                 WalkFailure::Guard(GuardError::RepeatedToken) => "RepeatedToken".to_owned(),
                 WalkFailure::Guard(GuardError::NoProgress) => "NoProgress".to_owned(),
+                WalkFailure::Guard(GuardError::Endless) => "Endless".to_owned(),
                 WalkFailure::Roster(error) => format!("Roster {error}"),
+                WalkFailure::Runs(error) => format!("Runs {error}"),
+                WalkFailure::Interrupted => "Interrupted".to_owned(),
             };
             format!("{} walk, page {}: {why}", error.direction.as_str(), error.page)
         }
+        ConfirmError::Checkpoint(error) => format!("Checkpoint {error}"),
+        ConfirmError::Interrupted => "Interrupted".to_owned(),
     };
     Refusal { reason, exit_code: ExitStatus::of_task(&TaskError::Confirm(error)).code() }
 }

@@ -1,10 +1,11 @@
 //! What the summary says, and that it never loses or invents a row.
 
 use std::path::Path;
+use std::time::Duration;
 
 use super::*;
 use crate::period::PeriodState;
-use crate::publish::fixture::{Sample, local, publisher, summary, task};
+use crate::publish::fixture::{Sample, local, lock_wait, publisher, summary, task};
 use crate::publish::manifest::MAX_MANIFEST_BYTES;
 
 fn attempted(task: TaskKey) -> AttemptedTask {
@@ -152,8 +153,11 @@ async fn a_locked_summary_is_waited_for_and_then_an_error() {
     let root = tempfile::tempdir().unwrap();
     let destination = local(root.path());
     let _held = destination.lock(&layout::summary_lock(), Duration::ZERO).await.unwrap();
-    let waiting =
-        Summary::new(destination, CsvOptions { bom: false, formula_guard: true }, Duration::from_millis(10));
+    let waiting = Summary::new(
+        destination,
+        CsvOptions { bom: false, formula_guard: true },
+        lock_wait(Duration::from_millis(10)),
+    );
     let error = waiting.merge(&[]).await.unwrap_err();
     assert!(matches!(error, SummaryError::Destination(DestinationError::Locked { .. })), "{error}");
 }

@@ -150,7 +150,7 @@ async fn a_sweep_leaves_a_link_that_is_on_its_way_and_takes_it_once_its_run_is_d
     let (source, target) = (output.at(&path("r/1")), output.at(&path("current/x")));
     let (content, link) = output.staged_link(&source).unwrap().unwrap();
     output.sweep_staging().unwrap();
-    LocalDestination::put_in_place(&content, link, &target, true).unwrap();
+    output.put_in_place(&content, link, &target, true).unwrap();
     assert!(is_same_file(&source, &target));
     drop(content);
 

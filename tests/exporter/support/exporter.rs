@@ -3,16 +3,19 @@
 //! Every run is searched for what must never be told: it logs everything it can, and the texts it knows to be
 //! secret must not be in what it prints. A test cannot forget this, because there is no other way to run.
 
+use std::os::unix::process::ExitStatusExt;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Output as Exit, Stdio};
 use std::time::Duration;
 
+use rustix::process::Signal;
 use serde_json::Value;
 
 /// A run that takes longer than this hangs, and fails its test.
 const PATIENCE: Duration = Duration::from_mins(2);
 
 /// The command line and the environment of a run to come.
+#[derive(Clone)]
 pub(crate) struct Exporter {
     arguments: Vec<String>,
     environment: Vec<(String, String)>,
@@ -74,6 +77,12 @@ impl Exporter {
         self
     }
 
+    /// Prepares `verify` of an output in place of this command, in the same environment.
+    pub(crate) fn verifying(&self, output: &Path) -> Self {
+        let arguments = vec!["verify".to_owned(), output.display().to_string()];
+        Self { arguments, ..self.clone() }
+    }
+
     fn command(&self) -> Command {
         let mut command = Command::new(env!("CARGO_BIN_EXE_wickr-guest-export"));
         command.args(&self.arguments).env_clear().current_dir(&self.home);
@@ -85,6 +94,26 @@ impl Exporter {
     pub(crate) fn run(self) -> Run {
         let exit = assert_cmd::Command::from_std(self.command()).timeout(PATIENCE).output();
         self.judge(&exit.expect("the program runs"))
+    }
+
+    /// Sets what the fail points of the program do: `src/storage/failpoint.rs` says what they can.
+    pub(crate) fn fail_points(self, actions: &str) -> Self {
+        self.env("FAILPOINTS", actions)
+    }
+
+    /// Runs to the end, or to the durable step that a fail point ends it at, which is the error.
+    pub(crate) fn run_to_death(&self) -> Result<Run, String> {
+        let exit = assert_cmd::Command::from_std(self.command()).timeout(PATIENCE).output();
+        let exit = exit.expect("the program runs");
+        let stderr = String::from_utf8_lossy(&exit.stderr);
+        let step = stderr.lines().find_map(|line| line.split_once(" at durable step: "));
+        match step {
+            Some(("killed" | "torn", step)) => {
+                assert_eq!(exit.status.signal(), Some(Signal::KILL.as_raw()), "{stderr}");
+                Err(step.to_owned())
+            }
+            Some(_) | None => Ok(self.judge(&exit)),
+        }
     }
 
     /// Starts the program; its output waits in pipes.

@@ -46,8 +46,12 @@ impl Output {
 
     /// Reads the current copy of a roster as Parquet, `(hash, username)` in its order.
     pub(crate) fn roster(&self, network: &str, period: &str) -> Vec<(String, String)> {
-        let place = format!("guest_roster/parquet/period={period}/network={network}/guest_roster.parquet");
-        let file = File::open(self.root.join(&place)).unwrap_or_else(|error| panic!("{place}: {error}"));
+        self.rows(&format!("guest_roster/parquet/period={period}/network={network}/guest_roster.parquet"))
+    }
+
+    /// Reads a roster in Parquet, `(hash, username)` in its order.
+    pub(crate) fn rows(&self, place: &str) -> Vec<(String, String)> {
+        let file = File::open(self.root.join(place)).unwrap_or_else(|error| panic!("{place}: {error}"));
         let batches = parquet::read(file, &Dataset::GuestRoster.schema()).expect("Parquet");
         let mut rows = Vec::new();
         for batch in batches {

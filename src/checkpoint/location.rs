@@ -1,0 +1,131 @@
+//! The state location: where checkpoints of all tasks and all outputs lie.
+//!
+//! ```text
+//! walks/<output>/period=2026-10/network=12345678/cursor.json    <output>: digest of the output's full name
+//!                                               <digest>.run
+//! .locks/walks/<output>/period=2026-10/network=12345678.lock
+//! ```
+//! A checkpoint is read and written under its lock alone, and the lock is taken only once there is something to
+//! read or write.
+
+use std::sync::Arc;
+
+use crate::storage::{
+    Destination, DestinationError, DestinationUrlError, FileDigest, HeldLock, LockWait, RelativePath, parse,
+};
+use crate::task::TaskKey;
+
+const CURSOR: &str = "cursor.json";
+const WALKS: &str = "walks";
+const PROGRAM: &str = "wickr-guest-export";
+
+/// Where checkpoints are kept. Cheap to clone.
+#[derive(Clone, Debug)]
+pub struct StateLocation {
+    pub(super) place: Arc<dyn Destination>,
+    lock_wait: LockWait,
+}
+
+/// A checkpoint that was found in a location.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct KeptWalk {
+    /// The task that was interrupted.
+    pub task: TaskKey,
+    /// Its bytes, cursor and runs.
+    pub bytes: u64,
+    folder: RelativePath,
+}
+
+impl StateLocation {
+    /// Reads a location as `--state` names it; nothing is touched.
+    ///
+    /// # Errors
+    /// [`DestinationUrlError`] if the text names no place.
+    pub fn parse(text: &str, lock_wait: LockWait) -> Result<Self, DestinationUrlError> {
+        Ok(Self { place: parse(text)?, lock_wait })
+    }
+
+    /// Returns the folder that the environment suggests, by the XDG base directory specification.
+    pub fn default_folder(variable: impl Fn(&str) -> Option<String>) -> Option<String> {
+        let absolute = |name| variable(name).filter(|path| path.starts_with('/'));
+        absolute("XDG_STATE_HOME")
+            .or_else(|| absolute("HOME").map(|home| format!("{home}/.local/state")))
+            .map(|folder| format!("{folder}/{PROGRAM}"))
+    }
+
+    /// Names the location for people.
+    #[must_use]
+    pub fn describe(&self) -> String {
+        self.place.describe()
+    }
+
+    /// Takes the lock of a checkpoint.
+    pub(super) async fn lock(&self, folder: &RelativePath) -> Result<HeldLock, DestinationError> {
+        let name = RelativePath::known(format!(".locks/{folder}.lock"));
+        self.lock_wait.take(&*self.place, &name).await
+    }
+
+    /// Lists all checkpoints.
+    ///
+    /// # Errors
+    /// [`DestinationError`] if the location cannot be read.
+    pub async fn kept_walks(&self) -> Result<Vec<KeptWalk>, DestinationError> {
+        let mut found: Vec<KeptWalk> = Vec::new();
+        for file in self.place.list(&RelativePath::known(WALKS.to_owned())).await?.files {
+            let Some((folder, task)) = checkpoint_of(&file.path) else { continue };
+            match found.last_mut() {
+                Some(last) if last.folder == folder => last.bytes += file.bytes,
+                _ => found.push(KeptWalk { task, bytes: file.bytes, folder }),
+            }
+        }
+        Ok(found)
+    }
+
+    /// Reads the cursor of a checkpoint, if it has one.
+    ///
+    /// # Errors
+    /// [`DestinationError`] if it cannot be read.
+    pub async fn cursor(&self, walk: &KeptWalk) -> Result<Option<Vec<u8>>, DestinationError> {
+        let read = self.place.read(&cursor(&walk.folder), super::MAX_CURSOR_BYTES).await?;
+        Ok(read.map(|read| read.bytes))
+    }
+
+    /// Removes a checkpoint under its lock.
+    ///
+    /// # Errors
+    /// [`DestinationError`], also if a run is using it.
+    pub async fn clear(&self, walk: &KeptWalk) -> Result<(), DestinationError> {
+        let _lock = self.lock(&walk.folder).await?;
+        remove_all(&*self.place, &walk.folder).await
+    }
+}
+
+/// The folder of a task's checkpoint for an output.
+pub(super) fn folder(output: &str, task: TaskKey) -> RelativePath {
+    let digest = FileDigest::of(output.as_bytes()).to_string();
+    RelativePath::known(format!("{WALKS}/{}/{}", &digest[..16], task.folder()))
+}
+
+/// The cursor of a checkpoint.
+pub(super) fn cursor(folder: &RelativePath) -> RelativePath {
+    folder.join(CURSOR).expect("a plain name")
+}
+
+/// Removes a checkpoint: the cursor first, so that what is left of an interrupted removal is garbage.
+pub(super) async fn remove_all(
+    place: &dyn Destination,
+    folder: &RelativePath,
+) -> Result<(), DestinationError> {
+    place.remove(&cursor(folder)).await?;
+    for file in place.list(folder).await?.files {
+        place.remove(&file.path).await?;
+    }
+    Ok(())
+}
+
+fn checkpoint_of(path: &RelativePath) -> Option<(RelativePath, TaskKey)> {
+    let segments: Vec<&str> = path.segments().collect();
+    let [WALKS, output, period, network, _file] = segments.as_slice() else { return None };
+    let task = TaskKey::from_segments(period, network)?;
+    Some((RelativePath::known(format!("{WALKS}/{output}/{}", task.folder())), task))
+}

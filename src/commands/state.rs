@@ -1,0 +1,73 @@
+//! `state`: what interrupted runs have left, and how to be rid of it.
+
+use super::print;
+use crate::checkpoint::{Cursor, KeptWalk, StateLocation};
+use crate::cli::{StateArguments, StateCommand};
+use crate::error_chain::error_chain;
+use crate::evidence::Inquiry;
+use crate::exit::ExitStatus;
+use crate::job::UsageError;
+use crate::report::{KeptWalkSummary, KnownWalk, kept_walks};
+use crate::storage::LockWait;
+
+pub(super) async fn state(arguments: StateArguments) -> anyhow::Result<ExitStatus> {
+    let suggested = || StateLocation::default_folder(|name| std::env::var(name).ok());
+    let state = arguments.state.clone().or_else(suggested);
+    let state = state.ok_or_else(|| {
+        UsageError(
+            "there is no state folder: neither XDG_STATE_HOME nor HOME is set; give --state DIR".to_owned(),
+        )
+    })?;
+    let location = StateLocation::parse(&state, LockWait::none())?;
+    let mut walks = location.kept_walks().await?;
+    walks.retain(|walk| is_selected(&arguments, walk));
+    match arguments.command.unwrap_or(StateCommand::List) {
+        StateCommand::List => list(&location, &walks).await,
+        StateCommand::Clear => clear(&location, &walks).await,
+    }
+}
+
+fn is_selected(arguments: &StateArguments, walk: &KeptWalk) -> bool {
+    let StateArguments { network, period, .. } = arguments;
+    (network.is_empty() || network.contains(&walk.task.network))
+        && (period.is_empty() || period.contains(&walk.task.period))
+}
+
+async fn list(location: &StateLocation, walks: &[KeptWalk]) -> anyhow::Result<ExitStatus> {
+    let mut summaries = Vec::with_capacity(walks.len());
+    for walk in walks {
+        let cursor = location.cursor(walk).await?;
+        let known = cursor.and_then(|bytes| Cursor::<Inquiry>::parse(&bytes).ok()).map(|cursor| KnownWalk {
+            saved_at: cursor.saved_at,
+            pages: cursor.document.kept().map(|walk| walk.pages).sum(),
+            rows: cursor.document.kept().map(|walk| walk.rows).sum(),
+            output: cursor.fingerprint.destination,
+        });
+        summaries.push(KeptWalkSummary { task: walk.task, bytes: walk.bytes, known });
+    }
+    let place = location.describe();
+    print(&match summaries.as_slice() {
+        [] => format!("No interrupted run has left anything in {place}"),
+        summaries => format!("{}\nIn {place}", kept_walks(summaries)),
+    })?;
+    Ok(ExitStatus::Success)
+}
+
+/// Removes one after the other; what a run is using stays, and is said.
+async fn clear(location: &StateLocation, walks: &[KeptWalk]) -> anyhow::Result<ExitStatus> {
+    let (mut removed, mut bytes, mut statuses) = (0, 0, Vec::new());
+    for walk in walks {
+        match location.clear(walk).await {
+            Ok(()) => {
+                removed += 1;
+                bytes += walk.bytes;
+            }
+            Err(error) => {
+                tracing::error!(task = %walk.task, error = %error_chain(&error), "not removed");
+                statuses.push(ExitStatus::of(&error.into()));
+            }
+        }
+    }
+    print(&format!("Removed {removed} unfinished walks, {bytes} bytes, from {}", location.describe()))?;
+    Ok(ExitStatus::of_all(statuses))
+}

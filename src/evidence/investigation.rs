@@ -1,0 +1,335 @@
+//! Walks until the number is confirmed, or refused.
+//!
+//! Which spelling of the period the service understands is found out here, on the first walk: a spelling that
+//! it does not know may look like a period without guests.
+//!
+//! What is found out is written down whenever there is a run of it, and when something stops it that another
+//! process may outlive. A process that goes on knows all that its predecessor knew, the count before the first
+//! walk too, and judges by the same rules; the count after the last walk it always reads itself.
+
+use super::confirm::{ConfirmError, ConfirmSettings, Surroundings};
+use super::control_total::{ControlTotal, read_control_total};
+use super::inquiry::{Findings, Inquiry};
+use super::verdict::{Confirmation, Facts, Verdict, WalkFacts, judge};
+use crate::checkpoint::Checkpoint;
+use crate::error_chain::error_chain;
+use crate::pacing::RequestCount;
+use crate::period::PeriodSpelling;
+use crate::roster::{RosterError, RunStore, RunStoreError};
+use crate::walk::{Direction, Reached, Walk, WalkPlan, WalkPosition, Walked};
+
+/// Everything that is known of one number, and what it is found out with.
+pub(super) struct Investigation<'a> {
+    surroundings: &'a Surroundings<'a>,
+    settings: &'a ConfirmSettings,
+    checkpoint: &'a mut Checkpoint,
+    findings: Findings,
+    // Only the last two walks are ever compared or published, so only they are kept.
+    before: Option<Walked>,
+    latest: Option<Walked>,
+    earlier: RequestCount,
+    resumed: bool,
+}
+
+impl<'a> Investigation<'a> {
+    /// Goes on where an earlier process stopped, if it left something that fits, else begins.
+    ///
+    /// Returns the walk that it was on, too.
+    pub(super) async fn open(
+        surroundings: &'a Surroundings<'a>,
+        settings: &'a ConfirmSettings,
+        checkpoint: &'a mut Checkpoint,
+    ) -> Result<(Self, Option<Walk>), ConfirmError> {
+        let own = Self {
+            surroundings,
+            settings,
+            checkpoint,
+            findings: Findings {
+                state: settings.period.state_at(settings.now(surroundings.clock), settings.settle_days),
+                started_at: surroundings.clock.now(),
+                totals: Vec::new(),
+                walks: Vec::new(),
+            },
+            before: None,
+            latest: None,
+            earlier: RequestCount::default(),
+            resumed: false,
+        };
+        let Some(inquiry) = own.checkpoint.load::<Inquiry>().await? else { return Ok((own, None)) };
+        if inquiry.findings.state != own.findings.state {
+            own.checkpoint.discard("the state of its period has changed").await?;
+            return Ok((own, None));
+        }
+        let store = own.checkpoint.store().await?.clone();
+        match restored(settings, &inquiry, &store).await {
+            Ok((ended, current)) => {
+                tracing::info!(
+                    walks = inquiry.findings.walks.len(),
+                    pages = inquiry.kept().map(|walk| walk.pages).sum::<u64>(),
+                    rows = inquiry.kept().map(|walk| walk.rows).sum::<u64>(),
+                    "going on where an earlier run stopped"
+                );
+                let [before, latest] = ended;
+                Ok((
+                    Self {
+                        findings: inquiry.findings,
+                        before,
+                        latest,
+                        earlier: inquiry.asked,
+                        resumed: true,
+                        ..own
+                    },
+                    current,
+                ))
+            }
+            Err(RunStoreError::Rows(RosterError::Interrupted)) => Err(ConfirmError::Interrupted),
+            Err(error) => {
+                own.checkpoint.discard(&error_chain(&error)).await?;
+                Ok((own, None))
+            }
+        }
+    }
+
+    pub(super) const fn findings(&self) -> &Findings {
+        &self.findings
+    }
+
+    pub(super) const fn was_resumed(&self) -> bool {
+        self.resumed
+    }
+
+    /// Counts what was asked, by earlier processes too.
+    pub(super) fn asked(&self) -> RequestCount {
+        self.earlier + (self.surroundings.asked)()
+    }
+
+    /// Walks and judges until there is something to publish. What stops it is written down first, where another
+    /// process may go on.
+    pub(super) async fn conclude(
+        &mut self,
+        mut current: Option<Walk>,
+    ) -> Result<(Walked, Confirmation), ConfirmError> {
+        loop {
+            if self.findings.totals.len() == self.findings.walks.len() {
+                let total = self.read_total().await?;
+                self.findings.totals.push(total);
+            }
+            if !self.findings.walks.is_empty() {
+                match self.judged() {
+                    Verdict::Publish(confirmation) => return Ok((self.published(), confirmation)),
+                    Verdict::Refuse(refusal) => return Err(refusal.into()),
+                    Verdict::WalkAgain => {}
+                }
+            }
+            self.surroundings.progress.expect(self.findings.totals[0].count());
+            let walked = match (current.take(), &self.latest) {
+                (Some(walk), Some(_)) => self.walk_to_the_end(walk).await?,
+                (None, Some(latest)) => {
+                    let direction = Inquiry::direction_of(self.findings.walks.len());
+                    tracing::info!(
+                        walk = self.findings.walks.len() + 1,
+                        direction = direction.as_str(),
+                        "walking again to confirm"
+                    );
+                    let again = plan(self.settings, latest.position.spelling, direction);
+                    self.walk_to_the_end(Walk::begin(again)).await?
+                }
+                (current, None) => self.first_walk(current).await?,
+            };
+            self.add(walked).await?;
+        }
+    }
+
+    async fn read_total(&mut self) -> Result<ControlTotal, ConfirmError> {
+        let Surroundings { api, clock, stop, .. } = self.surroundings;
+        let (network, period) = (self.settings.network, self.settings.period);
+        let reading = read_control_total(*api, network, period, self.settings.now(clock));
+        let error = match stop.run_until_cancelled(reading).await {
+            Some(Ok(total)) => return Ok(total),
+            Some(Err(error)) => ConfirmError::History(error),
+            None => ConfirmError::Interrupted,
+        };
+        if self.latest.is_some() {
+            self.keep(None).await;
+        }
+        Err(error)
+    }
+
+    fn judged(&self) -> Verdict {
+        judge(&Facts {
+            has_ended: self.findings.state.has_ended(),
+            zero_accepted: self.settings.zero_accepted,
+            walks: &self.findings.walks,
+            totals: &self.findings.totals,
+            max_walks: 2 * self.settings.attempts as usize,
+        })
+    }
+
+    /// Adds a walk that has ended to what is known.
+    async fn add(&mut self, walked: Walked) -> Result<(), ConfirmError> {
+        let same_as_before =
+            self.latest.as_ref().is_some_and(|before| walked.roster.same_guests(&before.roster));
+        self.findings.walks.push(WalkFacts { guests: walked.roster.guests(), same_as_before });
+        self.before = self.latest.replace(walked);
+        if self.checkpoint.is_there() { self.write_down(None).await } else { Ok(()) }
+    }
+
+    /// Walks forward in the spelling that the service understands.
+    ///
+    /// An empty answer is asked again in the other spelling, and so is one that is refused as invalid: only if the
+    /// other spelling has nothing to say either is the first answer the answer.
+    async fn first_walk(&mut self, current: Option<Walk>) -> Result<Walked, ConfirmError> {
+        let asked = self.settings.spelling;
+        let in_spelling = |spelling| Walk::begin(plan(self.settings, spelling, Direction::Forward));
+        let walk = current.unwrap_or_else(|| in_spelling(asked));
+        let other = asked.other();
+        let other_walk = in_spelling(other);
+        // What was begun in the other spelling has guests already, or it would not have been kept.
+        let is_the_first_try = walk.position().spelling == asked;
+        let first = self.walk_to_the_end(walk).await;
+        let is_an_answer = match &first {
+            Ok(walked) => walked.roster.guests() > 0,
+            Err(error) => !refuses_the_question(error),
+        };
+        if is_an_answer || !is_the_first_try {
+            return first;
+        }
+        tracing::info!(
+            spelling = self.settings.period.spelled(other),
+            "asking again in the other spelling of the period"
+        );
+        match (first, self.walk_to_the_end(other_walk).await) {
+            (Ok(empty), Ok(walked)) if walked.roster.guests() == 0 => Ok(empty),
+            (_, Ok(walked)) => Ok(walked),
+            (Ok(empty), Err(error)) if refuses_the_question(&error) => Ok(empty),
+            (Err(refused), Err(error)) if refuses_the_question(&error) => Err(refused),
+            (_, Err(error)) => Err(error),
+        }
+    }
+
+    /// Walks on to the end of the list, writing down what would not fit into memory.
+    async fn walk_to_the_end(&mut self, mut walk: Walk) -> Result<Walked, ConfirmError> {
+        let Surroundings { api, stop, progress, .. } = self.surroundings;
+        // The token of the first page may have died with the process that it was given to; that of a later one
+        // is fresh.
+        let mut old_token = Some(walk.position().pages + 1);
+        loop {
+            match walk.read(*api, stop, *progress).await {
+                Ok(Reached::End) => break,
+                Ok(Reached::Run) => self.write_down(Some(&mut walk)).await?,
+                Err(error) if old_token == Some(error.page) && error.refuses_the_token() => {
+                    old_token = None;
+                    tracing::warn!(error = %error_chain(&error), "the service no longer takes the token, walking anew");
+                    let (spelling, direction) = (walk.position().spelling, walk.position().direction);
+                    walk = Walk::begin(plan(self.settings, spelling, direction));
+                }
+                Err(error) if error.can_be_resumed() => {
+                    self.keep(Some(walk)).await;
+                    return Err(error.into());
+                }
+                Err(error) => return Err(error.into()),
+            }
+        }
+        if walk.position().runs.is_empty() {
+            return Ok(walk.finish(None).await?);
+        }
+        self.write_down(Some(&mut walk)).await?;
+        Ok(walk.finish(Some(self.checkpoint.store().await?)).await?)
+    }
+
+    /// Writes down all that is known, so that another process could go on from here.
+    async fn write_down(&mut self, mut walk: Option<&mut Walk>) -> Result<(), ConfirmError> {
+        let store = self.checkpoint.store().await?;
+        for ended in [&mut self.before, &mut self.latest].into_iter().flatten() {
+            ended.write_down(store).await?;
+        }
+        if let Some(walk) = &mut walk {
+            walk.write_down(store).await?;
+        }
+        let ended = [&self.before, &self.latest].into_iter().flatten();
+        let inquiry = Inquiry {
+            findings: self.findings.clone(),
+            asked: self.asked(),
+            ended: ended.map(|walked| walked.position.clone()).collect(),
+            current: walk.map(|walk| walk.position().clone()),
+        };
+        self.checkpoint.save(&inquiry).await?;
+        tracing::debug!(walks = inquiry.findings.walks.len(), "checkpoint written");
+        Ok(())
+    }
+
+    /// Writes down what is known because something stops the work. If that fails too, what stopped it matters more.
+    async fn keep(&mut self, walk: Option<Walk>) {
+        let mut walk = walk.filter(|walk| walk.position().rows > 0);
+        if walk.is_none() && self.latest.is_none() {
+            return;
+        }
+        match self.write_down(walk.as_mut()).await {
+            Ok(()) => tracing::info!("what was read so far is kept, another run goes on from here"),
+            Err(error) => {
+                tracing::warn!(error = %error_chain(&error), "what was read so far could not be kept");
+            }
+        }
+    }
+
+    /// Leaves nothing for another process to go on with.
+    pub(super) async fn abandon(&mut self) {
+        if let Err(error) = self.checkpoint.clear().await {
+            tracing::warn!(error = %error_chain(&error), "state of a refused walk could not be removed");
+        }
+    }
+
+    /// Picks the forward walk of the two that agree: which of them is kept must not depend on how many were needed.
+    fn published(&mut self) -> Walked {
+        let latest = self.latest.take().expect("a walk was judged");
+        match self.before.take() {
+            Some(before)
+                if before.position.direction == Direction::Forward
+                    && before.roster.same_guests(&latest.roster) =>
+            {
+                before
+            }
+            Some(_) | None => latest,
+        }
+    }
+}
+
+/// Reads everything that an inquiry lists, and so finds out whether it is still what was written.
+async fn restored(
+    settings: &ConfirmSettings,
+    inquiry: &Inquiry,
+    store: &RunStore,
+) -> Result<([Option<Walked>; 2], Option<Walk>), RunStoreError> {
+    let plan_of = |position: &WalkPosition| plan(settings, position.spelling, position.direction);
+    let mut ended = [None, None];
+    for (place, position) in ended.iter_mut().rev().zip(inquiry.ended.iter().rev()) {
+        *place = Some(Walked::restore(plan_of(position), position.clone(), store).await?);
+    }
+    let current = match &inquiry.current {
+        Some(position) => Some(Walk::resume(plan_of(position), position.clone(), store).await?),
+        None => None,
+    };
+    Ok((ended, current))
+}
+
+fn plan(settings: &ConfirmSettings, spelling: PeriodSpelling, direction: Direction) -> WalkPlan {
+    WalkPlan {
+        network: settings.network,
+        period: settings.period,
+        spelling,
+        direction,
+        page_size: settings.page_size,
+        mode: settings.mode.clone(),
+        bound: settings.bound,
+    }
+}
+
+fn refuses_the_question(error: &ConfirmError) -> bool {
+    match error {
+        ConfirmError::Walk(error) => error.refuses_the_question(),
+        ConfirmError::History(_)
+        | ConfirmError::Refused(_)
+        | ConfirmError::Checkpoint(_)
+        | ConfirmError::Interrupted => false,
+    }
+}

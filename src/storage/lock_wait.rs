@@ -1,0 +1,88 @@
+//! How long a run waits for what another one holds.
+//!
+//! A wait is counted from when it begins, but it ends at the run's deadline and where the run is told to stop:
+//! then the lock is tried once more, and whoever holds it is named.
+
+use std::time::Duration;
+
+use tokio::time::Instant;
+use tokio_util::sync::CancellationToken;
+
+use super::destination::{Destination, DestinationError, HeldLock};
+use super::path::RelativePath;
+
+/// How long locks are waited for.
+#[derive(Clone, Debug)]
+pub struct LockWait {
+    /// The longest wait for one lock.
+    pub longest: Duration,
+    /// When all waiting ends.
+    pub deadline: Instant,
+    /// Set when the program is told to stop.
+    pub stop: CancellationToken,
+}
+
+impl LockWait {
+    /// Waits for nobody.
+    #[must_use]
+    pub fn none() -> Self {
+        Self { longest: Duration::ZERO, deadline: Instant::now(), stop: CancellationToken::new() }
+    }
+
+    /// Takes a lock, waiting for whoever holds it.
+    ///
+    /// # Errors
+    /// [`DestinationError::Locked`] if they hold it for longer.
+    pub async fn take(
+        &self,
+        destination: &dyn Destination,
+        name: &RelativePath,
+    ) -> Result<HeldLock, DestinationError> {
+        let left = self.deadline.saturating_duration_since(Instant::now());
+        let wait = whole_milliseconds(self.longest.min(left));
+        match self.stop.run_until_cancelled(destination.lock(name, wait)).await {
+            Some(taken) => taken,
+            None => destination.lock(name, Duration::ZERO).await,
+        }
+    }
+}
+
+/// Cuts a wait to what a reader of the error wants to know.
+fn whole_milliseconds(wait: Duration) -> Duration {
+    Duration::new(wait.as_secs(), wait.subsec_millis() * 1_000_000)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::storage::LocalDestination;
+
+    async fn waited(longest: u64, until_deadline: u64, until_stop: u64) -> Duration {
+        let folder = tempfile::tempdir().unwrap();
+        let output = LocalDestination::new(folder.path().to_owned());
+        let name = RelativePath::new("held.lock").unwrap();
+        let _held = output.lock(&name, Duration::ZERO).await.unwrap();
+        let (begun, stop) = (Instant::now(), CancellationToken::new());
+        let deadline = begun + Duration::from_secs(until_deadline);
+        let wait = LockWait { longest: Duration::from_secs(longest), deadline, stop: stop.clone() };
+        let stopping = tokio::spawn(async move {
+            tokio::time::sleep(Duration::from_secs(until_stop)).await;
+            stop.cancel();
+        });
+        let error = wait.take(&output, &name).await.unwrap_err();
+        let waited = begun.elapsed();
+        assert!(matches!(error, DestinationError::Locked { holder: Some(_), .. }), "{error}");
+        stopping.abort();
+        waited
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_wait_ends_at_its_bound_at_the_deadline_or_when_told_to_stop() {
+        for (longest, until_deadline, until_stop) in [(5, 60, 70), (60, 7, 70), (60, 0, 70), (60, 50, 3)] {
+            let expected = longest.min(until_deadline).min(until_stop);
+            let waited = waited(longest, until_deadline, until_stop).await;
+            // Tokio's timers are a millisecond wide.
+            assert_eq!(waited.as_secs(), expected, "{waited:?}");
+        }
+    }
+}

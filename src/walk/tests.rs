@@ -1,0 +1,184 @@
+//! A walk in pieces finds what a walk at once finds, wherever it is interrupted and however often.
+
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use async_trait::async_trait;
+
+use super::*;
+use crate::guest::{Guest, NetworkId, Username, UsernameHash};
+use crate::storage::{LocalDestination, RelativePath};
+use crate::telemetry::Silent;
+use crate::wickr::{HistoryMonth, Network, NetworkPage};
+
+/// A list of numbered guests, a few of them twice, in an order that is not that of their hashes. A token is the
+/// number of a page.
+struct Numbered {
+    guests: u64,
+    pages_asked: AtomicU64,
+    stop_at: Option<(u64, CancellationToken)>,
+}
+
+impl Numbered {
+    fn new(guests: u64) -> Self {
+        Self { guests, pages_asked: AtomicU64::new(0), stop_at: None }
+    }
+
+    fn guest(number: u64) -> Guest {
+        let hash = format!("{:016x}", number.wrapping_mul(0x9E37_79B9_7F4A_7C15));
+        Guest {
+            username_hash: UsernameHash::new(hash).unwrap(),
+            username: Username::new(format!("name of {number}")).unwrap(),
+        }
+    }
+}
+
+#[async_trait]
+impl WickrAdmin for Numbered {
+    async fn list_guest_users(&self, request: &ListGuestUsers) -> Result<GuestPage, ApiError> {
+        let asked = self.pages_asked.fetch_add(1, Ordering::SeqCst) + 1;
+        if let Some((_, stop)) = self.stop_at.as_ref().filter(|(page, _)| *page == asked) {
+            stop.cancel();
+            std::future::pending::<()>().await;
+        }
+        let page: u64 = request.next_token.as_ref().map_or(0, |token| token.as_str().parse().unwrap());
+        let (start, end) = (page * 100, ((page + 1) * 100).min(self.guests));
+        let mut guests: Vec<Guest> = (start..end).map(Self::guest).collect();
+        if start > 0 {
+            let mut repeated = Self::guest(start - 1);
+            repeated.username = Username::new("another name".to_owned()).unwrap();
+            guests.push(repeated);
+        }
+        let next = (end < self.guests).then(|| PageToken::new((page + 1).to_string()).unwrap());
+        Ok(GuestPage { guests, next })
+    }
+
+    async fn guest_user_history_count(&self, _: NetworkId) -> Result<Vec<HistoryMonth>, ApiError> {
+        unreachable!("a walk asks for pages")
+    }
+
+    async fn list_networks(&self, _: Option<&PageToken>) -> Result<NetworkPage, ApiError> {
+        unreachable!("a walk asks for pages")
+    }
+
+    async fn get_network(&self, _: NetworkId) -> Result<Network, ApiError> {
+        unreachable!("a walk asks for pages")
+    }
+
+    async fn mend(&self, _: &ApiError) -> bool {
+        false
+    }
+}
+
+fn plan(rows: u32) -> WalkPlan {
+    WalkPlan {
+        network: "12345678".parse().unwrap(),
+        period: "2026-10".parse().unwrap(),
+        spelling: PeriodSpelling::Hyphen,
+        direction: Direction::Forward,
+        page_size: 100,
+        mode: RosterMode::Full,
+        bound: RunBound { rows, bytes: usize::MAX },
+    }
+}
+
+fn store() -> (tempfile::TempDir, RunStore) {
+    let folder = tempfile::tempdir().unwrap();
+    let place = Arc::new(LocalDestination::new(folder.path().to_owned()));
+    let store = RunStore::new(place, RelativePath::new("runs").unwrap(), CancellationToken::new());
+    (folder, store)
+}
+
+async fn at_once(guests: u64) -> Walked {
+    let mut walk = Walk::begin(plan(u32::MAX));
+    let read = walk.read(&Numbered::new(guests), &CancellationToken::new(), &Silent).await;
+    assert_eq!(read.unwrap(), Reached::End);
+    walk.finish(None).await.unwrap()
+}
+
+/// Walks to the end, writing down every run.
+async fn in_pieces(mut walk: Walk, api: &Numbered, store: &RunStore) -> Walked {
+    while walk.read(api, &CancellationToken::new(), &Silent).await.unwrap() == Reached::Run {
+        walk.write_down(store).await.unwrap();
+        assert!(walk.is_written_down());
+        assert!(walk.position().runs.len() < 2 * MERGE_FAN_IN, "runs are merged on the way");
+    }
+    walk.finish(Some(store)).await.unwrap()
+}
+
+fn assert_same(pieces: &Walked, whole: &Walked) {
+    assert!(pieces.roster.same_guests(&whole.roster));
+    let facts = |walked: &Walked| {
+        let Walked { roster, position } = walked;
+        let counts = (roster.guests(), roster.duplicates(), roster.username_conflicts());
+        (counts, roster.content_sha256(), position.pages, position.rows, position.edge_repeats)
+    };
+    assert_eq!(facts(pieces), facts(whole));
+    let batches = |walked: &Walked| walked.roster.stream().unwrap().map(Result::unwrap).collect::<Vec<_>>();
+    assert!(batches(pieces) == batches(whole), "the same rows in the same batches");
+}
+
+#[tokio::test]
+async fn more_runs_than_are_merged_at_once_are_one_roster() {
+    let (_folder, store) = store();
+    let guests = 15_000;
+    let pieces = in_pieces(Walk::begin(plan(100)), &Numbered::new(guests), &store).await;
+    assert!(pieces.position.runs.len() <= MERGE_FAN_IN, "{}", pieces.position.runs.len());
+    let whole = at_once(guests).await;
+    assert_eq!((whole.roster.guests(), whole.roster.username_conflicts()), (15_000, 149));
+    assert_same(&pieces, &whole);
+}
+
+#[tokio::test]
+async fn a_walk_that_is_stopped_at_any_page_goes_on_where_it_was_written_down() {
+    let whole = at_once(950).await;
+    for page in 1..=10 {
+        let (_folder, store) = store();
+        let stop = CancellationToken::new();
+        let stop_at = Some((page, stop.clone()));
+        let api = Numbered { stop_at, ..Numbered::new(950) };
+        let mut walk = Walk::begin(plan(250));
+        let error = loop {
+            match walk.read(&api, &stop, &Silent).await {
+                Ok(_) => walk.write_down(&store).await.unwrap(),
+                Err(error) => break error,
+            }
+        };
+        assert!(error.can_be_resumed() && error.page == page, "{error:?}");
+        walk.write_down(&store).await.unwrap();
+        let position = serde_json::to_string(walk.position()).unwrap();
+        drop(walk);
+
+        let position: WalkPosition = serde_json::from_str(&position).unwrap();
+        let walk = Walk::resume(plan(250), position, &store).await.unwrap();
+        let rest = Numbered::new(950);
+        let pieces = in_pieces(walk, &rest, &store).await;
+        assert_eq!(rest.pages_asked.into_inner(), 10 - (page - 1), "no page is read twice");
+        assert_same(&pieces, &whole);
+    }
+}
+
+#[tokio::test]
+async fn a_resumed_walk_still_knows_whom_it_met() {
+    let (_folder, store) = store();
+    let api = Numbered::new(500);
+    let mut walk = Walk::begin(plan(100));
+    walk.read(&api, &CancellationToken::new(), &Silent).await.unwrap();
+    walk.write_down(&store).await.unwrap();
+    let position = walk.position().clone();
+    let mut resumed = Walk::resume(plan(100), position, &store).await.unwrap();
+    let known = Numbered::guest(5);
+    let pushed = resumed.builder.push(known.username_hash.as_str(), known.username.as_str()).unwrap();
+    assert!(!pushed.is_new);
+}
+
+#[tokio::test]
+async fn a_merge_ends_where_the_program_is_told_to_stop() {
+    let folder = tempfile::tempdir().unwrap();
+    let place = Arc::new(LocalDestination::new(folder.path().to_owned()));
+    let stop = CancellationToken::new();
+    let store = RunStore::new(place, RelativePath::new("runs").unwrap(), stop.clone());
+    let pieces = in_pieces(Walk::begin(plan(100)), &Numbered::new(500), &store).await;
+    stop.cancel();
+    let batches: Vec<_> = pieces.roster.stream().unwrap().collect();
+    assert!(matches!(batches.as_slice(), [Err(RosterError::Interrupted)]), "nothing follows a failure");
+}

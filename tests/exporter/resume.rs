@@ -1,0 +1,381 @@
+//! A run goes on where another stopped: what is read again, what is trusted, and what is left behind.
+//!
+//! Lists have 1,050 guests on eleven pages, and what was read is written down every three pages.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::Child;
+use std::thread;
+use std::time::Duration;
+
+use rustix::process::{Pid, Signal, kill_process};
+use serde_json::Value;
+use wickr_guest_export::simulator::{Fault, FaultKind, Operation, SimulatorConfig, When};
+
+use crate::support::{CLOSED, Exporter, NETWORK, OLD, Run, Scene, guests, population};
+
+const JOB: &str = "[request]\nattempts = 2\ntimeout = \"20s\"\n[resume]\nrows = 300\n";
+
+/// The closed month is confirmed by the count, the old one by a second walk.
+fn long_lists(faults: Vec<Fault>) -> SimulatorConfig {
+    let months = [(CLOSED, guests(1..=1050)), (OLD, guests(1..=1050))];
+    SimulatorConfig { faults, ..population(&months) }
+}
+
+fn stalled_at(page: u64) -> Scene {
+    Scene::new(long_lists(vec![Fault::new(FaultKind::Stall, When::nth(page))]))
+}
+
+fn export(scene: &Scene, month: &str) -> Exporter {
+    scene.job(JOB).args(["--network", NETWORK, "--period", month])
+}
+
+fn pages_asked(scene: &Scene) -> u64 {
+    scene.simulator.stats().requests_of(Operation::ListGuestUsers)
+}
+
+/// Waits until the simulator has been asked for so many pages; a program that never asks hangs the test, which
+/// its own time limit ends.
+fn wait_for_pages(scene: &Scene, pages: u64) {
+    while pages_asked(scene) < pages {
+        thread::sleep(Duration::from_millis(5));
+    }
+}
+
+/// Starts an export and kills it while it waits for a page.
+fn kill_at(scene: &Scene, exporter: &Exporter, page: u64) {
+    let mut child = exporter.spawn();
+    wait_for_pages(scene, page);
+    child.kill().expect("it runs");
+    child.wait().expect("it ends");
+}
+
+fn tell(child: &Child, signal: Signal) {
+    let pid = i32::try_from(child.id()).ok().and_then(Pid::from_raw).expect("a process id");
+    kill_process(pid, signal).expect("the program still runs");
+}
+
+fn state(scene: &Scene) -> PathBuf {
+    scene.path(".local/state/wickr-guest-export")
+}
+
+/// Lists the files of all checkpoints.
+fn kept(scene: &Scene) -> Vec<PathBuf> {
+    fn below(folder: &Path, found: &mut Vec<PathBuf>) {
+        for entry in fs::read_dir(folder).into_iter().flatten() {
+            let path = entry.expect("an entry").path();
+            if path.is_dir() { below(&path, found) } else { found.push(path) }
+        }
+    }
+    let mut found = Vec::new();
+    below(&state(scene).join("walks"), &mut found);
+    found.sort();
+    found
+}
+
+fn runs(scene: &Scene) -> Vec<PathBuf> {
+    kept(scene).into_iter().filter(|path| path.extension().is_some_and(|end| end == "run")).collect()
+}
+
+fn cursor(scene: &Scene) -> PathBuf {
+    kept(scene).into_iter().find(|path| path.ends_with("cursor.json")).expect("a cursor")
+}
+
+/// Returns what the manifest says of the walk, and the digests of all files.
+fn published(scene: &Scene, month: &str) -> (Value, Vec<(String, String)>) {
+    let manifest = scene.output().manifest(NETWORK, month);
+    let files = manifest["files"].as_array().expect("files").iter().map(|file| {
+        let text = |key: &str| file[key].as_str().expect("a text").to_owned();
+        (format!("{}.{}", text("dataset"), text("format")), text("sha256"))
+    });
+    (manifest["walk"].clone(), files.collect())
+}
+
+/// Holds what a run published after others were interrupted against a run that nobody disturbed.
+#[track_caller]
+fn assert_same_as_undisturbed(scene: &Scene, run: Run, month: &str) -> Value {
+    let run = run.exits(0);
+    scene.assert_no_token_in(&run);
+    scene.assert_published_whole(month);
+    let (walk, files) = published(scene, month);
+    let undisturbed = Scene::new(long_lists(Vec::new()));
+    export(&undisturbed, month).run().exits(0);
+    let (expected_walk, expected_files) = published(&undisturbed, month);
+    assert_eq!(files, expected_files, "byte for byte");
+    for counter in ["walks", "pages", "rows", "duplicates", "edge_repeats", "stable"] {
+        assert_eq!(walk[counter], expected_walk[counter], "{counter}");
+    }
+    assert_eq!(kept(scene), Vec::<PathBuf>::new(), "the state goes away once its roster is published");
+    walk
+}
+
+#[test]
+fn after_a_kill_at_most_one_runs_pages_are_read_again() {
+    let scene = stalled_at(8);
+    let exporter = export(&scene, CLOSED);
+    kill_at(&scene, &exporter, 8);
+    assert_eq!(runs(&scene).len(), 2, "of the seven pages, six are written down");
+    let walk = assert_same_as_undisturbed(&scene, exporter.run(), CLOSED);
+    assert_eq!(pages_asked(&scene), 8 + 5, "pages 7 to 11");
+    assert_eq!(walk["resumed"], true);
+    assert_eq!(walk["requests"], 1 + 6 + 5 + 1, "as written down, and what was asked since");
+}
+
+#[test]
+fn told_to_stop_it_keeps_every_page_that_was_read() {
+    for signal in [Signal::TERM, Signal::INT] {
+        let scene = stalled_at(8);
+        let exporter = export(&scene, CLOSED);
+        let child = exporter.spawn();
+        wait_for_pages(&scene, 8);
+        tell(&child, signal);
+        let run = exporter.finish(child).exits(75);
+        assert!(run.message().contains("page 8: interrupted; run again"), "{}", run.message());
+        assert!(run.stderr.contains("what was read so far is kept"), "{}", run.stderr);
+        scene.output().assert_holds_no_data();
+        let walk = assert_same_as_undisturbed(&scene, export(&scene, CLOSED).run(), CLOSED);
+        assert_eq!(pages_asked(&scene), 8 + 4, "pages 8 to 11");
+        assert_eq!(walk["resumed"], true);
+    }
+}
+
+#[test]
+fn a_walk_that_a_run_would_hold_whole_is_kept_too_when_it_is_told_to_stop() {
+    let scene = stalled_at(3);
+    let exporter = export(&scene, CLOSED);
+    let child = exporter.spawn();
+    wait_for_pages(&scene, 3);
+    assert_eq!(kept(&scene), Vec::<PathBuf>::new(), "nothing is written before there is a run of it");
+    tell(&child, Signal::TERM);
+    exporter.finish(child).exits(75);
+    assert_same_as_undisturbed(&scene, export(&scene, CLOSED).run(), CLOSED);
+    assert_eq!(pages_asked(&scene), 3 + 9, "pages 3 to 11");
+}
+
+#[test]
+fn at_the_deadline_what_was_read_is_kept_and_the_earliest_time_named() {
+    let hint = FaultKind::ThrottledForSeconds(7200);
+    let scene = Scene::new(long_lists(vec![Fault::new(hint, When::nth(8))]));
+    let run = export(&scene, CLOSED).args(["--deadline", "1h"]).run().exits(75);
+    assert!(run.message().contains("page 8"), "{}", run.message());
+    assert_same_as_undisturbed(&scene, export(&scene, CLOSED).run(), CLOSED);
+    assert_eq!(pages_asked(&scene), 8 + 4);
+}
+
+#[test]
+fn what_ended_before_a_kill_in_the_second_walk_is_not_walked_again() {
+    let scene = stalled_at(11 + 5);
+    let exporter = export(&scene, OLD);
+    kill_at(&scene, &exporter, 11 + 5);
+    let walk = assert_same_as_undisturbed(&scene, exporter.run(), OLD);
+    assert_eq!(pages_asked(&scene), 16 + 8, "pages 4 to 11 of the second walk");
+    assert_eq!(walk["walks"], 2);
+}
+
+#[test]
+fn a_run_may_be_killed_again_and_again_and_still_comes_to_its_end() {
+    let stalls = [4, 6, 8, 10, 12].map(|page| Fault::new(FaultKind::Stall, When::nth(page)));
+    let scene = Scene::new(long_lists(stalls.to_vec()));
+    let exporter = export(&scene, CLOSED);
+    // Every run writes three pages down and is killed at the page after the next.
+    let mut asked = 0;
+    for _ in 0..3 {
+        let child = exporter.spawn();
+        asked += 4;
+        wait_for_pages(&scene, asked);
+        tell(&child, Signal::KILL);
+        child.wait_with_output().expect("it ends");
+    }
+    assert_same_as_undisturbed(&scene, exporter.run(), CLOSED);
+}
+
+#[test]
+fn a_token_that_died_with_its_process_starts_the_walk_over_and_a_fresh_one_does_not() {
+    let rejected = |page| Fault::new(FaultKind::RejectedToken, When::nth(page));
+    // Requests that one fault takes are not counted by the next.
+    let scene = Scene::new(long_lists(vec![Fault::new(FaultKind::Stall, When::nth(8)), rejected(8)]));
+    let exporter = export(&scene, CLOSED);
+    kill_at(&scene, &exporter, 8);
+    let run = exporter.run();
+    assert!(run.stderr.contains("no longer takes the token, walking anew"), "{}", run.stderr);
+    assert_same_as_undisturbed(&scene, run, CLOSED);
+    assert_eq!(pages_asked(&scene), 8 + 1 + 11);
+
+    let scene = Scene::new(long_lists(vec![Fault::new(FaultKind::Stall, When::nth(8)), rejected(9)]));
+    let exporter = export(&scene, CLOSED);
+    kill_at(&scene, &exporter, 8);
+    let run = exporter.run().exits(65);
+    assert!(run.message().contains("page 8"), "the token of page 7's answer is fresh: {}", run.message());
+    assert_eq!(kept(&scene), Vec::<PathBuf>::new(), "nothing to go on from");
+}
+
+#[test]
+fn state_that_is_not_what_was_written_is_dropped_and_said() {
+    type Damage = fn(&Scene);
+    let damages: [(&str, Damage); 6] = [
+        ("a changed byte of a run", |scene| {
+            let run = runs(scene).remove(0);
+            let mut bytes = fs::read(&run).expect("a run");
+            let middle = bytes.len() / 2;
+            bytes[middle] ^= 1;
+            replace(&run, &bytes);
+        }),
+        ("a run that is cut off", |scene| {
+            let run = runs(scene).remove(1);
+            let bytes = fs::read(&run).expect("a run");
+            replace(&run, &bytes[..bytes.len() / 2]);
+        }),
+        ("a run that is gone", |scene| fs::remove_file(runs(scene).remove(0)).expect("a run")),
+        ("a run in place of another", |scene| {
+            let other = fs::read(runs(scene).remove(1)).expect("a run");
+            replace(&runs(scene).remove(0), &other);
+        }),
+        ("a changed byte of the cursor", |scene| {
+            let cursor = cursor(scene);
+            let text = fs::read_to_string(&cursor).expect("a cursor");
+            replace(&cursor, text.replace("\"pages\": 6", "\"pages\": 5").as_bytes());
+        }),
+        ("no cursor", |scene| {
+            fs::remove_file(cursor(scene)).expect("a cursor");
+        }),
+    ];
+    for (name, damage) in damages {
+        let scene = stalled_at(8);
+        let exporter = export(&scene, CLOSED);
+        kill_at(&scene, &exporter, 8);
+        damage(&scene);
+        let run = exporter.run();
+        assert!(run.stderr.contains("unfinished walk discarded"), "{name}: {}", run.stderr);
+        let walk = assert_same_as_undisturbed(&scene, run, CLOSED);
+        assert_eq!(walk["resumed"], false, "{name}");
+        assert_eq!(pages_asked(&scene), 8 + 11, "{name}");
+    }
+}
+
+fn replace(path: &Path, bytes: &[u8]) {
+    fs::remove_file(path).expect("a file");
+    fs::write(path, bytes).expect("a file");
+}
+
+#[test]
+fn state_of_another_question_is_dropped_with_its_reason() {
+    let key = "0123456789abcdef0123456789abcdef";
+    let pseudonymous = format!("{JOB}[output]\nroster = \"pseudonymous\"\npseudonym_key_env = \"KEY\"\n");
+    let no_age = JOB.replace("[resume]", "[resume]\nmax_age = \"0s\"");
+    let spelled = format!("{JOB}[source]\nperiod_spelling = \"underscore\"\n");
+    for (job, reason) in [
+        (pseudonymous, "the roster mode is another one now"),
+        (no_age, "older than resume.max_age"),
+        (spelled, "the spelling of the period is another one now"),
+    ] {
+        let scene = stalled_at(8);
+        kill_at(&scene, &export(&scene, CLOSED), 8);
+        let exporter = scene.job(&job).args(["--network", NETWORK, "--period", CLOSED]).env("KEY", key);
+        let run = exporter.run().exits(0);
+        assert!(run.stderr.contains(reason), "{reason}: {}", run.stderr);
+        assert_eq!(pages_asked(&scene), 8 + 11, "{reason}");
+        assert_eq!(kept(&scene), Vec::<PathBuf>::new(), "{reason}");
+    }
+}
+
+#[test]
+fn two_outputs_keep_their_state_apart() {
+    let scene = stalled_at(8);
+    let exporter = export(&scene, CLOSED);
+    kill_at(&scene, &exporter, 8);
+    let elsewhere = scene.path("elsewhere").display().to_string();
+    let run = export(&scene, CLOSED).replacing("--output", &elsewhere).run().exits(0);
+    assert!(!run.stderr.contains("going on where"), "{}", run.stderr);
+    assert_eq!(runs(&scene).len(), 2, "the other output's state is left alone");
+    assert_same_as_undisturbed(&scene, exporter.run(), CLOSED);
+}
+
+#[test]
+fn a_roster_that_was_published_meanwhile_answers_for_itself() {
+    let scene = stalled_at(8);
+    let exporter = export(&scene, CLOSED);
+    kill_at(&scene, &exporter, 8);
+    let other_state = scene.path("other-state").display().to_string();
+    export(&scene, CLOSED).args(["--state", &other_state]).run().exits(0);
+    let run = exporter.run().exits(0);
+    assert!(run.stderr.contains("the published roster is another one now"), "{}", run.stderr);
+    assert_eq!(scene.output().manifest(NETWORK, CLOSED)["walk"]["resumed"], false);
+}
+
+#[test]
+fn a_refusal_leaves_no_state() {
+    let loops = FaultKind::TokenLoop(2);
+    let scene = Scene::new(long_lists(vec![Fault::new(loops, When { skip: 8, ..When::always() })]));
+    export(&scene, CLOSED).run().exits(65);
+    assert_eq!(kept(&scene), Vec::<PathBuf>::new());
+}
+
+#[test]
+fn without_a_place_for_state_only_what_needs_one_fails() {
+    let scene = stalled_at(1000);
+    let homeless = export(&scene, CLOSED).without_env("HOME");
+    let run = homeless.run().exits(73);
+    assert!(run.message().contains("give --state DIR"), "{}", run.message());
+    scene.output().assert_holds_no_data();
+
+    let in_memory = scene.job("").args(["--network", NETWORK, "--period", CLOSED]).without_env("HOME");
+    in_memory.run().exits(0);
+    scene.assert_published_whole(CLOSED);
+}
+
+#[test]
+fn a_place_for_state_that_refuses_is_named_and_nothing_is_published() {
+    let scene = stalled_at(1000);
+    let file = scene.write("a-file", "");
+    let run = export(&scene, CLOSED).args(["--state", &format!("{file}/state")]).run().exits(73);
+    assert!(run.message().contains("a-file"), "{}", run.message());
+    assert!(run.message().contains("--state"), "{}", run.message());
+    scene.output().assert_holds_no_data();
+}
+
+#[test]
+fn state_is_listed_and_cleared() {
+    let scene = stalled_at(8);
+    kill_at(&scene, &export(&scene, CLOSED), 8);
+    let listed = scene.exporter().args(["state"]).run().exits(0).stdout;
+    for told in [NETWORK, CLOSED, " 6 ", " 600 ", &scene.path("out").display().to_string()] {
+        assert!(listed.contains(told), "{told}: {listed}");
+    }
+    let other = scene.exporter().args(["state", "clear", "--period", OLD]).run().exits(0).stdout;
+    assert!(other.starts_with("Removed 0 unfinished walks"), "{other}");
+    let cleared = scene.exporter().args(["state", "clear"]).run().exits(0).stdout;
+    assert!(cleared.starts_with("Removed 1 unfinished walks"), "{cleared}");
+    assert_eq!(kept(&scene), Vec::<PathBuf>::new());
+    let none = scene.exporter().args(["state", "list"]).run().exits(0).stdout;
+    assert!(none.starts_with("No interrupted run has left anything in "), "{none}");
+}
+
+#[test]
+fn state_that_a_run_is_using_is_not_cleared() {
+    let scene = stalled_at(8);
+    let exporter = export(&scene, CLOSED);
+    let mut child = exporter.spawn();
+    wait_for_pages(&scene, 8);
+    let run = scene.exporter().args(["state", "clear"]).run().exits(75);
+    assert!(run.stderr.contains("is locked by process"), "{}", run.stderr);
+    assert_eq!(runs(&scene).len(), 2);
+    child.kill().expect("it runs");
+    child.wait().expect("it ends");
+}
+
+#[test]
+fn state_of_several_tasks_is_kept_and_gone_on_with_task_by_task() {
+    let stall =
+        |month: &str| Fault::new(FaultKind::Stall, When::nth(5).in_period(month.parse().expect("a month")));
+    let scene = Scene::new(long_lists(vec![stall(CLOSED), stall(OLD)]));
+    let exporter = export(&scene, CLOSED).args(["--period", OLD]);
+    let child = exporter.spawn();
+    wait_for_pages(&scene, 10);
+    tell(&child, Signal::TERM);
+    exporter.finish(child).exits(75);
+    assert_eq!(runs(&scene).len(), 4);
+    export(&scene, CLOSED).args(["--period", OLD]).run().exits(0);
+    scene.assert_published_whole(CLOSED);
+    scene.assert_published_whole(OLD);
+    assert_eq!(pages_asked(&scene), 10 + 7 + 7 + 11, "pages 5 to 11 of both, and the second walk of one");
+}
