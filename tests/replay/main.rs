@@ -31,7 +31,10 @@ fn every_committed_input_of_every_target_keeps_its_properties() {
     let manifest: toml::Table =
         fs::read_to_string(fuzz_folder().join("Cargo.toml")).unwrap().parse().unwrap();
     let programs = manifest["bin"].as_array().unwrap().iter();
-    assert_eq!(programs.map(|program| program["name"].as_str().unwrap().to_owned()).collect::<BTreeSet<_>>(), targets);
+    assert_eq!(
+        programs.map(|program| program["name"].as_str().unwrap().to_owned()).collect::<BTreeSet<_>>(),
+        targets
+    );
 
     // One after the other: memory is measured for the whole process.
     for (target, run) in TARGETS {

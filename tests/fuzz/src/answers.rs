@@ -43,7 +43,8 @@ fn mark(value: &mut Value, shown_key: &str) {
         Value::String(text) => text.insert_str(0, MARK),
         Value::Array(items) => items.iter_mut().for_each(|item| mark(item, shown_key)),
         Value::Object(fields) => {
-            for (_, field) in fields.iter_mut().filter(|(key, field)| *key != shown_key || !field.is_string()) {
+            for (_, field) in fields.iter_mut().filter(|(key, field)| *key != shown_key || !field.is_string())
+            {
                 mark(field, shown_key);
             }
         }

@@ -148,8 +148,7 @@ fn destination(text: &str) {
 /// A custom endpoint is asked over https or on this machine, and carries nothing else than a place.
 fn endpoint(text: &str) {
     let region = Some("us-east-1".to_owned());
-    let custom =
-        EndpointRequest { region, custom_url: Some(text.to_owned()), ..EndpointRequest::default() };
+    let custom = EndpointRequest { region, custom_url: Some(text.to_owned()), ..EndpointRequest::default() };
     if let Ok(endpoint) = custom.resolve() {
         let url = endpoint.url;
         let loopback = matches!(url.host_str(), Some("localhost" | "[::1]"))

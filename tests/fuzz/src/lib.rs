@@ -10,8 +10,10 @@ use peak_alloc::PeakAlloc;
 use wickr_guest_export::error_chain::error_chain;
 
 mod answers;
+mod documents;
 mod jobs;
 mod published;
+mod unfinished;
 
 #[global_allocator]
 static MEMORY: PeakAlloc = PeakAlloc;
@@ -33,6 +35,9 @@ pub const TARGETS: &[(&str, Target)] = &[
     ("manifest_edits", published::manifest_edits),
     ("csv", published::csv),
     ("parquet", published::parquet),
+    ("cursor", unfinished::cursor),
+    ("cursor_edits", unfinished::cursor_edits),
+    ("run_file", unfinished::run_file),
 ];
 
 /// Runs a target by its name.

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use arrow::array::RecordBatch;
 use arrow::datatypes::{DataType, Field, Schema, SchemaRef, TimeUnit};
 use bytes::Bytes;
-use serde_json::{Map, Value, json};
+use serde_json::{Value, json};
 use wickr_guest_export::dataset::content::{Disclosure, RosterHasher};
 use wickr_guest_export::dataset::csv::{self as csv_format, CsvOptions};
 use wickr_guest_export::dataset::{BATCH_ROWS, Dataset, ReadError, parquet as parquet_format, schema};
@@ -15,6 +15,7 @@ use wickr_guest_export::publish::summary_row::SummaryRow;
 use wickr_guest_export::storage::seal;
 use wickr_guest_export::task::TaskKey;
 
+use super::documents::{assert_sealed, edited, sealed};
 use super::{MemoryBound, assert_presentable};
 
 const MANIFEST_MEMORY: MemoryBound = MemoryBound { fixed: 64 * 1024, per_byte: 64 };
@@ -35,87 +36,21 @@ pub fn manifest(data: &[u8]) {
         Err(error) => assert_presentable(error, MOST_CHARACTERS),
     }
     // A checksum would stop the mutations, so every document that can have one is sealed anew.
-    if let Ok(Value::Object(mut fields)) = serde_json::from_slice(data) {
-        fields.remove(SEAL_FIELD);
-        if fields.is_empty() {
-            return;
-        }
-        let sealed = sealed(&fields);
-        let at = data.iter().fold(data.len(), |sum, byte| sum.wrapping_mul(31) + usize::from(*byte));
-        let mut altered = sealed.clone();
-        altered[at % sealed.len()] ^= 1;
-        assert!(!seal::holds(SEAL_FIELD, &altered), "byte {} is not sealed", at % sealed.len());
+    if let Ok(Value::Object(fields)) = serde_json::from_slice(data) {
+        let sealed = sealed(SEAL_FIELD, fields);
+        assert_sealed(SEAL_FIELD, &sealed, data);
         let again = Manifest::parse(&sealed, task());
         assert!(read.is_err() || read == again, "{again:?}");
     }
 }
 
-fn sealed(fields: &Map<String, Value>) -> Vec<u8> {
-    let sealed =
-        seal::sealed(SEAL_FIELD, &serde_json::to_string_pretty(fields).expect("an object has a JSON form"));
-    assert!(seal::holds(SEAL_FIELD, &sealed));
-    sealed
-}
-
 /// The published manifest with some fields changed for others: deeper than bytes that change would get.
-///
-/// Each edit is three bytes: which field, what becomes of it, and which of the values.
 pub fn manifest_edits(data: &[u8]) {
-    const PUBLISHED: &str = include_str!("../corpus/manifest/published.json");
-    let original: Value = serde_json::from_str(PUBLISHED).expect("a manifest");
-    let mut pointers = Vec::new();
-    list_pointers(&original, "", &mut pointers);
-    let mut edited = original.clone();
-    for edit in data.chunks_exact(3).take(8) {
-        let pointer = &pointers[usize::from(edit[0]) % pointers.len()];
-        let (parent, name) = pointer.rsplit_once('/').expect("a pointer begins with a slash");
-        match edit[1] % 4 {
-            0 => match edited.pointer_mut(parent) {
-                Some(Value::Object(fields)) => drop(fields.remove(name)),
-                Some(Value::Array(items)) => drop(items.pop()),
-                _ => {}
-            },
-            1 => {
-                let other = &pointers[usize::from(edit[2]) % pointers.len()];
-                let other = original.pointer(other).expect("a pointer of the manifest").clone();
-                replace(&mut edited, pointer, other);
-            }
-            2 => replace(&mut edited, pointer, value_of(edit[2])),
-            _ => {
-                if let Some(Value::Array(items)) = edited.pointer_mut(parent) {
-                    items.extend(original.pointer(pointer).cloned());
-                }
-            }
-        }
-    }
-    let Value::Object(fields) = &edited else { return };
-    if !fields.contains_key("manifest_version") {
-        return;
-    }
-    let sealed = sealed(fields);
+    let published = edited(include_str!("../corpus/manifest/published.json"), data, value_of);
+    let sealed = sealed(SEAL_FIELD, published);
     match MANIFEST_MEMORY.hold(sealed.len(), || Manifest::parse(&sealed, task())) {
         Ok(manifest) => assert_consistent(&manifest),
         Err(error) => assert_presentable(&error, MOST_CHARACTERS),
-    }
-}
-
-fn replace(value: &mut Value, pointer: &str, other: Value) {
-    if let Some(field) = value.pointer_mut(pointer) {
-        *field = other;
-    }
-}
-
-fn list_pointers(value: &Value, at: &str, all: &mut Vec<String>) {
-    let children: Vec<(String, &Value)> = match value {
-        Value::Object(fields) => fields.iter().map(|(name, field)| (format!("{at}/{name}"), field)).collect(),
-        Value::Array(items) => {
-            items.iter().enumerate().map(|(index, item)| (format!("{at}/{index}"), item)).collect()
-        }
-        Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_) => Vec::new(),
-    };
-    for (pointer, child) in children {
-        list_pointers(child, &pointer, all);
-        all.push(pointer);
     }
 }
 
@@ -204,7 +139,8 @@ pub fn csv(data: &[u8]) {
     for schema in schemas() {
         for formula_guard in [true, false] {
             let read = CSV_MEMORY.hold(data.len(), || {
-                csv_format::read(data, &schema, formula_guard)?.collect::<Result<Vec<RecordBatch>, ReadError>>()
+                csv_format::read(data, &schema, formula_guard)?
+                    .collect::<Result<Vec<RecordBatch>, ReadError>>()
             });
             match read {
                 Ok(batches) => {
