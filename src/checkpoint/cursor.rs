@@ -5,6 +5,7 @@ use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
 use super::fingerprint::Fingerprint;
+use crate::error_chain::excerpt;
 use crate::storage::seal;
 
 /// The version of the format of cursors and runs. Another one is not read.
@@ -84,7 +85,8 @@ impl<T: DeserializeOwned> Cursor<T> {
         if !seal::holds(SEAL_FIELD, bytes) {
             return Err(CursorError::Damaged);
         }
-        let meaningless = |error: serde_json::Error| CursorError::Meaningless(error.to_string());
+        let meaningless =
+            |error: serde_json::Error| CursorError::Meaningless(excerpt(&error.to_string(), 300));
         let version: Version = serde_json::from_slice(bytes).map_err(meaningless)?;
         if version.format != FORMAT {
             return Err(CursorError::Version);

@@ -9,6 +9,7 @@ use arrow::error::ArrowError;
 use parquet::errors::ParquetError;
 
 use super::schema::SchemaError;
+use crate::error_chain::excerpt;
 
 /// Any error of whatever produces rows.
 pub type RowsError = Box<dyn std::error::Error + Send + Sync>;
@@ -62,10 +63,10 @@ pub enum ReadError {
     Schema(#[from] SchemaError),
     /// The file is no Parquet file, or a damaged one.
     #[error("the file is not intact Parquet; restore it, or run the export again")]
-    Parquet(#[source] ParquetError),
+    Parquet(#[source] DecoderError),
     /// The Parquet file holds values that its own schema does not allow.
     #[error("the file's Parquet columns contradict its schema; restore it, or run the export again")]
-    Columns(#[source] ArrowError),
+    Columns(#[source] DecoderError),
     /// The CSV file departs from the dialect that this program writes.
     #[error("record {record} of the CSV {problem}; restore the file, or run the export again")]
     Csv {
@@ -74,6 +75,17 @@ pub enum ReadError {
         /// What is wrong with it.
         problem: CsvProblem,
     },
+}
+
+/// What a library said of a damaged file: an excerpt, because it quotes the file.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("{0}")]
+pub struct DecoderError(String);
+
+impl DecoderError {
+    fn new(error: &impl std::fmt::Display) -> Self {
+        Self(excerpt(&error.to_string(), 300))
+    }
 }
 
 impl From<io::Error> for ReadError {
@@ -87,10 +99,10 @@ impl From<ParquetError> for ReadError {
         match without_io(error) {
             // An end of file that comes too early is damage, not a failure of the disk.
             Ok(io_error) if io_error.kind() == io::ErrorKind::UnexpectedEof => {
-                Self::Parquet(ParquetError::External(Box::new(io_error)))
+                Self::Parquet(DecoderError::new(&io_error))
             }
             Ok(io_error) => Self::Io(io_error),
-            Err(error) => Self::Parquet(error),
+            Err(error) => Self::Parquet(DecoderError::new(&error)),
         }
     }
 }
@@ -102,10 +114,10 @@ impl From<ArrowError> for ReadError {
             ArrowError::IoError(_, source) => Self::from(ParquetError::External(Box::new(source))),
             ArrowError::ExternalError(source) => match source.downcast::<ParquetError>() {
                 Ok(error) => Self::from(*error),
-                Err(source) => Self::Columns(ArrowError::ExternalError(source)),
+                Err(source) => Self::Columns(DecoderError::new(&source)),
             },
-            ArrowError::ParquetError(text) => Self::Parquet(ParquetError::General(text)),
-            other => Self::Columns(other),
+            ArrowError::ParquetError(text) => Self::Parquet(DecoderError::new(&text)),
+            other => Self::Columns(DecoderError::new(&other)),
         }
     }
 }

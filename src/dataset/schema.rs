@@ -9,6 +9,7 @@ use std::sync::{Arc, LazyLock};
 use arrow::array::{ArrayRef, Int64Array, RecordBatch, StringArray};
 use arrow::datatypes::{DataType, Field, Schema, SchemaRef, TimeUnit};
 
+use crate::error_chain::excerpt;
 use crate::guest::NetworkId;
 use crate::period::BillingPeriod;
 
@@ -137,12 +138,13 @@ pub(super) fn text_column<'a>(batch: &'a RecordBatch, name: &str) -> &'a StringA
     column.as_any().downcast_ref().expect("a text column of the schema that was required")
 }
 
+/// Describes columns, those of a damaged file too.
 fn described(schema: &Schema) -> String {
     let column = |field: &Arc<Field>| {
         let nullable = if field.is_nullable() { ", nullable" } else { "" };
         format!("{} ({}{nullable})", field.name(), field.data_type())
     };
-    schema.fields().iter().map(column).collect::<Vec<_>>().join(", ")
+    excerpt(&schema.fields().iter().map(column).collect::<Vec<_>>().join(", "), 1000)
 }
 
 #[cfg(test)]
@@ -190,6 +192,9 @@ mod tests {
         for other in [&swapped, &fewer, &nullable] {
             assert!(matches!(require(&expected, other), Err(SchemaError::Columns { .. })));
         }
+        let foreign = Schema::new(vec![Field::new("a\nb".repeat(1000), DataType::Utf8, false)]);
+        let error = require(&expected, &foreign).unwrap_err().to_string();
+        assert!(error.contains("found a\\nba\\nb") && error.len() < 2000, "{error}");
         let error = require(&expected, &nullable).unwrap_err().to_string();
         assert!(error.contains("guest_count (Int64, nullable)"), "{error}");
     }

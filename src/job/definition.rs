@@ -11,6 +11,7 @@ use chrono::{DateTime, Utc};
 use serde::{Deserialize, Deserializer};
 
 use crate::dataset::Format;
+use crate::error_chain::excerpt;
 use crate::guest::NetworkId;
 use crate::period::{PeriodSelector, PeriodSpelling};
 use crate::publish::RosterKind;
@@ -24,9 +25,10 @@ impl std::str::FromStr for Span {
     type Err = String;
 
     fn from_str(text: &str) -> Result<Self, Self::Err> {
-        humantime::parse_duration(text)
-            .map(Self)
-            .map_err(|error| format!("`{text}` is not a span of time such as 90s, 55m or 6h: {error}"))
+        humantime::parse_duration(text).map(Self).map_err(|error| {
+            let (text, error) = (excerpt(text, 40), excerpt(&error.to_string(), 200));
+            format!("`{text}` is not a span of time such as 90s, 55m or 6h: {error}")
+        })
     }
 }
 

@@ -86,18 +86,19 @@ impl FromStr for PeriodSelector {
     type Err = PeriodError;
 
     fn from_str(text: &str) -> Result<Self, Self::Err> {
+        let shown = || text.chars().take(40).collect::<String>();
         let counted = |count: &str, make: fn(u32) -> Self| {
-            let count: u64 = count.parse().map_err(|_| PeriodError::NotASelector(text.to_owned()))?;
+            let count: u64 = count.parse().map_err(|_| PeriodError::NotASelector(shown()))?;
             match u32::try_from(count) {
                 Ok(within @ 1..=MAX_SELECTED_PERIODS) => Ok(make(within)),
-                _ => Err(PeriodError::BadCount(text.to_owned(), count)),
+                _ => Err(PeriodError::BadCount(shown(), count)),
             }
         };
         match text.split_once(':') {
             Some(("last", count)) => return counted(count, Self::Last),
             Some(("closed", count)) => return counted(count, Self::Closed),
             Some(("missing", count)) => return counted(count, Self::Missing),
-            Some(_) => return Err(PeriodError::NotASelector(text.to_owned())),
+            Some(_) => return Err(PeriodError::NotASelector(shown())),
             None => {}
         }
         if let Some((first, last)) = text.split_once("..") {
@@ -107,14 +108,14 @@ impl FromStr for PeriodSelector {
             }
             let count = months_between(first, last);
             if count > MAX_SELECTED_PERIODS {
-                return Err(PeriodError::BadCount(text.to_owned(), count.into()));
+                return Err(PeriodError::BadCount(shown(), count.into()));
             }
             return Ok(Self::Range(first, last));
         }
         match text {
             "current" => Ok(Self::Current),
             "previous" => Ok(Self::Previous),
-            _ => text.parse().map(Self::Month).map_err(|_| PeriodError::NotASelector(text.to_owned())),
+            _ => text.parse().map(Self::Month).map_err(|_| PeriodError::NotASelector(shown())),
         }
     }
 }
@@ -184,6 +185,8 @@ mod tests {
         for text in ["", "last", "last:", "last:x", "last:-1", "next", "2026-10..", "closed:1:2", "Current"] {
             assert!(text.parse::<PeriodSelector>().is_err(), "{text}");
         }
+        let error = "x".repeat(1000).parse::<PeriodSelector>().unwrap_err();
+        assert!(error.to_string().len() < 300, "{error}");
         for text in ["last:0", "closed:121", "missing:4294967297"] {
             assert!(matches!(text.parse::<PeriodSelector>(), Err(PeriodError::BadCount(..))), "{text}");
         }

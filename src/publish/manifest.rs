@@ -13,6 +13,7 @@ use serde::{Deserialize, Serialize};
 use super::layout::{Place, RevisionName, TaskKey};
 use super::recheck::strength;
 use crate::dataset::{ContentDigest, Dataset, Format};
+use crate::error_chain::excerpt;
 use crate::evidence::{ConfirmedBy, Reconciliation};
 use crate::guest::NetworkId;
 use crate::period::{BillingPeriod, PeriodState};
@@ -254,7 +255,8 @@ impl Manifest {
         struct Versioned {
             manifest_version: u64,
         }
-        let unreadable = |error: serde_json::Error| ManifestError::Unreadable(error.to_string());
+        let unreadable =
+            |error: serde_json::Error| ManifestError::Unreadable(excerpt(&error.to_string(), 300));
         let Versioned { manifest_version } = serde_json::from_slice(bytes).map_err(unreadable)?;
         if manifest_version != u64::from(MANIFEST_VERSION) {
             return Err(ManifestError::Version(manifest_version));

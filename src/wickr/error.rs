@@ -11,6 +11,7 @@ use percent_encoding::utf8_percent_encode;
 
 use super::http::QUERY_ESCAPES;
 use super::model::ShapeError;
+use crate::error_chain::excerpt;
 
 /// The longest text of the service that an error quotes, in characters.
 const MAX_QUOTED_CHARACTERS: usize = 300;
@@ -258,19 +259,7 @@ pub(super) fn quotable(text: &str, secrets: &[&str]) -> String {
         let encoded = utf8_percent_encode(secret, QUERY_ESCAPES).to_string();
         text = text.replace(*secret, "[redacted]").replace(&encoded, "[redacted]");
     }
-    let mut quoted: String = text
-        .chars()
-        .take(MAX_QUOTED_CHARACTERS)
-        .flat_map(|character| {
-            let escaped = character.is_control().then(|| character.escape_default());
-            let plain = (!character.is_control()).then_some(character);
-            escaped.into_iter().flatten().chain(plain)
-        })
-        .collect();
-    if text.chars().nth(MAX_QUOTED_CHARACTERS).is_some() {
-        quoted.push('…');
-    }
-    quoted
+    excerpt(&text, MAX_QUOTED_CHARACTERS)
 }
 
 #[cfg(test)]

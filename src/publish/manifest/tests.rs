@@ -163,3 +163,12 @@ async fn later_versions_may_add_fields_but_not_change_the_form() {
     let error = Manifest::parse(value.to_string().as_bytes(), manifest.task()).unwrap_err();
     assert_eq!(error, ManifestError::Version(2));
 }
+
+#[tokio::test]
+async fn what_is_no_manifest_is_quoted_briefly_and_on_one_line() {
+    let mut value = as_value(&written(&Sample::new(0..25)).await);
+    value["source"]["kind"] = json!(format!("a\u{85}kind {}", "x".repeat(10_000)));
+    let error = Manifest::parse(value.to_string().as_bytes(), task("12345678", "2026-10")).unwrap_err();
+    let text = error.to_string();
+    assert!(text.contains("a\\u{85}kind xxx") && text.len() < 400, "{text}");
+}
