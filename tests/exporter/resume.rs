@@ -174,19 +174,16 @@ fn what_ended_before_a_kill_in_the_second_walk_is_not_walked_again() {
 
 #[test]
 fn a_run_may_be_killed_again_and_again_and_still_comes_to_its_end() {
-    let stalls = [4, 6, 8, 10, 12].map(|page| Fault::new(FaultKind::Stall, When::nth(page)));
+    // Requests that one fault takes are not counted by the next: each run reads three pages and waits for a fourth.
+    let stalls = [4, 7, 10].map(|page| Fault::new(FaultKind::Stall, When::nth(page)));
     let scene = Scene::new(long_lists(stalls.to_vec()));
     let exporter = export(&scene, CLOSED);
-    // Every run writes three pages down and is killed at the page after the next.
-    let mut asked = 0;
-    for _ in 0..3 {
-        let child = exporter.spawn();
-        asked += 4;
-        wait_for_pages(&scene, asked);
-        tell(&child, Signal::KILL);
-        child.wait_with_output().expect("it ends");
+    for run in 1..=3 {
+        kill_at(&scene, &exporter, 4 * run);
+        assert_eq!(runs(&scene).len() as u64, run);
     }
     assert_same_as_undisturbed(&scene, exporter.run(), CLOSED);
+    assert_eq!(pages_asked(&scene), 4 + 4 + 4 + 2);
 }
 
 #[test]

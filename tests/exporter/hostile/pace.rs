@@ -61,7 +61,7 @@ fn the_deadline_ends_a_slow_answer_before_its_own_timeout_does() {
     for attack in SLOW {
         let siege = Siege::at(Asked::Guests, move |_, wire| attack(wire));
         let slow = "[request]\nattempts = 2\ntimeout = \"5m\"\n";
-        let message = siege.ends(siege.export(slow).args(["--deadline", "5s"]), 75);
+        let message = siege.ends(siege.export(slow).args(["--deadline", "3s"]), 75);
         assert!(message.starts_with("forward walk, page 1: the deadline comes first"), "{message}");
     }
 }
