@@ -174,8 +174,8 @@ fn what_ended_before_a_kill_in_the_second_walk_is_not_walked_again() {
 
 #[test]
 fn a_run_may_be_killed_again_and_again_and_still_comes_to_its_end() {
-    // Requests that one fault takes are not counted by the next: each run reads three pages and waits for a fourth.
-    let stalls = [4, 7, 10].map(|page| Fault::new(FaultKind::Stall, When::nth(page)));
+    // Each run reads three pages and waits for a fourth.
+    let stalls = [4, 8, 12].map(|page| Fault::new(FaultKind::Stall, When::nth(page)));
     let scene = Scene::new(long_lists(stalls.to_vec()));
     let exporter = export(&scene, CLOSED);
     for run in 1..=3 {
@@ -189,7 +189,7 @@ fn a_run_may_be_killed_again_and_again_and_still_comes_to_its_end() {
 #[test]
 fn a_token_that_died_with_its_process_starts_the_walk_over_and_a_fresh_one_does_not() {
     let rejected = |page| Fault::new(FaultKind::RejectedToken, When::nth(page));
-    // Requests that one fault takes are not counted by the next.
+    // Only requests with a token can be refused for it, so the first page does not count.
     let scene = Scene::new(long_lists(vec![Fault::new(FaultKind::Stall, When::nth(8)), rejected(8)]));
     let exporter = export(&scene, CLOSED);
     kill_at(&scene, &exporter, 8);
