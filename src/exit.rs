@@ -169,19 +169,21 @@ impl ExitStatus {
     fn of_networks(error: &NetworksError) -> Self {
         match error {
             NetworksError::Api(error) => Self::of_api(error),
-            NetworksError::Guard(_) => Self::Untrusted,
+            NetworksError::Guard(_) | NetworksError::TooMany => Self::Untrusted,
         }
     }
 
     fn of_destination(error: &DestinationError) -> Self {
         match error {
-            DestinationError::Refused { .. }
+            DestinationError::ReadOnly { .. }
+            | DestinationError::Refused { .. }
             | DestinationError::Full { .. }
             | DestinationError::Io { .. }
             | DestinationError::InTheWay { .. }
             | DestinationError::TooLong { .. } => Self::Destination,
             DestinationError::Changed { .. }
             | DestinationError::Locked { .. }
+            | DestinationError::Interrupted { .. }
             | DestinationError::LockLost { .. } => Self::Temporary,
             DestinationError::Worker { .. } => Self::Bug,
         }

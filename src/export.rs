@@ -9,13 +9,14 @@ pub use networks::{KnownNetworks, NetworksError, describe_networks};
 use std::sync::Arc;
 
 use chrono::{SubsecRound, TimeDelta};
+use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
 
 use crate::checkpoint::{Checkpoint, Fingerprint, StateLocation};
 use crate::clock::Clock;
 use crate::dataset::{Dataset, Format, changes, csv, parquet};
 use crate::error_chain::error_chain;
-use crate::evidence::{ConfirmError, ConfirmSettings, ConfirmedRoster, Surroundings, confirm};
+use crate::evidence::{ConfirmError, ConfirmSettings, ConfirmedRoster, Inquiry, Surroundings, confirm};
 use crate::job::Job;
 use crate::pacing::{Paced, Pacer, RequestCount, RetryPolicy};
 use crate::period::{BillingPeriod, PeriodState};
@@ -71,6 +72,8 @@ pub struct ExportContext {
     pub state: Option<StateLocation>,
     /// How much of one walk is read before it is written down.
     pub bound: RunBound,
+    /// Whose turn it is to encode a roster that does not fit into memory.
+    pub encoding: Semaphore,
     /// Set when the program is told to stop.
     pub stop: CancellationToken,
 }
@@ -166,13 +169,17 @@ impl ExportContext {
         };
         let lock = self.unless_stopped(self.publisher.lock(task.key)).await??;
         let published = self.publisher.recover(&lock).await?;
-        if let Some(published) = &published
-            && self.is_settled(task, published.manifest())
+        let published = published.as_ref().map(PublishedManifest::manifest);
+        let settings = self.confirm_settings(task.key);
+        let mut checkpoint = self.checkpoint(&settings, &facts, published);
+        if let Some(published) = published
+            && self.is_settled(task, published)
         {
-            return Ok(Exported::Kept(Box::new(published.manifest().clone())));
+            // What a run left that died after it had published is outdated by what it published.
+            checkpoint.load::<Inquiry>().await.map_err(ConfirmError::from)?;
+            return Ok(Exported::Kept(Box::new(published.clone())));
         }
 
-        let settings = self.confirm_settings(task.key);
         let progress = self.progress(task.key);
         let surroundings = Surroundings {
             api,
@@ -181,12 +188,18 @@ impl ExportContext {
             stop: &self.stop,
             progress: progress.as_ref(),
         };
-        let published = published.as_ref().map(PublishedManifest::manifest);
-        let mut checkpoint = self.checkpoint(&settings, &facts, published);
         let confirmed = confirm(&surroundings, &settings, &mut checkpoint).await?;
 
         let publication = self.publication(task.key, &confirmed, facts);
+        // One after the other: an encoder holds a group of rows, and many at once would hold many.
+        let turn = if confirmed.roster().is_in_memory() {
+            None
+        } else {
+            let turn = self.unless_stopped(self.encoding.acquire()).await?;
+            Some(turn.expect("the semaphore is never closed"))
+        };
         let outcome = self.publisher.publish(&lock, publication).await?;
+        drop(turn);
         if let Err(error) = checkpoint.clear().await {
             tracing::warn!(error = %error_chain(&error), "state of a published walk could not be removed");
         }

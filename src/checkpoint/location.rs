@@ -59,8 +59,9 @@ impl StateLocation {
         self.place.describe()
     }
 
-    /// Takes the lock of a checkpoint.
+    /// Takes the lock of a checkpoint, and sweeps away what a killed run was writing.
     pub(super) async fn lock(&self, folder: &RelativePath) -> Result<HeldLock, DestinationError> {
+        self.place.probe_writable().await?;
         let name = RelativePath::known(format!(".locks/{folder}.lock"));
         self.lock_wait.take(&*self.place, &name).await
     }

@@ -126,7 +126,11 @@ impl Checkpoint {
         }
         match self.find().await {
             Ok(found) => Ok(found),
-            Err(error @ CheckpointError::Storage(DestinationError::Locked { .. })) => Err(error),
+            Err(
+                error @ CheckpointError::Storage(
+                    DestinationError::Locked { .. } | DestinationError::Interrupted { .. },
+                ),
+            ) => Err(error),
             Err(error) => {
                 tracing::warn!(error = %error_chain(&error), "state location not readable, nothing is resumed");
                 Ok(None)

@@ -94,6 +94,7 @@ pub(super) async fn run(arguments: RunArguments, bars: Option<ProgressBars>) -> 
         bars,
         state,
         bound,
+        encoding: Semaphore::new(1),
         stop,
     });
     if arguments.dry_run {

@@ -69,6 +69,8 @@ async fn clear(location: &StateLocation, walks: &[KeptWalk]) -> anyhow::Result<E
             }
         }
     }
-    print(&format!("Removed {removed} unfinished walks, {bytes} bytes, from {}", location.describe()))?;
+    let walks =
+        if removed == 1 { "1 unfinished walk".to_owned() } else { format!("{removed} unfinished walks") };
+    print(&format!("Removed {walks}, {bytes} bytes, from {}", location.describe()))?;
     Ok(ExitStatus::of_all(statuses))
 }

@@ -30,9 +30,9 @@ use super::{BATCH_ROWS, Encoded};
 /// The rows of every row group but the last.
 pub const ROW_GROUP_ROWS: usize = 131_072;
 
-/// The encoded bytes, give or take a batch, at which a row group ends early to bound memory: 512 for each row,
+/// The encoded bytes, give or take a batch, at which a row group ends early to bound memory: 256 for each row,
 /// which only a roster of absurdly long names reaches. The row at which that is depends on the rows alone.
-const ROW_GROUP_BYTES: usize = 64 * 1024 * 1024;
+const ROW_GROUP_BYTES: usize = 32 * 1024 * 1024;
 
 /// Who wrote the file, in the form that the Parquet format asks for and its readers parse.
 const CREATED_BY: &str = concat!("wickr-guest-export version ", env!("CARGO_PKG_VERSION"));
@@ -159,6 +159,7 @@ mod tests {
     use super::*;
     use crate::dataset::Dataset;
     use crate::dataset::samples::{Rows, hostile_batch, roster_batch, sorted_batches, typed_batch};
+    use crate::guest::MAX_TEXT_BYTES;
 
     fn encoded(schema: &SchemaRef, batches: Vec<Rows>) -> Bytes {
         let mut out = Vec::new();
@@ -217,7 +218,7 @@ mod tests {
 
     #[test]
     fn absurdly_long_names_end_a_row_group_before_it_fills_the_memory() {
-        // Names out of digits that repeat only after megabytes: zstd can do no more than halve them.
+        // Texts out of digits that repeat only after megabytes: zstd can do no more than halve them.
         let mut state = 1_u64;
         let mut digits = String::new();
         while digits.len() < 4 * 1024 * 1024 {
@@ -226,21 +227,24 @@ mod tests {
             state ^= state << 17;
             digits.push_str(&hex::encode(state.to_be_bytes()));
         }
-        let batches = (0..18).map(|batch| {
-            let hashes: Vec<_> = (0..1_000).map(|guest| format!("{batch:02}{guest:03}")).collect();
-            let name = |guest: usize| Some(&digits[guest % 500 * 8_192 + guest..][..8_192]);
-            let guests = hashes.iter().enumerate().map(|(guest, hash)| (hash.as_str(), name(guest)));
-            Rows::Ok(roster_batch(&guests.collect::<Vec<_>>()))
-        });
-        let mut file = Vec::new();
-        write(&schema::guest_roster(), batches, &[], &mut file).unwrap();
-        let file = Bytes::from(file);
-        let metadata = metadata(&file);
-        assert!(metadata.num_row_groups() > 1);
+        let text = |row: usize| &digits[row * 997 % (digits.len() - MAX_TEXT_BYTES)..][..MAX_TEXT_BYTES];
+        let file = |batch_rows: usize| {
+            let batches = (0..48_000).step_by(batch_rows).map(|start| {
+                let rows = start..(start + batch_rows).min(48_000);
+                Rows::Ok(roster_batch(&rows.map(|row| (text(row), Some(text(row + 1)))).collect::<Vec<_>>()))
+            });
+            let mut file = Vec::new();
+            write(&schema::guest_roster(), batches, &[], &mut file).unwrap();
+            Bytes::from(file)
+        };
+        let whole = file(BATCH_ROWS);
+        let metadata = metadata(&whole);
+        assert!(metadata.num_row_groups() > 1, "before it has {ROW_GROUP_ROWS} rows");
         for group in metadata.row_groups() {
             let bytes = usize::try_from(group.compressed_size()).unwrap();
             assert!(bytes < 2 * ROW_GROUP_BYTES, "a row group of {bytes} bytes");
         }
+        assert!(file(1_000) == whole, "where it ends depends on the rows alone");
     }
 
     #[test]

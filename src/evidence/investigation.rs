@@ -62,6 +62,10 @@ impl<'a> Investigation<'a> {
         }
         let store = own.checkpoint.store().await?.clone();
         match restored(settings, &inquiry, &store).await {
+            Ok((ended, _)) if !agree(&inquiry, &ended) => {
+                own.checkpoint.discard("its cursor contradicts its runs").await?;
+                Ok((own, None))
+            }
             Ok((ended, current)) => {
                 tracing::info!(
                     walks = inquiry.findings.walks.len(),
@@ -310,6 +314,13 @@ async fn restored(
         None => None,
     };
     Ok((ended, current))
+}
+
+/// Says whether the rosters that were put together again have as many guests as were counted.
+fn agree(inquiry: &Inquiry, ended: &[Option<Walked>; 2]) -> bool {
+    let counted = inquiry.findings.walks.iter().rev().map(|walk| walk.guests);
+    let found = ended.iter().flatten().rev().map(|walked| walked.roster.guests());
+    counted.zip(found).all(|(counted, found)| counted == found)
 }
 
 fn plan(settings: &ConfirmSettings, spelling: PeriodSpelling, direction: Direction) -> WalkPlan {

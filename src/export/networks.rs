@@ -11,6 +11,9 @@ use crate::job::Networks;
 use crate::walk::{GuardError, ListGuard};
 use crate::wickr::{ApiError, Network, WickrAdmin};
 
+/// The most networks that an account is believed to have.
+const MAX_NETWORKS: usize = 10_000;
+
 /// What is known of each network, or why it cannot be asked about.
 pub type KnownNetworks = BTreeMap<NetworkId, Result<NetworkFacts, ApiError>>;
 
@@ -23,6 +26,12 @@ pub enum NetworksError {
     /// The list leads nowhere.
     #[error(transparent)]
     Guard(#[from] GuardError),
+    /// Networks without end.
+    #[error(
+        "the service lists more than {MAX_NETWORKS} networks; if the account really has so many, name those to \
+         export with --network, else its answers are not to be trusted"
+    )]
+    TooMany,
 }
 
 /// Asks for every network of the job, a few at a time.
@@ -53,6 +62,9 @@ async fn list(api: &dyn WickrAdmin) -> Result<KnownNetworks, NetworksError> {
         let page = api.list_networks(next.as_ref()).await?;
         let already = known.len();
         known.extend(page.networks.into_iter().map(|network| (network.id, Ok(facts_of(network)))));
+        if known.len() > MAX_NETWORKS {
+            return Err(NetworksError::TooMany);
+        }
         guard.admit(page.next.as_ref(), known.len() > already)?;
         next = page.next;
         if next.is_none() {
@@ -90,6 +102,7 @@ mod tests {
     /// Lists one network on every page, for ever; with a new token each time, or always with the same.
     struct Endless {
         new_tokens: bool,
+        new_networks: bool,
         pages: AtomicU64,
     }
 
@@ -106,8 +119,9 @@ mod tests {
         async fn list_networks(&self, _next: Option<&PageToken>) -> Result<NetworkPage, ApiError> {
             let page = self.pages.fetch_add(1, Ordering::Relaxed);
             let token = if self.new_tokens { page.to_string() } else { "same".to_owned() };
+            let number = if self.new_networks { page } else { 0 };
             let network = Network {
-                id: "12345678".parse().unwrap(),
+                id: format!("{number:08}").parse().unwrap(),
                 name: String::new(),
                 aws_account_id: String::new(),
             };
@@ -129,12 +143,20 @@ mod tests {
             (false, GuardError::RepeatedToken, 2),
             (true, GuardError::NoProgress, u64::from(MAX_STALE_PAGES) + 1),
         ] {
-            let endless = Endless { new_tokens, pages: AtomicU64::new(0) };
+            let endless = Endless { new_tokens, new_networks: false, pages: AtomicU64::new(0) };
             match describe_networks(&endless, &Networks::All, 4).await {
                 Err(NetworksError::Guard(error)) => assert_eq!(error, expected),
                 other => panic!("not refused: {other:?}"),
             }
             assert_eq!(endless.pages.load(Ordering::Relaxed), pages);
         }
+    }
+
+    #[tokio::test]
+    async fn networks_without_end_are_an_error() {
+        let endless = Endless { new_tokens: true, new_networks: true, pages: AtomicU64::new(0) };
+        let listed = describe_networks(&endless, &Networks::All, 4).await;
+        assert!(matches!(listed, Err(NetworksError::TooMany)), "not refused: {listed:?}");
+        assert_eq!(endless.pages.load(Ordering::Relaxed), MAX_NETWORKS as u64 + 1);
     }
 }

@@ -215,8 +215,11 @@ impl Publisher {
         let Some(standing) = standing else {
             let name = RevisionName { number: 1, nonce: rand::random() };
             let plan = PlannedRevision { name, changes: None };
-            let written = self.write_revision(task, plan, publication).await?;
-            let published = self.put_first_manifest(lock, written).await?;
+            let publishing = async {
+                let written = self.write_revision(task, plan, publication).await?;
+                self.put_first_manifest(lock, written).await
+            };
+            let published = self.or_sweep(task, name, publishing.await).await?;
             self.align_current_copies(&published).await?;
             return Ok(Outcome { manifest: published, status: PublicationStatus::Published, changes: None });
         };
@@ -245,9 +248,13 @@ impl Publisher {
             let cause = ManifestError::Inconsistent("its revision is the last possible one".to_owned());
             PublishError::ManifestDamaged { place: layout::manifest(task).to_string(), cause }
         })?;
-        let plan = PlannedRevision { name: RevisionName { number, nonce: rand::random() }, changes };
-        let written = self.write_revision(task, plan, publication).await?;
-        let published = self.put_manifest(lock, written, Precondition::Unchanged(standing.version)).await?;
+        let name = RevisionName { number, nonce: rand::random() };
+        let plan = PlannedRevision { name, changes };
+        let publishing = async {
+            let written = self.write_revision(task, plan, publication).await?;
+            self.put_manifest(lock, written, Precondition::Unchanged(standing.version)).await
+        };
+        let published = self.or_sweep(task, name, publishing.await).await?;
         self.align_current_copies(&published).await?;
         Ok(Outcome { manifest: published, status: PublicationStatus::Restated, changes })
     }

@@ -230,6 +230,12 @@ impl Roster {
         RosterStream::new(self)
     }
 
+    /// Says whether the roster fits into memory, so that reading it takes no files.
+    #[must_use]
+    pub fn is_in_memory(&self) -> bool {
+        self.in_memory().is_some()
+    }
+
     /// Returns the rows as they are held in memory, if they are.
     pub(crate) fn in_memory(&self) -> Option<Arc<SortedRun>> {
         match &self.0.rows {

@@ -154,7 +154,17 @@ pub trait Destination: fmt::Debug + Send + Sync {
 /// Each says its cause itself, before the remedy, and so has no source that a chain would repeat after it.
 #[derive(Debug, thiserror::Error)]
 pub enum DestinationError {
-    /// Permissions, or a read-only filesystem (exit 73).
+    /// A read-only filesystem (exit 73).
+    #[error("{place} cannot be {operation}: {cause}; mount it for writing, or choose another output")]
+    ReadOnly {
+        /// What was tried, as a participle.
+        operation: &'static str,
+        /// Where.
+        place: String,
+        /// What the system said.
+        cause: io::Error,
+    },
+    /// Permissions (exit 73).
     #[error("{place} cannot be {operation}: {cause}; give this user the right to write there")]
     Refused {
         /// What was tried, as a participle: `written`, `read`, `listed`.
@@ -223,6 +233,17 @@ pub enum DestinationError {
         /// How long was waited.
         waited: Duration,
     },
+    /// The program was told to stop while somebody else held the lock (exit 75).
+    #[error(
+        "interrupted while {place} was locked{holder}; run again",
+        holder = .holder.as_ref().map_or_else(String::new, |holder| format!(" by {holder}"))
+    )]
+    Interrupted {
+        /// The lock.
+        place: String,
+        /// Who holds it, where that is known.
+        holder: Option<Holder>,
+    },
     /// The lock was taken away from this process (exit 75).
     #[error("{place} is no longer this run's lock: the file was removed or replaced; run again")]
     LockLost {
@@ -242,9 +263,8 @@ impl DestinationError {
     pub(crate) fn io(operation: &'static str, place: impl Into<String>, cause: io::Error) -> Self {
         let place = place.into();
         match cause.kind() {
-            io::ErrorKind::PermissionDenied | io::ErrorKind::ReadOnlyFilesystem => {
-                Self::Refused { operation, place, cause }
-            }
+            io::ErrorKind::PermissionDenied => Self::Refused { operation, place, cause },
+            io::ErrorKind::ReadOnlyFilesystem => Self::ReadOnly { operation, place, cause },
             io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded | io::ErrorKind::FileTooLarge => {
                 Self::Full { operation, place, cause }
             }

@@ -6,15 +6,18 @@
 //! What is in place is read-only: current copies are links to revisions, and a spreadsheet that saves in place
 //! would change both.
 
-use std::fs::{self, DirBuilder, File, Permissions, TryLockError};
+mod folders;
+
+use std::fs::{self, File, Permissions, TryLockError};
 use std::io::{self, Read};
-use std::os::unix::fs::{DirBuilderExt, MetadataExt, PermissionsExt};
+use std::os::unix::fs::{MetadataExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use async_trait::async_trait;
 use tempfile::TempPath;
 
+use self::folders::DurableFolders;
 use super::destination::{
     Destination, DestinationError, HeldLock, ListedFile, Listing, Precondition, StagedFile, Version,
     Versioned,
@@ -25,7 +28,6 @@ use super::lock::FileLock;
 use super::path::RelativePath;
 
 const STAGING: &str = ".staging";
-const FOLDER_MODE: u32 = 0o700;
 const FILE_MODE: u32 = 0o400;
 /// How often an operation is begun again because another process swept a name or pruned a folder under it.
 const ATTEMPTS: u32 = 8;
@@ -34,13 +36,14 @@ const ATTEMPTS: u32 = 8;
 #[derive(Clone, Debug)]
 pub struct LocalDestination {
     root: PathBuf,
+    durable: DurableFolders,
 }
 
 impl LocalDestination {
     /// Names the folder; nothing is touched.
     #[must_use]
-    pub const fn new(root: PathBuf) -> Self {
-        Self { root }
+    pub fn new(root: PathBuf) -> Self {
+        Self { root, durable: DurableFolders::default() }
     }
 
     fn at(&self, path: &RelativePath) -> PathBuf {
@@ -143,7 +146,12 @@ impl LocalDestination {
     fn sweep_staging(&self) -> Result<(), DestinationError> {
         let staging = self.staging();
         let failed = |error| DestinationError::io("swept", shown(&staging), error);
-        for entry in fs::read_dir(&staging).map_err(failed)? {
+        let entries = match fs::read_dir(&staging) {
+            Ok(entries) => entries,
+            Err(error) if is_absence(&error) => return Ok(()),
+            Err(error) => return Err(failed(error)),
+        };
+        for entry in entries {
             let entry = entry.map_err(failed)?;
             if !entry.file_type().is_ok_and(|kind| kind.is_file()) {
                 continue;
@@ -229,54 +237,6 @@ impl LocalDestination {
         Ok(())
     }
 
-    /// Creates a folder and those above it, each durable in the one that holds it.
-    fn create_folder(&self, folder: &Path) -> Result<(), DestinationError> {
-        let failed = |error| DestinationError::io("created", shown(folder), error);
-        match fs::metadata(folder) {
-            Ok(metadata) if metadata.is_dir() => return Ok(()),
-            Ok(_) => {
-                return Err(DestinationError::InTheWay { place: shown(folder), found: "no folder" });
-            }
-            Err(error) if error.kind() == io::ErrorKind::NotFound => {}
-            Err(error) if error.kind() == io::ErrorKind::NotADirectory => {}
-            Err(error) => return Err(failed(error)),
-        }
-        let above = match folder.parent() {
-            Some(above) if !above.as_os_str().is_empty() => above,
-            _ => Path::new("."),
-        };
-        self.create_folder(above)?;
-        let created =
-            self.step(Operation::CreateFolder, folder, || DirBuilder::new().mode(FOLDER_MODE).create(folder));
-        match created {
-            Ok(()) => self.sync_folder(above).map_err(failed),
-            Err(error) if error.kind() == io::ErrorKind::AlreadyExists && folder.is_dir() => Ok(()),
-            Err(error) => Err(failed(error)),
-        }
-    }
-
-    fn sync_folder(&self, folder: &Path) -> io::Result<()> {
-        let folder = if folder.as_os_str().is_empty() { Path::new(".") } else { folder };
-        self.step(Operation::SyncFolder, folder, || File::open(folder)?.sync_all())
-    }
-
-    /// Removes the folders that a removal has emptied, and makes it durable in the first that stays.
-    fn prune_above(&self, removed: &Path) -> io::Result<()> {
-        let mut folders = removed.ancestors().skip(1).take_while(|folder| **folder != self.root).peekable();
-        // Only an empty folder goes; that it is not empty is no failure.
-        let pruned =
-            |folder: &Path| self.step(Operation::RemoveFolder, folder, || fs::remove_dir(folder)).is_ok();
-        while folders.next_if(|folder| pruned(folder)).is_some() {}
-        for folder in folders {
-            match self.sync_folder(folder) {
-                // Another run has pruned it in the meantime.
-                Err(error) if error.kind() == io::ErrorKind::NotFound => {}
-                synced => return synced,
-            }
-        }
-        self.sync_folder(&self.root)
-    }
-
     fn remove_file(&self, path: &Path) -> io::Result<()> {
         self.step(Operation::Remove, path, || fs::remove_file(path))
     }
@@ -292,21 +252,23 @@ fn missing(operation: &'static str, path: &Path) -> DestinationError {
 
 /// Opens a regular file; never a pipe that would block, never a link that leads elsewhere.
 fn open_regular(path: &Path) -> Result<Option<File>, DestinationError> {
-    let absent =
-        |error: &io::Error| matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::NotADirectory);
     match fs::symlink_metadata(path) {
         Ok(metadata) if metadata.is_file() => {}
         Ok(_) => {
             return Err(DestinationError::InTheWay { place: shown(path), found: "no regular file" });
         }
-        Err(error) if absent(&error) => return Ok(None),
+        Err(error) if is_absence(&error) => return Ok(None),
         Err(error) => return Err(DestinationError::io("read", shown(path), error)),
     }
     match File::open(path) {
         Ok(file) => Ok(Some(file)),
-        Err(error) if absent(&error) => Ok(None),
+        Err(error) if is_absence(&error) => Ok(None),
         Err(error) => Err(DestinationError::io("read", shown(path), error)),
     }
+}
+
+fn is_absence(error: &io::Error) -> bool {
+    matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::NotADirectory)
 }
 
 fn open_existing(path: &Path) -> Result<File, DestinationError> {
@@ -337,13 +299,14 @@ impl Destination for LocalDestination {
 
     async fn probe_writable(&self) -> Result<(), DestinationError> {
         self.blocking(&self.root, |own| {
+            // What a dead run left may be what fills the disk.
+            own.sweep_staging()?;
             let mut staged = own.staged()?;
             let path = own.staging();
             io::Write::write_all(&mut staged, b"probe")
                 .and_then(|()| own.step(Operation::Sync, &path, || staged.file.as_file().sync_all()))
                 .and_then(|()| own.step(Operation::Remove, &path, || staged.file.close()))
-                .map_err(|error| DestinationError::io("written", own.describe(), error))?;
-            own.sweep_staging()
+                .map_err(|error| DestinationError::io("written", own.describe(), error))
         })
         .await
     }

@@ -81,6 +81,7 @@ impl FileLock {
         wait: Duration,
     ) -> Result<Self, DestinationError> {
         let give_up = tokio::time::Instant::now() + wait;
+        let mut is_told = false;
         loop {
             // One attempt is two system calls: not worth another thread.
             match Self::attempt(root, &path) {
@@ -95,6 +96,11 @@ impl FileLock {
                 let holder = Holder::read(&path);
                 let place = path.display().to_string();
                 return Err(DestinationError::Locked { place, holder, waited: wait });
+            }
+            if !is_told {
+                let holder = Holder::read(&path).map(|holder| holder.to_string()).unwrap_or_default();
+                tracing::info!(lock = %path.display(), holder, "waiting for a lock");
+                is_told = true;
             }
             tokio::time::sleep(POLL.min(give_up - now)).await;
         }

@@ -32,7 +32,8 @@ impl LockWait {
     /// Takes a lock, waiting for whoever holds it.
     ///
     /// # Errors
-    /// [`DestinationError::Locked`] if they hold it for longer.
+    /// [`DestinationError::Locked`] if they hold it for longer, [`DestinationError::Interrupted`] if they hold it
+    /// when the program is told to stop.
     pub async fn take(
         &self,
         destination: &dyn Destination,
@@ -40,9 +41,14 @@ impl LockWait {
     ) -> Result<HeldLock, DestinationError> {
         let left = self.deadline.saturating_duration_since(Instant::now());
         let wait = whole_milliseconds(self.longest.min(left));
-        match self.stop.run_until_cancelled(destination.lock(name, wait)).await {
-            Some(taken) => taken,
-            None => destination.lock(name, Duration::ZERO).await,
+        if let Some(taken) = self.stop.run_until_cancelled(destination.lock(name, wait)).await {
+            return taken;
+        }
+        match destination.lock(name, Duration::ZERO).await {
+            Err(DestinationError::Locked { place, holder, .. }) => {
+                Err(DestinationError::Interrupted { place, holder })
+            }
+            taken => taken,
         }
     }
 }
@@ -71,7 +77,12 @@ mod tests {
         });
         let error = wait.take(&output, &name).await.unwrap_err();
         let waited = begun.elapsed();
-        assert!(matches!(error, DestinationError::Locked { holder: Some(_), .. }), "{error}");
+        let is_told = if until_stop < longest.min(until_deadline) {
+            matches!(error, DestinationError::Interrupted { holder: Some(_), .. })
+        } else {
+            matches!(error, DestinationError::Locked { holder: Some(_), .. })
+        };
+        assert!(is_told, "{error}");
         stopping.abort();
         waited
     }

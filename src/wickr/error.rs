@@ -128,7 +128,7 @@ pub enum ApiError {
         /// Code and words, or what the body was instead.
         message: String,
     },
-    /// The body of a good answer is not JSON, or not all of it arrived.
+    /// A good answer is no HTTP, not JSON, compressed, or not all of it arrived.
     #[error("the answer is unreadable: {0}")]
     Unreadable(String),
     /// The answer is JSON but not what the API documents.
@@ -137,7 +137,10 @@ pub enum ApiError {
     )]
     Shape(#[from] ShapeError),
     /// The body is larger than any honest answer.
-    #[error("the answer is larger than {limit} bytes, more than any page of 100 guests takes")]
+    #[error(
+        "the answer is larger than {limit} bytes, more than any page of 100 guests takes; check the endpoint and \
+         any proxy"
+    )]
     TooLarge {
         /// The bound in bytes.
         limit: usize,

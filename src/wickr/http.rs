@@ -20,7 +20,7 @@ use super::credentials::CachedCredentials;
 use super::endpoint::{Endpoint, SIGNING_NAME};
 use super::error::{ApiError, TransportFault, quotable};
 use super::model;
-use super::refusal::Refusal;
+use super::refusal::{MAX_REFUSAL_BYTES, Refusal};
 use super::signing::{SigningError, sign};
 use crate::clock::Clock;
 use crate::error_chain::error_chain;
@@ -29,8 +29,9 @@ use crate::guest::{NetworkId, PageToken};
 /// The header by which the embedded simulator makes itself known in every answer.
 pub const SIMULATOR_HEADER: &str = "x-wickr-simulator";
 
-/// The largest body that is read: a hundred guests whose texts are as long as they may be.
-const MAX_BODY_BYTES: usize = 16 * 1024 * 1024;
+/// The largest body that is read. A hundred guests whose texts are as long as they may be, and a token as well,
+/// fit in even if every byte of them is escaped.
+const MAX_BODY_BYTES: usize = 2 * 1024 * 1024;
 /// A clock that is off by more than this is corrected when the server says so.
 const MIN_SKEW: TimeDelta = TimeDelta::seconds(60);
 /// RFC 3986's unreserved characters stay as they are, as Signature Version 4 wants it.
@@ -182,27 +183,61 @@ impl HttpWickrAdmin {
     }
 
     async fn exchange(&self, request: reqwest::Request) -> Result<Answer, ApiError> {
-        let mut response = self.client.execute(request).await.map_err(|error| self.transport_error(error))?;
+        let response = self.client.execute(request).await.map_err(|error| self.transport_error(error))?;
         let status = response.status().as_u16();
         let headers = response.headers().clone();
         self.answered.store(true, Ordering::Relaxed);
         if headers.contains_key(SIMULATOR_HEADER) {
             self.answered_by_simulator.store(true, Ordering::Relaxed);
         }
+        let body = if status == 200 {
+            refuse_compression(&headers)?;
+            self.whole_body(response).await?
+        } else {
+            self.words_of(response).await?
+        };
+        Ok(Answer { status, headers, body })
+    }
+
+    /// Reads a body of which nothing may be missing.
+    async fn whole_body(&self, mut response: reqwest::Response) -> Result<Vec<u8>, ApiError> {
+        const TOO_LARGE: ApiError = ApiError::TooLarge { limit: MAX_BODY_BYTES };
+        if response.content_length().is_some_and(|length| length > MAX_BODY_BYTES as u64) {
+            return Err(TOO_LARGE);
+        }
         let mut body = Vec::new();
         while let Some(chunk) = response.chunk().await.map_err(|error| self.transport_error(error))? {
             if body.len() + chunk.len() > MAX_BODY_BYTES {
-                return Err(ApiError::TooLarge { limit: MAX_BODY_BYTES });
+                return Err(TOO_LARGE);
             }
             body.extend_from_slice(&chunk);
         }
-        Ok(Answer { status, headers, body })
+        Ok(body)
+    }
+
+    /// Reads what a refusal says, or its beginning: the status tells what to do, however much is said about it.
+    async fn words_of(&self, mut response: reqwest::Response) -> Result<Vec<u8>, ApiError> {
+        // These statuses and their headers tell all: a hint must not be lost with a body that breaks.
+        let needs_no_words = matches!(response.status().as_u16(), 429 | 500..);
+        let mut body = Vec::new();
+        while body.len() <= MAX_REFUSAL_BYTES {
+            match response.chunk().await {
+                Ok(Some(chunk)) => body.extend_from_slice(&chunk),
+                Ok(None) => break,
+                Err(_) if needs_no_words => break,
+                Err(error) => return Err(self.transport_error(error)),
+            }
+        }
+        Ok(body)
     }
 
     fn transport_error(&self, error: reqwest::Error) -> ApiError {
         let error = error.without_url();
         let host = self.endpoint.url.host_str().unwrap_or_default();
         let message = format!("{host}: {}", quotable(&error_chain(&error), &[]));
+        if speaks_no_http(&error) {
+            return ApiError::Unreadable(message);
+        }
         let fault = if error.is_timeout() {
             TransportFault::Timeout
         } else if error.is_connect() && message.contains("dns error") {
@@ -214,6 +249,23 @@ impl HttpWickrAdmin {
         };
         ApiError::Transport { fault, message }
     }
+}
+
+/// Refuses a body that is compressed: none was asked for, and what it would take up unpacked is anybody's guess.
+fn refuse_compression(headers: &HeaderMap) -> Result<(), ApiError> {
+    let plain =
+        |coding: &http::HeaderValue| coding.is_empty() || coding.as_bytes().eq_ignore_ascii_case(b"identity");
+    let coded = headers.get_all("content-encoding").iter().find(|coding| !plain(coding));
+    coded.map_or(Ok(()), |coding| {
+        let coding = quotable(&String::from_utf8_lossy(coding.as_bytes()), &[]);
+        Err(ApiError::Unreadable(format!("it is compressed ({coding}), which was not asked for")))
+    })
+}
+
+/// Says whether what came is no HTTP at all, or more of a head than an answer has.
+fn speaks_no_http(error: &reqwest::Error) -> bool {
+    let causes = std::iter::successors(std::error::Error::source(error), |cause| cause.source());
+    causes.filter_map(|cause| cause.downcast_ref::<hyper::Error>()).any(hyper::Error::is_parse)
 }
 
 #[async_trait]
@@ -294,5 +346,36 @@ impl WickrAdmin for HttpWickrAdmin {
             }
             _ => false,
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::guest::{MAX_TEXT_BYTES, MAX_TOKEN_BYTES};
+
+    #[test]
+    fn the_largest_page_that_is_believed_is_read_even_if_every_byte_is_escaped() {
+        let escaped = |bytes| r"\u0000".repeat(bytes);
+        let text = escaped(MAX_TEXT_BYTES);
+        let row =
+            format!(r#"{{"billingPeriod": "2026-10", "username": "{text}", "usernameHash": "{text}"}}"#);
+        let rows = vec![row; 100].join(", ");
+        let body = format!(r#"{{"guestlist": [{rows}], "nextToken": "{}"}}"#, escaped(MAX_TOKEN_BYTES));
+        let page = model::guest_page(body.as_bytes(), "2026-10".parse().unwrap()).unwrap();
+        assert_eq!((page.guests.len(), page.next.is_some()), (100, true));
+        assert!(body.len() <= MAX_BODY_BYTES, "{} bytes", body.len());
+    }
+
+    #[test]
+    fn a_compressed_body_is_refused_and_its_coding_named() {
+        let refused = |codings: &[&'static str]| {
+            let codings =
+                codings.iter().map(|coding| ("content-encoding".parse().unwrap(), coding.parse().unwrap()));
+            refuse_compression(&codings.collect()).map_err(|error| error.to_string())
+        };
+        assert!(refused(&[]).is_ok() && refused(&["identity"]).is_ok() && refused(&["Identity", ""]).is_ok());
+        let error = refused(&["identity", "br"]).unwrap_err();
+        assert_eq!(error, "the answer is unreadable: it is compressed (br), which was not asked for");
     }
 }

@@ -9,14 +9,17 @@ use super::error::{ApiError, quotable};
 use super::model::ErrorAnswer;
 use super::retry_after::server_hint;
 
-/// An answer other than 200, whose body arrived whole.
+/// How much of a refusal's body is read, give or take a chunk.
+pub(super) const MAX_REFUSAL_BYTES: usize = 64 * 1024;
+
+/// An answer other than 200.
 #[derive(Clone, Copy, Debug)]
 pub struct Refusal<'a> {
     /// The HTTP status.
     pub status: u16,
     /// Its headers.
     pub headers: &'a HeaderMap,
-    /// Its body.
+    /// Its body, whole or cut off past 64 KiB.
     pub body: &'a [u8],
 }
 
@@ -32,9 +35,12 @@ impl Refusal<'_> {
         let body = parsed.unwrap_or_default();
         let header = self.headers.get("x-amzn-errortype").and_then(|value| value.to_str().ok());
         let code = header.or(body.code.as_deref()).or(body.kind.as_deref()).map(bare_code);
-        let message = match (&body.message, is_json) {
+        let message = match (body.message(), is_json) {
             (Some(message), _) => quotable(message, secrets),
             (None, true) => "no message".to_owned(),
+            (None, false) if self.body.len() > MAX_REFUSAL_BYTES => {
+                format!("a body of more than {MAX_REFUSAL_BYTES} bytes")
+            }
             (None, false) => format!("a body of {} bytes that is not JSON", self.body.len()),
         };
         let shown_code = quotable(code.unwrap_or("no error code"), secrets);

@@ -11,6 +11,9 @@ use aws_smithy_runtime_api::client::result::ConnectorError;
 use aws_smithy_runtime_api::client::runtime_components::RuntimeComponents;
 use aws_smithy_types::body::SdkBody;
 
+/// The largest answer that is read: credentials take a few KiB.
+const MAX_BODY_BYTES: usize = 1024 * 1024;
+
 /// How long an exchange may take if the caller sets no bound.
 const DEFAULT_TIMEOUT: Duration = Duration::from_secs(30);
 
@@ -66,12 +69,19 @@ async fn exchange(client: &reqwest::Client, request: HttpRequest) -> Result<Http
     };
     let request = reqwest::Request::try_from(http::Request::from_parts(parts, bytes))
         .map_err(|error| ConnectorError::user(error.into()))?;
-    let response = client.execute(request).await.map_err(connector_error)?;
+    let mut response = client.execute(request).await.map_err(connector_error)?;
     let mut answer = http::Response::builder().status(response.status());
     if let Some(headers) = answer.headers_mut() {
         *headers = response.headers().clone();
     }
-    let body = response.bytes().await.map_err(connector_error)?;
+    let mut body = Vec::new();
+    while let Some(chunk) = response.chunk().await.map_err(connector_error)? {
+        if body.len() + chunk.len() > MAX_BODY_BYTES {
+            let too_large = format!("the answer is larger than {MAX_BODY_BYTES} bytes");
+            return Err(ConnectorError::other(too_large.into(), None));
+        }
+        body.extend_from_slice(&chunk);
+    }
     let answer =
         answer.body(SdkBody::from(body)).map_err(|error| ConnectorError::other(error.into(), None))?;
     HttpResponse::try_from(answer).map_err(|error| ConnectorError::other(error.into(), None))

@@ -7,10 +7,14 @@
 mod command_line;
 mod credentials;
 mod deaths;
+mod disk;
 mod errors;
+mod hostile;
 mod interruption;
 mod jobs;
+mod locks;
 mod pacing;
+mod power;
 mod publication;
 mod resume;
 mod rules;

@@ -174,19 +174,16 @@ fn what_ended_before_a_kill_in_the_second_walk_is_not_walked_again() {
 
 #[test]
 fn a_run_may_be_killed_again_and_again_and_still_comes_to_its_end() {
-    let stalls = [4, 6, 8, 10, 12].map(|page| Fault::new(FaultKind::Stall, When::nth(page)));
+    // Requests that one fault takes are not counted by the next: each run reads three pages and waits for a fourth.
+    let stalls = [4, 7, 10].map(|page| Fault::new(FaultKind::Stall, When::nth(page)));
     let scene = Scene::new(long_lists(stalls.to_vec()));
     let exporter = export(&scene, CLOSED);
-    // Every run writes three pages down and is killed at the page after the next.
-    let mut asked = 0;
-    for _ in 0..3 {
-        let child = exporter.spawn();
-        asked += 4;
-        wait_for_pages(&scene, asked);
-        tell(&child, Signal::KILL);
-        child.wait_with_output().expect("it ends");
+    for run in 1..=3 {
+        kill_at(&scene, &exporter, 4 * run);
+        assert_eq!(runs(&scene).len() as u64, run);
     }
     assert_same_as_undisturbed(&scene, exporter.run(), CLOSED);
+    assert_eq!(pages_asked(&scene), 4 + 4 + 4 + 2);
 }
 
 #[test]
@@ -344,7 +341,7 @@ fn state_is_listed_and_cleared() {
     let other = scene.exporter().args(["state", "clear", "--period", OLD]).run().exits(0).stdout;
     assert!(other.starts_with("Removed 0 unfinished walks"), "{other}");
     let cleared = scene.exporter().args(["state", "clear"]).run().exits(0).stdout;
-    assert!(cleared.starts_with("Removed 1 unfinished walks"), "{cleared}");
+    assert!(cleared.starts_with("Removed 1 unfinished walk, "), "{cleared}");
     assert_eq!(kept(&scene), Vec::<PathBuf>::new());
     let none = scene.exporter().args(["state", "list"]).run().exits(0).stdout;
     assert!(none.starts_with("No interrupted run has left anything in "), "{none}");
@@ -378,4 +375,30 @@ fn state_of_several_tasks_is_kept_and_gone_on_with_task_by_task() {
     scene.assert_published_whole(CLOSED);
     scene.assert_published_whole(OLD);
     assert_eq!(pages_asked(&scene), 10 + 7 + 7 + 11, "pages 5 to 11 of both, and the second walk of one");
+}
+
+#[test]
+fn what_a_killed_run_was_writing_is_swept_from_the_state_folder() {
+    let scene = Scene::new(long_lists(Vec::new()));
+    let exporter = export(&scene, CLOSED);
+    let fatal = "durable-step.before.rename.walks=1*off->return(kill)";
+    let child = export(&scene, CLOSED).env("FAILPOINTS", fatal).spawn();
+    let ended = child.wait_with_output().expect("it ends");
+    assert_eq!(ended.status.code(), None, "killed: {}", String::from_utf8_lossy(&ended.stderr));
+    let staging = state(&scene).join(".staging");
+    assert!(fs::read_dir(&staging).expect("a folder").count() > 0, "something was being written");
+    assert_same_as_undisturbed(&scene, exporter.run(), CLOSED);
+    assert_eq!(fs::read_dir(&staging).expect("a folder").count(), 0);
+}
+
+#[test]
+fn a_run_that_dies_after_it_has_published_leaves_state_that_the_next_one_removes() {
+    let scene = Scene::new(long_lists(Vec::new()));
+    let fatal = "durable-step.before.remove.walks=return(kill)";
+    let child = export(&scene, CLOSED).env("FAILPOINTS", fatal).spawn();
+    child.wait_with_output().expect("it ends");
+    scene.assert_published_whole(CLOSED);
+    assert_ne!(kept(&scene), Vec::<PathBuf>::new());
+    export(&scene, CLOSED).args(["--fresh-for", "1h"]).run().exits(0);
+    assert_eq!(kept(&scene), Vec::<PathBuf>::new(), "also by one that walks nothing");
 }

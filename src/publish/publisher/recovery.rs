@@ -100,6 +100,35 @@ impl Publisher {
         Ok(())
     }
 
+    /// Removes what an attempt has written that failed, so that a full disk is left no fuller.
+    pub(super) async fn or_sweep(
+        &self,
+        task: TaskKey,
+        attempt: RevisionName,
+        published: Result<PublishedManifest, PublishError>,
+    ) -> Result<PublishedManifest, PublishError> {
+        if published.is_err()
+            && let Err(error) = self.sweep_attempt(task, attempt).await
+        {
+            tracing::warn!(%task, %error, "files of the failed attempt are left for the next run to sweep");
+        }
+        published
+    }
+
+    /// The manifest may name the attempt all the same: what failed may be what comes after its replacement.
+    async fn sweep_attempt(&self, task: TaskKey, attempt: RevisionName) -> Result<(), PublishError> {
+        let standing = read_published(&*self.destination, task).await?;
+        if standing.is_some_and(|(published, _)| published.revision == attempt) {
+            return Ok(());
+        }
+        for file in self.destination.list(&layout::task_revisions(task)).await?.files {
+            if revision_at(&file.path) == Some(attempt) {
+                self.destination.remove(&file.path).await?;
+            }
+        }
+        Ok(())
+    }
+
     /// Makes the current copies those of the published revision, and removes what it does not have.
     pub(super) async fn align_current_copies(
         &self,

@@ -56,8 +56,8 @@ const TAILS: [&str; 14] = [
     "</script>",
     "\u{202e}gnp.exe",
 ];
-/// How often `x` is repeated in a very long name.
-const LONG: usize = 2000;
+/// How often `x` is repeated in a very long name, which stays below the 1,024 bytes that an exporter believes.
+const LONG: usize = 900;
 
 /// The names of one network.
 #[derive(Clone, Copy, Debug)]

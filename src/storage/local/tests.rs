@@ -176,7 +176,7 @@ async fn a_root_that_is_a_file_is_refused_with_its_name() {
 fn what_the_system_says_is_classified() {
     let classify = |kind: io::ErrorKind| DestinationError::io("written", "x", io::Error::from(kind));
     assert!(matches!(classify(io::ErrorKind::PermissionDenied), DestinationError::Refused { .. }));
-    assert!(matches!(classify(io::ErrorKind::ReadOnlyFilesystem), DestinationError::Refused { .. }));
+    assert!(matches!(classify(io::ErrorKind::ReadOnlyFilesystem), DestinationError::ReadOnly { .. }));
     assert!(matches!(classify(io::ErrorKind::StorageFull), DestinationError::Full { .. }));
     assert!(matches!(classify(io::ErrorKind::QuotaExceeded), DestinationError::Full { .. }));
     assert!(matches!(classify(io::ErrorKind::BrokenPipe), DestinationError::Io { .. }));

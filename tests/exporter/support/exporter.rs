@@ -3,6 +3,7 @@
 //! Every run is searched for what must never be told: it logs everything it can, and the texts it knows to be
 //! secret must not be in what it prints. A test cannot forget this, because there is no other way to run.
 
+use std::io::{BufRead, BufReader};
 use std::os::unix::process::ExitStatusExt;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Output as Exit, Stdio};
@@ -21,6 +22,8 @@ pub(crate) struct Exporter {
     environment: Vec<(String, String)>,
     secrets: Vec<String>,
     home: PathBuf,
+    /// The program that starts the exporter, and its arguments.
+    starter: Vec<String>,
 }
 
 /// A run that has ended.
@@ -39,6 +42,7 @@ impl Exporter {
             environment: Vec::new(),
             secrets: Vec::new(),
             home: home.to_owned(),
+            starter: Vec::new(),
         };
         exporter
             .env("HOME", &home.display().to_string())
@@ -77,15 +81,31 @@ impl Exporter {
         self
     }
 
+    /// Lets the program have this much memory, its threads' stacks included; it dies of wanting more. A limit of
+    /// the kernel (`RLIMIT_DATA`) rather than a measurement, which a peak between two readings would escape.
+    pub(crate) fn within_memory(self, kib: u32) -> Self {
+        let limited = self.under(&["/bin/sh", "-c", r#"ulimit -d "$0" && exec "$@""#, &kib.to_string()]);
+        // As many threads, and so as many stacks, on every machine.
+        limited.env("TOKIO_WORKER_THREADS", "2")
+    }
+
     /// Prepares `verify` of an output in place of this command, in the same environment.
     pub(crate) fn verifying(&self, output: &Path) -> Self {
         let arguments = vec!["verify".to_owned(), output.display().to_string()];
         Self { arguments, ..self.clone() }
     }
 
+    /// Starts the exporter through another program.
+    pub(crate) fn under(mut self, starter: &[&str]) -> Self {
+        self.starter = starter.iter().map(|&word| word.to_owned()).collect();
+        self
+    }
+
     fn command(&self) -> Command {
-        let mut command = Command::new(env!("CARGO_BIN_EXE_wickr-guest-export"));
-        command.args(&self.arguments).env_clear().current_dir(&self.home);
+        let program = env!("CARGO_BIN_EXE_wickr-guest-export").to_owned();
+        let mut words = self.starter.iter().chain([&program]).chain(&self.arguments);
+        let mut command = Command::new(words.next().expect("the program"));
+        command.args(words).env_clear().current_dir(&self.home);
         command.envs(self.environment.iter().map(|(name, value)| (name, value)));
         command
     }
@@ -126,14 +146,35 @@ impl Exporter {
         self.judge(&child.wait_with_output().expect("the program ends"))
     }
 
+    /// Waits until a program that [`Exporter::spawn`] started has logged a line with these words; what it logs
+    /// until then is read here and is no more in what [`Exporter::finish`] returns.
+    pub(crate) fn wait_until_logged(&self, child: &mut Child, words: &[&str]) {
+        let stderr = child.stderr.as_mut().expect("a pipe");
+        // The rest of what is there is for whoever reads next.
+        let mut lines = BufReader::with_capacity(1, stderr).lines();
+        let mut logged = String::new();
+        loop {
+            let line = lines.next().unwrap_or_else(|| panic!("{words:?} are not logged:\n{logged}"));
+            let line = line.expect("the program prints UTF-8");
+            self.assert_tells_no_secret(&line);
+            if words.iter().all(|word| line.contains(word)) {
+                return;
+            }
+            logged = logged + &line + "\n";
+        }
+    }
+
+    fn assert_tells_no_secret(&self, printed: &str) {
+        for secret in &self.secrets {
+            assert!(!printed.contains(secret.as_str()), "`{secret}` is printed:\n{printed}");
+        }
+    }
+
     fn judge(&self, exit: &Exit) -> Run {
         let text = |bytes: &[u8]| String::from_utf8(bytes.to_vec()).expect("the program prints UTF-8");
         let (stdout, stderr) = (text(&exit.stdout), text(&exit.stderr));
-        for secret in &self.secrets {
-            for printed in [&stdout, &stderr] {
-                assert!(!printed.contains(secret.as_str()), "`{secret}` is printed:\n{printed}");
-            }
-        }
+        self.assert_tells_no_secret(&stdout);
+        self.assert_tells_no_secret(&stderr);
         let code = exit.status.code().unwrap_or_else(|| panic!("{}:\n{stderr}", exit.status));
         Run { code, stdout, stderr }
     }

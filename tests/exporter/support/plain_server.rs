@@ -58,7 +58,8 @@ impl PlainServer {
     }
 }
 
-fn read_head(stream: &TcpStream) -> String {
+/// Reads the request line and the headers.
+pub(super) fn read_head(stream: &TcpStream) -> String {
     let mut head = String::new();
     let mut reader = BufReader::new(stream);
     while let Ok(read) = reader.read_line(&mut head) {
