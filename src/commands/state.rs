@@ -1,7 +1,7 @@
 //! `state`: what interrupted runs have left, and how to be rid of it.
 
 use super::print;
-use crate::checkpoint::{Cursor, KeptWalk, StateLocation};
+use crate::checkpoint::{Cursor, KeptWalk, Resumable, StateLocation};
 use crate::cli::{StateArguments, StateCommand};
 use crate::error_chain::error_chain;
 use crate::evidence::Inquiry;
@@ -37,7 +37,8 @@ async fn list(location: &StateLocation, walks: &[KeptWalk]) -> anyhow::Result<Ex
     let mut summaries = Vec::with_capacity(walks.len());
     for walk in walks {
         let cursor = location.cursor(walk).await?;
-        let known = cursor.and_then(|bytes| Cursor::<Inquiry>::parse(&bytes).ok()).map(|cursor| KnownWalk {
+        let cursor = cursor.and_then(|bytes| Cursor::<Inquiry>::parse(&bytes).ok());
+        let known = cursor.filter(|cursor| cursor.document.check().is_ok()).map(|cursor| KnownWalk {
             saved_at: cursor.saved_at,
             pages: cursor.document.kept().map(|walk| walk.pages).sum(),
             rows: cursor.document.kept().map(|walk| walk.rows).sum(),

@@ -76,6 +76,9 @@ impl Resumable for Inquiry {
         if !self.kept().enumerate().all(in_turn) || !self.ended.iter().all(WalkPosition::has_ended) {
             return meaningless();
         }
+        if !self.kept().all(WalkPosition::is_possible) {
+            return meaningless();
+        }
         Ok(())
     }
 }

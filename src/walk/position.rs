@@ -6,10 +6,10 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::{Direction, PageGuard};
+use super::{Direction, MAX_PAGES, PageGuard};
 use crate::guest::PageToken;
 use crate::period::PeriodSpelling;
-use crate::roster::{FingerprintKey, RunRecord};
+use crate::roster::{FingerprintKey, MERGE_FAN_IN, RunRecord};
 
 /// The page that a walk asks for next.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -59,9 +59,48 @@ impl WalkPosition {
         }
     }
 
+    /// Says whether a walk could stand there. What a cursor says is added up and counted on from, so it is bounded.
+    #[must_use]
+    pub fn is_possible(&self) -> bool {
+        let kept = self.runs.iter().try_fold(0_u64, |sum, run| sum.checked_add(run.rows));
+        (self.next == Next::First) == (self.pages == 0)
+            && self.pages <= MAX_PAGES as u64
+            && self.rows <= self.pages * u64::from(u8::MAX)
+            && self.edge_repeats <= self.rows
+            && self.runs.len() < 2 * MERGE_FAN_IN
+            && kept.is_some_and(|kept| kept <= self.rows)
+    }
+
     /// Says whether the list has ended.
     #[must_use]
     pub fn has_ended(&self) -> bool {
         self.next == Next::End
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::storage::FileDigest;
+
+    #[test]
+    fn a_position_where_no_walk_could_stand_is_told() {
+        let run = |rows| RunRecord { sha256: FileDigest::of(b""), rows, bytes: 1 };
+        let first = WalkPosition::before_the_first_page(Direction::Forward, PeriodSpelling::Hyphen);
+        let ended =
+            WalkPosition { pages: 2, rows: 150, next: Next::End, runs: vec![run(150)], ..first.clone() };
+        assert!(first.is_possible() && ended.is_possible());
+        for impossible in [
+            WalkPosition { pages: 1, ..first.clone() },
+            WalkPosition { next: Next::End, ..first },
+            WalkPosition { pages: u64::MAX, ..ended.clone() },
+            WalkPosition { rows: 511, ..ended.clone() },
+            WalkPosition { edge_repeats: 151, ..ended.clone() },
+            WalkPosition { runs: vec![run(151)], ..ended.clone() },
+            WalkPosition { runs: vec![run(u64::MAX), run(1)], ..ended.clone() },
+            WalkPosition { runs: vec![run(1); 2 * MERGE_FAN_IN], ..ended },
+        ] {
+            assert!(!impossible.is_possible(), "{impossible:?}");
+        }
     }
 }
