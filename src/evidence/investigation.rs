@@ -11,7 +11,7 @@ use super::confirm::{ConfirmError, ConfirmSettings, Surroundings};
 use super::control_total::{ControlTotal, read_control_total};
 use super::inquiry::{Findings, Inquiry};
 use super::verdict::{Confirmation, Facts, Verdict, WalkFacts, judge};
-use crate::checkpoint::Checkpoint;
+use crate::checkpoint::{Checkpoint, CheckpointError};
 use crate::error_chain::error_chain;
 use crate::pacing::RequestCount;
 use crate::period::PeriodSpelling;
@@ -29,6 +29,8 @@ pub(super) struct Investigation<'a> {
     latest: Option<Walked>,
     earlier: RequestCount,
     resumed: bool,
+    /// Whether anything was read since it was last written down.
+    has_news: bool,
 }
 
 impl<'a> Investigation<'a> {
@@ -47,6 +49,7 @@ impl<'a> Investigation<'a> {
             findings: Findings {
                 state: settings.period.state_at(settings.now(surroundings.clock), settings.settle_days),
                 started_at: surroundings.clock.now(),
+                finished_at: surroundings.clock.now(),
                 totals: Vec::new(),
                 walks: Vec::new(),
             },
@@ -54,6 +57,7 @@ impl<'a> Investigation<'a> {
             latest: None,
             earlier: RequestCount::default(),
             resumed: false,
+            has_news: false,
         };
         let Some(inquiry) = own.checkpoint.load::<Inquiry>().await? else { return Ok((own, None)) };
         if inquiry.findings.state != own.findings.state {
@@ -87,10 +91,12 @@ impl<'a> Investigation<'a> {
                 ))
             }
             Err(RunStoreError::Rows(RosterError::Interrupted)) => Err(ConfirmError::Interrupted),
-            Err(error) => {
-                own.checkpoint.discard(&error_chain(&error)).await?;
+            Err(RunStoreError::Rows(RosterError::Damaged(run))) if run.is_damage() => {
+                own.checkpoint.discard(&run.to_string()).await?;
                 Ok((own, None))
             }
+            // What cannot be read at the moment may be whole.
+            Err(error) => Err(CheckpointError::Runs(error).into()),
         }
     }
 
@@ -173,6 +179,7 @@ impl<'a> Investigation<'a> {
     async fn add(&mut self, walked: Walked) -> Result<(), ConfirmError> {
         let same_as_before =
             self.latest.as_ref().is_some_and(|before| walked.roster.same_guests(&before.roster));
+        self.findings.finished_at = self.surroundings.clock.now();
         self.findings.walks.push(WalkFacts { guests: walked.roster.guests(), same_as_before });
         self.before = self.latest.replace(walked);
         if self.checkpoint.is_there() { self.write_down(None).await } else { Ok(()) }
@@ -218,7 +225,14 @@ impl<'a> Investigation<'a> {
         // is fresh.
         let mut old_token = Some(walk.position().pages + 1);
         loop {
-            match walk.read(*api, stop, *progress).await {
+            if walk.has_many_runs() {
+                walk.merge_runs(self.checkpoint.store().await?).await?;
+                self.write_down(Some(&mut walk)).await?;
+            }
+            let before = walk.position().pages;
+            let read = walk.read(*api, stop, *progress).await;
+            self.has_news |= walk.position().pages > before;
+            match read {
                 Ok(Reached::End) => break,
                 Ok(Reached::Run) => self.write_down(Some(&mut walk)).await?,
                 Err(error) if old_token == Some(error.page) && error.refuses_the_token() => {
@@ -258,12 +272,18 @@ impl<'a> Investigation<'a> {
             current: walk.map(|walk| walk.position().clone()),
         };
         self.checkpoint.save(&inquiry).await?;
+        self.has_news = false;
         tracing::debug!(walks = inquiry.findings.walks.len(), "checkpoint written");
         Ok(())
     }
 
     /// Writes down what is known because something stops the work. If that fails too, what stopped it matters more.
+    ///
+    /// What is there already is left as old as it is: a walk that never gets on is too old for another try some day.
     async fn keep(&mut self, walk: Option<Walk>) {
+        if !self.has_news {
+            return;
+        }
         let mut walk = walk.filter(|walk| walk.position().rows > 0);
         if walk.is_none() && self.latest.is_none() {
             return;
