@@ -1,26 +1,12 @@
 //! Being told to stop, and not being alone: what is published stays whole, and the next run makes good.
 
-use std::process::Child;
 use std::thread;
 use std::time::Duration;
 
-use rustix::process::{Pid, Signal, kill_process};
+use rustix::process::Signal;
 use wickr_guest_export::simulator::{Fault, FaultKind, Operation, SimulatorConfig, When};
 
-use crate::support::{CLOSED, NETWORK, Scene, small};
-
-fn tell(child: &Child, signal: Signal) {
-    let pid = i32::try_from(child.id()).ok().and_then(Pid::from_raw).expect("a process id");
-    kill_process(pid, signal).expect("the program still runs");
-}
-
-/// Waits until the simulator has been asked for so many pages; a program that never asks hangs the test, which
-/// its own time limit ends.
-fn wait_for_pages(scene: &Scene, pages: u64) {
-    while scene.simulator.stats().requests_of(Operation::ListGuestUsers) < pages {
-        thread::sleep(Duration::from_millis(5));
-    }
-}
+use crate::support::{CLOSED, NETWORK, Scene, small, tell};
 
 #[test]
 fn told_to_stop_it_ends_at_once_as_temporary_and_publishes_nothing() {
@@ -29,7 +15,7 @@ fn told_to_stop_it_ends_at_once_as_temporary_and_publishes_nothing() {
         let mut scene = Scene::new(SimulatorConfig { faults, ..small() });
         let exporter = scene.export(CLOSED);
         let child = exporter.spawn();
-        wait_for_pages(&scene, 2);
+        scene.wait_for_pages(2);
         tell(&child, signal);
         let run = exporter.finish(child).exits(75);
         assert!(run.message().contains("page 2: interrupted; run again"), "{}", run.message());
@@ -60,7 +46,7 @@ fn a_run_killed_in_the_middle_leaves_nothing_that_stops_the_next() {
     let faults = vec![Fault::new(FaultKind::Stall, When::nth(2))];
     let mut scene = Scene::new(SimulatorConfig { faults, ..small() });
     let mut child = scene.export(CLOSED).spawn();
-    wait_for_pages(&scene, 2);
+    scene.wait_for_pages(2);
     child.kill().expect("it runs");
     child.wait().expect("it ends");
     scene.output().assert_holds_no_data();
@@ -75,7 +61,7 @@ fn a_task_that_another_run_holds_is_temporary_and_named() {
     let faults = vec![Fault::new(FaultKind::Stall, When::nth(2))];
     let scene = Scene::new(SimulatorConfig { faults, ..small() });
     let mut holder = scene.export(CLOSED).spawn();
-    wait_for_pages(&scene, 2);
+    scene.wait_for_pages(2);
     let run = scene.export(CLOSED).args(["--lock-wait", "0s"]).run().exits(75);
     let message = run.message();
     assert!(message.contains("is locked"), "{message}");
@@ -91,7 +77,7 @@ fn a_lock_that_is_given_back_in_time_is_waited_for() {
     let faults = vec![Fault::new(FaultKind::Stall, When::nth(2))];
     let scene = Scene::new(SimulatorConfig { faults, ..small() });
     let mut holder = scene.export(CLOSED).spawn();
-    wait_for_pages(&scene, 2);
+    scene.wait_for_pages(2);
     let waiting = scene.export(CLOSED).args(["--lock-wait", "1m"]);
     let waiter = waiting.spawn();
     holder.kill().expect("it runs");

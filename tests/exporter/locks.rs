@@ -6,20 +6,18 @@
 use std::process::Child;
 use std::time::Duration;
 
-use rustix::process::{Pid, Signal, WaitOptions, kill_process, waitpid};
+use rustix::process::{Signal, WaitOptions, waitpid};
 use serde_json::json;
 use tokio::runtime::Builder;
 use wickr_guest_export::publish::{TaskKey, layout};
 use wickr_guest_export::simulator::SimulatorConfig;
 use wickr_guest_export::storage::{Destination, HeldLock, LocalDestination, RelativePath};
 
-use crate::support::{CLOSED, Exporter, NETWORK, Scene, guests, network, period, population, small};
+use crate::support::{
+    CLOSED, Exporter, NETWORK, Scene, guests, network, period, pid, population, small, tell,
+};
 
 const NETWORKS: [&str; 4] = ["11111111", "22222222", "33333333", "44444444"];
-
-fn pid(child: &Child) -> Pid {
-    i32::try_from(child.id()).ok().and_then(Pid::from_raw).expect("a process id")
-}
 
 /// Starts a run and waits until it has stopped itself at a fail point.
 fn stopped_at(exporter: &Exporter, point: &str) -> Child {
@@ -28,10 +26,6 @@ fn stopped_at(exporter: &Exporter, point: &str) -> Child {
         waitpid(Some(pid(&child)), WaitOptions::UNTRACED).expect("a child").expect("a status");
     assert!(status.stopped(), "it stops before it ends: {status:?}");
     child
-}
-
-fn signal(child: &Child, signal: Signal) {
-    kill_process(pid(child), signal).expect("the program still runs");
 }
 
 /// Starts a run and waits until it says that it waits for a lock of this name.
@@ -83,7 +77,7 @@ fn a_run_that_waits_for_another_finds_what_that_has_published_and_makes_no_secon
         let export = scene.export(CLOSED).args(["--lock-wait", "1h"]);
         let holder = stopped_at(&export, point);
         let waiter = waiting_for(&export, &task_lock());
-        signal(&holder, Signal::CONT);
+        tell(&holder, Signal::CONT);
         assert_eq!(export.finish(holder).exits(0).task()["status"], "restated", "{point}");
         assert_eq!(export.finish(waiter).exits(0).task()["status"], "unchanged", "{point}");
         assert_eq!(revisions(&scene), 2, "{point}");
@@ -103,7 +97,7 @@ fn a_run_that_may_not_wait_long_enough_names_the_holder_and_touches_nothing() {
     assert!(message.contains(&named), "{message}");
     assert!(message.contains("for longer than the 300ms that were waited"), "{message}");
     assert_eq!(scene.output().files(), before, "what the holder has staged and written is still there");
-    signal(&holder, Signal::CONT);
+    tell(&holder, Signal::CONT);
     export.finish(holder).exits(0);
     assert_eq!(revisions(&scene), 2);
     scene.assert_published_whole(CLOSED);
@@ -175,7 +169,7 @@ fn a_row_that_comes_while_another_run_writes_the_summary_is_not_lost() {
     // Whoever may not wait long enough says so; its row is written by whoever comes after.
     let hasty = third.args(["--lock-wait", "100ms"]).run().exits(0);
     assert!(hasty.stderr.contains("summary not updated"), "{}", hasty.stderr);
-    signal(&writer, Signal::CONT);
+    tell(&writer, Signal::CONT);
     first.finish(writer).exits(0);
     second.finish(waiter).exits(0);
     assert_eq!(summarised(&scene), NETWORKS[..3]);
@@ -193,7 +187,7 @@ fn told_to_stop_while_it_waits_for_any_lock_it_ends_at_once() {
         let held = hold(&scene, &lock);
         let export = scene.export(CLOSED).args(["--lock-wait", "1h"]);
         let waiter = waiting_for(&export, &lock);
-        signal(&waiter, Signal::TERM);
+        tell(&waiter, Signal::TERM);
         let run = export.finish(waiter).exits(code);
         let words = if code == 0 { run.stderr } else { run.message() };
         assert!(words.contains(expected), "{lock}: {words}");

@@ -61,7 +61,7 @@ HOSTILE_USERNAMES = (
     "\ufeffbyte order mark",
     "line\u2028separator",
     "nul\0byte",
-    "a" * 3000,
+    "a" * 1000,
 )
 
 

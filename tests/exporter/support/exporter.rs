@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Output as Exit, Stdio};
 use std::time::Duration;
 
-use rustix::process::Signal;
+use rustix::process::{Pid, Signal, kill_process};
 use serde_json::Value;
 
 /// A run that takes longer than this hangs, and fails its test.
@@ -220,4 +220,13 @@ impl Run {
             None => panic!("no error:\n{}", self.stderr),
         }
     }
+}
+
+pub(crate) fn pid(child: &Child) -> Pid {
+    i32::try_from(child.id()).ok().and_then(Pid::from_raw).expect("a process id")
+}
+
+/// Sends a signal to a run that has not ended.
+pub(crate) fn tell(child: &Child, signal: Signal) {
+    kill_process(pid(child), signal).expect("the program still runs");
 }

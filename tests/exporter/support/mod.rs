@@ -7,7 +7,7 @@ mod plain_server;
 mod raw_server;
 mod scene;
 
-pub(crate) use exporter::{Exporter, Run};
+pub(crate) use exporter::{Exporter, Run, pid, tell};
 pub(crate) use history::{Story, assert_hit, kinds};
 pub(crate) use output::Output;
 pub(crate) use plain_server::{PlainAnswer, PlainServer};

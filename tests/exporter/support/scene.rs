@@ -3,12 +3,14 @@
 use std::fs;
 use std::path::PathBuf;
 use std::sync::OnceLock;
+use std::thread;
+use std::time::Duration;
 
 use tempfile::TempDir;
 use tokio::runtime::{Builder, Runtime};
 use wickr_guest_export::guest::NetworkId;
 use wickr_guest_export::period::BillingPeriod;
-use wickr_guest_export::simulator::{Population, RunningSimulator, Simulator, SimulatorConfig};
+use wickr_guest_export::simulator::{Operation, Population, RunningSimulator, Simulator, SimulatorConfig};
 
 use super::{Exporter, Output, Run};
 
@@ -100,6 +102,19 @@ impl Scene {
     /// Replaces the simulator; the output stays.
     pub(crate) fn becomes(&mut self, config: SimulatorConfig) {
         self.simulator = start(config);
+    }
+
+    /// Counts the pages of guests that were asked for so far.
+    pub(crate) fn pages_asked(&self) -> u64 {
+        self.simulator.stats().requests_of(Operation::ListGuestUsers)
+    }
+
+    /// Waits until so many pages were asked for; a program that never asks hangs the test, which its own time limit
+    /// ends.
+    pub(crate) fn wait_for_pages(&self, pages: u64) {
+        while self.pages_asked() < pages {
+            thread::sleep(Duration::from_millis(5));
+        }
     }
 
     pub(crate) fn path(&self, name: &str) -> PathBuf {
