@@ -3,7 +3,8 @@
 //! Values are read straight into their domain types, so that a bad one is reported by the TOML reader with its
 //! line, its column and the value underlined.
 
-use std::fs;
+use std::fs::File;
+use std::io::{self, Read};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -16,6 +17,9 @@ use crate::guest::NetworkId;
 use crate::period::{PeriodSelector, PeriodSpelling};
 use crate::publish::RosterKind;
 use crate::task::TaskKey;
+
+/// The longest job file that is read, in bytes.
+const MAX_JOB_BYTES: u64 = 1024 * 1024;
 
 /// A span of time as people write it: `90s`, `55m`, `6h`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -240,7 +244,7 @@ impl JobDefinition {
     /// # Errors
     /// [`JobFileError`], which names file, line and key.
     pub fn read(path: &Path) -> Result<Self, JobFileError> {
-        let text = fs::read_to_string(path)
+        let text = bounded_text(path)
             .map_err(|reason| JobFileError::Unreadable { path: path.to_owned(), reason })?;
         Self::parse(&text)
             .map_err(|reason| JobFileError::Invalid { path: path.to_owned(), reason: Box::new(reason) })
@@ -253,6 +257,16 @@ impl JobDefinition {
     pub fn parse(text: &str) -> Result<Self, toml::de::Error> {
         toml::from_str(text)
     }
+}
+
+/// Reads a text that is no longer than any job file: the path may be that of something without end.
+fn bounded_text(path: &Path) -> io::Result<String> {
+    let mut text = String::new();
+    File::open(path)?.take(MAX_JOB_BYTES + 1).read_to_string(&mut text)?;
+    if text.len() as u64 > MAX_JOB_BYTES {
+        return Err(io::Error::other("it is longer than the MiB that a job file may have"));
+    }
+    Ok(text)
 }
 
 #[cfg(test)]
@@ -301,5 +315,16 @@ mod tests {
     fn a_missing_file_is_named() {
         let error = JobDefinition::read(Path::new("no/such/job.toml")).unwrap_err().to_string();
         assert!(error.starts_with("job file no/such/job.toml: "), "{error}");
+    }
+    #[test]
+    fn a_file_that_is_no_job_file_is_not_read_to_its_end() {
+        let error = JobDefinition::read(Path::new("/dev/zero")).unwrap_err().to_string();
+        assert!(error.starts_with("job file /dev/zero: it is longer than the MiB"), "{error}");
+    }
+
+    #[test]
+    fn a_span_that_is_none_is_quoted_briefly() {
+        let error = format!("1{}", "x\n".repeat(1000)).parse::<Span>().unwrap_err();
+        assert!(error.len() < 500 && !error.contains('\n'), "{error}");
     }
 }

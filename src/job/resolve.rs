@@ -1,7 +1,9 @@
 //! What a job means: flags over file over defaults, every value checked.
 
 use std::collections::BTreeSet;
-use std::path::PathBuf;
+use std::fs::File;
+use std::io::{self, Read};
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use chrono::{DateTime, Datelike, TimeDelta, Utc};
@@ -22,6 +24,9 @@ use crate::task::TaskKey;
 const MAX_CONCURRENCY: usize = 256;
 /// How many rows are read before they are written down: two minutes at ten full pages a second.
 const DEFAULT_RESUME_ROWS: u32 = 131_072;
+
+/// The longest key file that is read, in bytes.
+const MAX_KEY_FILE_BYTES: u64 = 64 * 1024;
 
 /// What the flags say; each stands before the job file.
 #[derive(Clone, Debug, Default)]
@@ -516,7 +521,7 @@ fn roster_mode(
                         "the environment variable {name} is not set; put the key there"
                     ))
                 })?,
-                (None, Some(path)) => std::fs::read(&path).map_err(|error| {
+                (None, Some(path)) => read_key(&path).map_err(|error| {
                     JobError::PseudonymKey(format!("the key file {} cannot be read: {error}", path.display()))
                 })?,
                 (None, None) | (Some(_), Some(_)) => {
@@ -530,6 +535,16 @@ fn roster_mode(
             Ok(RosterMode::Pseudonymous(PseudonymKey::new(bytes.trim_ascii_end())?))
         }
     }
+}
+
+/// Reads a key file, no longer than any key: the path may be that of something without end.
+fn read_key(path: &Path) -> io::Result<Vec<u8>> {
+    let mut bytes = Vec::new();
+    File::open(path)?.take(MAX_KEY_FILE_BYTES + 1).read_to_end(&mut bytes)?;
+    if bytes.len() as u64 > MAX_KEY_FILE_BYTES {
+        return Err(io::Error::other("it is longer than the 64 KiB that a key may have"));
+    }
+    Ok(bytes)
 }
 
 #[cfg(test)]

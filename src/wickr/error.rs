@@ -7,7 +7,7 @@ use std::fmt;
 use std::time::Duration;
 
 use chrono::{DateTime, Utc};
-use percent_encoding::utf8_percent_encode;
+use percent_encoding::{percent_decode_str, utf8_percent_encode};
 
 use super::http::QUERY_ESCAPES;
 use super::model::ShapeError;
@@ -252,14 +252,27 @@ fn earliest(not_before: Option<DateTime<Utc>>) -> String {
     )
 }
 
-/// Makes a text of the service fit to be shown: bounded, on one line, without `secrets` in plain or percent-encoded form.
+/// Makes a text of the service fit to be shown: bounded, on one line, without `secrets`, percent-encoded or not.
 pub(super) fn quotable(text: &str, secrets: &[&str]) -> String {
+    let shows = |text: &str| secrets.iter().any(|secret| !secret.is_empty() && text.contains(secret));
+    let mut text = redacted(text, secrets);
+    // A server may encode what it quotes in its own way: `%2f` for `%2F`, or more or less than was sent.
+    loop {
+        let decoded = percent_decode_str(&text).decode_utf8_lossy();
+        if !shows(&decoded) {
+            return excerpt(&text, MAX_QUOTED_CHARACTERS);
+        }
+        text = redacted(&decoded, secrets);
+    }
+}
+
+fn redacted(text: &str, secrets: &[&str]) -> String {
     let mut text = text.to_owned();
     for secret in secrets.iter().filter(|secret| !secret.is_empty()) {
         let encoded = utf8_percent_encode(secret, QUERY_ESCAPES).to_string();
         text = text.replace(*secret, "[redacted]").replace(&encoded, "[redacted]");
     }
-    excerpt(&text, MAX_QUOTED_CHARACTERS)
+    text
 }
 
 #[cfg(test)]
@@ -276,6 +289,11 @@ mod tests {
             quotable("nextToken=a%2Fb&x-amz-security-token:s+t", &["a/b", "s+t"]),
             "nextToken=[redacted]&x-amz-security-token:[redacted]"
         );
+        for quoted in ["a%2fb", "%61/b", "a%2fb and a%252fb", "a/b and %2561%2fb"] {
+            let shown = quotable(&format!("{quoted} is stale"), &["a/b"]);
+            assert!(shown.starts_with("[redacted]") && shown.ends_with(" is stale"), "{quoted}: {shown}");
+        }
+        assert_eq!(quotable("100 %2f, 50 %", &["a/b"]), "100 %2f, 50 %");
     }
 
     #[test]

@@ -127,5 +127,7 @@ fn a_pseudonymous_roster_needs_exactly_one_strong_key() {
     assert!(keyed.roster.key_id().is_some());
     let unset = with("roster = \"pseudonymous\"\npseudonym_key_env = \"OTHER\"").unwrap_err();
     assert!(unset.contains("OTHER is not set"), "{unset}");
+    let endless = with("roster = \"pseudonymous\"\npseudonym_key_file = \"/dev/zero\"").unwrap_err();
+    assert!(endless.contains("it is longer than the 64 KiB"), "{endless}");
     assert!(with("pseudonym_key_env = \"KEY\"").unwrap_err().contains("only `pseudonymous` uses one"));
 }

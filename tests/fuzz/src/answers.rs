@@ -14,10 +14,10 @@ use wickr_guest_export::wickr::{ApiError, Disposition, Refusal, model, server_hi
 
 use super::{MemoryBound, assert_presentable};
 
-/// What reading an answer may take: its texts, and a row for every few bytes that look like one.
-const ANSWER_MEMORY: MemoryBound = MemoryBound { fixed: 64 * 1024, per_byte: 64 };
+/// What reading an answer may take: as many rows as it may have, and its texts a few times over.
+const ANSWER_MEMORY: MemoryBound = MemoryBound { fixed: 64 * 1024, per_byte: 8 };
 /// The longest error that one answer may cause, in characters.
-const MOST_CHARACTERS: usize = 4_000;
+const MOST_CHARACTERS: usize = 2_500;
 /// What stands for a value that nobody may see.
 const MARK: &str = "Zq7-nobody-sees-this";
 
@@ -172,8 +172,8 @@ pub fn error_answer(data: &[u8]) {
     let refusal = Refusal { status, headers: &headers, body };
     let error = ANSWER_MEMORY.hold(data.len(), || refusal.error("wickr:ListGuestUsers", &SECRETS, noon()));
 
-    // A refusal may quote two texts, and two more for each of ten reasons.
-    assert_presentable(&error, 22 * MOST_CHARACTERS);
+    // A refusal may quote two texts, and two more for each of ten reasons: 300 characters each, some of them escaped.
+    assert_presentable(&error, 22 * 300 * "\\u{9f}".len() + 500);
     let shown = shown_error(&error);
     let decoded = percent_decode_str(&shown).decode_utf8_lossy();
     for secret in SECRETS {

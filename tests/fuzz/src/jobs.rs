@@ -20,7 +20,7 @@ use wickr_guest_export::wickr::EndpointRequest;
 use super::{MemoryBound, assert_presentable};
 
 /// The TOML reader keeps every key with its place in the text.
-const JOB_MEMORY: MemoryBound = MemoryBound { fixed: 256 * 1024, per_byte: 512 };
+const JOB_MEMORY: MemoryBound = MemoryBound { fixed: 256 * 1024, per_byte: 256 };
 const NAME_MEMORY: MemoryBound = MemoryBound { fixed: 16 * 1024, per_byte: 16 };
 /// The longest error about a name, in characters: names are cut before they are quoted.
 const MOST_CHARACTERS: usize = 700;
