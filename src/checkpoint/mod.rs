@@ -14,7 +14,7 @@ mod location;
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
-use chrono::TimeDelta;
+use chrono::{DateTime, TimeDelta, Utc};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use tokio_util::sync::CancellationToken;
@@ -70,6 +70,8 @@ pub struct Checkpoint {
     store: Option<RunStore>,
     lock: Option<HeldLock>,
     is_there: bool,
+    /// When what is there was found out.
+    saved_at: Option<DateTime<Utc>>,
 }
 
 impl Checkpoint {
@@ -88,7 +90,17 @@ impl Checkpoint {
         let folder = location::folder(&fingerprint.destination, task);
         let store =
             location.as_ref().map(|location| RunStore::new(location.place.clone(), folder.clone(), stop));
-        Self { location, folder, fingerprint, max_age, clock, store, lock: None, is_there: false }
+        Self {
+            location,
+            folder,
+            fingerprint,
+            max_age,
+            clock,
+            store,
+            lock: None,
+            is_there: false,
+            saved_at: None,
+        }
     }
 
     /// Says whether the task has left anything so far that the next process would find.
@@ -147,8 +159,9 @@ impl Checkpoint {
         }
         self.hold().await?;
         match self.read::<T>().await? {
-            Ok(document) => {
+            Ok((document, saved_at)) => {
                 self.is_there = true;
+                self.saved_at = Some(saved_at);
                 self.sweep(&document.runs()).await?;
                 Ok(Some(document))
             }
@@ -160,7 +173,7 @@ impl Checkpoint {
     }
 
     /// Reads the cursor and holds it against everything that it must fit.
-    async fn read<T: Resumable>(&self) -> Result<Result<T, String>, CheckpointError> {
+    async fn read<T: Resumable>(&self) -> Result<Result<(T, DateTime<Utc>), String>, CheckpointError> {
         let path = location::cursor(&self.folder);
         let read = match self.place()?.read(&path, MAX_CURSOR_BYTES).await {
             Ok(Some(read)) => read,
@@ -181,16 +194,18 @@ impl Checkpoint {
                 cursor.saved_at.format("%FT%TZ")
             )));
         }
-        Ok(cursor.document.check().map(|()| cursor.document))
+        Ok(cursor.document.check().map(|()| (cursor.document, cursor.saved_at)))
     }
 
     /// Makes a document the checkpoint. Every run that it lists is durable already.
     ///
+    /// One that brings no news is as old as the one before it: a walk that never gets on must be too old some day.
+    ///
     /// # Errors
     /// [`CheckpointError`]; the checkpoint before it is still there.
-    pub async fn save<T: Resumable>(&mut self, document: &T) -> Result<(), CheckpointError> {
+    pub async fn save<T: Resumable>(&mut self, document: &T, has_news: bool) -> Result<(), CheckpointError> {
         self.hold().await?;
-        let saved_at = self.clock.now();
+        let saved_at = self.saved_at.filter(|_| !has_news).unwrap_or_else(|| self.clock.now());
         let cursor = Cursor { fingerprint: &self.fingerprint, saved_at, document };
         let place = self.place()?;
         let mut staged = place.stage().await?;
@@ -202,6 +217,7 @@ impl Checkpoint {
         }
         place.install(staged, &path, Precondition::Any).await?;
         self.is_there = true;
+        self.saved_at = Some(saved_at);
         self.sweep(&document.runs()).await
     }
 
@@ -238,6 +254,7 @@ impl Checkpoint {
         }
         location::remove_all(&**self.place()?, &self.folder).await?;
         self.is_there = false;
+        self.saved_at = None;
         self.lock = None;
         Ok(())
     }

@@ -62,7 +62,7 @@ impl Scene {
         let mut checkpoint = self.checkpoint();
         let run = checkpoint.store().await.unwrap().write(SortedRun::of([("a", text)])).await.unwrap();
         let note = Note { text: text.to_owned(), runs: vec![run] };
-        checkpoint.save(&note).await.unwrap();
+        checkpoint.save(&note, true).await.unwrap();
         note
     }
 

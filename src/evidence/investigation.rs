@@ -29,7 +29,7 @@ pub(super) struct Investigation<'a> {
     latest: Option<Walked>,
     earlier: RequestCount,
     resumed: bool,
-    /// Whether anything was read since it was last written down.
+    /// Whether anything was found out since it was last written down.
     has_news: bool,
 }
 
@@ -123,6 +123,7 @@ impl<'a> Investigation<'a> {
             if self.findings.totals.len() == self.findings.walks.len() {
                 let total = self.read_total().await?;
                 self.findings.totals.push(total);
+                self.has_news = true;
             }
             if !self.findings.walks.is_empty() {
                 match self.judged() {
@@ -135,19 +136,40 @@ impl<'a> Investigation<'a> {
             let walked = match (current.take(), &self.latest) {
                 (Some(walk), Some(_)) => self.walk_to_the_end(walk).await?,
                 (None, Some(latest)) => {
-                    let direction = Inquiry::direction_of(self.findings.walks.len());
-                    tracing::info!(
-                        walk = self.findings.walks.len() + 1,
-                        direction = direction.as_str(),
-                        "walking again to confirm"
-                    );
-                    let again = plan(self.settings, latest.position.spelling, direction);
-                    self.walk_to_the_end(Walk::begin(again)).await?
+                    let again = Walk::begin(self.plan_again(latest.position.spelling).await);
+                    self.walk_to_the_end(again).await?
                 }
                 (current, None) => self.first_walk(current).await?,
             };
             self.add(walked).await?;
         }
+    }
+
+    /// Plans another walk. What the walks before it hold in memory counts towards its first run: a killed process
+    /// must not have more to read again, however many walks were too small for a run of their own.
+    async fn plan_again(&mut self, spelling: PeriodSpelling) -> WalkPlan {
+        let direction = Inquiry::direction_of(self.findings.walks.len());
+        tracing::info!(
+            walk = self.findings.walks.len() + 1,
+            direction = direction.as_str(),
+            "walking again to confirm"
+        );
+        let mut again = plan(self.settings, spelling, direction);
+        let unwritten = self.rows_in_memory();
+        if unwritten <= again.bound.rows / 2 {
+            again.bound.rows -= unwritten;
+        } else if let Err(error) = self.write_down(None).await {
+            // It fits into memory, so only a run that is killed would miss it.
+            tracing::warn!(error = %error_chain(&error), "walk before not written down");
+        }
+        again
+    }
+
+    /// Counts the rows that were read for walks of which nothing is written down.
+    fn rows_in_memory(&self) -> u32 {
+        let ended = [&self.before, &self.latest].into_iter().flatten();
+        let rows = ended.filter(|walked| walked.position.runs.is_empty()).map(|walked| walked.position.rows);
+        u32::try_from(rows.sum::<u64>()).unwrap_or(u32::MAX)
     }
 
     async fn read_total(&mut self) -> Result<ControlTotal, ConfirmError> {
@@ -271,7 +293,7 @@ impl<'a> Investigation<'a> {
             ended: ended.map(|walked| walked.position.clone()).collect(),
             current: walk.map(|walk| walk.position().clone()),
         };
-        self.checkpoint.save(&inquiry).await?;
+        self.checkpoint.save(&inquiry, self.has_news).await?;
         self.has_news = false;
         tracing::debug!(walks = inquiry.findings.walks.len(), "checkpoint written");
         Ok(())
@@ -279,11 +301,8 @@ impl<'a> Investigation<'a> {
 
     /// Writes down what is known because something stops the work. If that fails too, what stopped it matters more.
     ///
-    /// What is there already is left as old as it is: a walk that never gets on is too old for another try some day.
+    /// What brings no news is left as old as it is: a walk that never gets on is too old for another try some day.
     async fn keep(&mut self, walk: Option<Walk>) {
-        if !self.has_news {
-            return;
-        }
         let mut walk = walk.filter(|walk| walk.position().rows > 0);
         if walk.is_none() && self.latest.is_none() {
             return;
