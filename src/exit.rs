@@ -119,11 +119,16 @@ impl ExitStatus {
         match &error.reason {
             WalkFailure::Api(error) => Self::of_api(error),
             WalkFailure::Guard(_) => Self::Untrusted,
-            WalkFailure::Roster(error) | WalkFailure::Runs(RunStoreError::Rows(error)) => {
-                Self::of_roster(error)
-            }
-            WalkFailure::Runs(RunStoreError::Storage(error)) => Self::of_destination(error),
+            WalkFailure::Roster(error) => Self::of_roster(error),
+            WalkFailure::Runs(error) => Self::of_runs(error),
             WalkFailure::Interrupted => Self::Temporary,
+        }
+    }
+
+    fn of_runs(error: &RunStoreError) -> Self {
+        match error {
+            RunStoreError::Storage(error) => Self::of_destination(error),
+            RunStoreError::Rows(error) => Self::of_roster(error),
         }
     }
 
@@ -138,6 +143,7 @@ impl ExitStatus {
     fn of_checkpoint(error: &CheckpointError) -> Self {
         match error {
             CheckpointError::NoLocation => Self::Destination,
+            CheckpointError::Runs(error) => Self::of_runs(error),
             CheckpointError::Storage(error) => Self::of_destination(error),
         }
     }

@@ -21,9 +21,9 @@ use crate::job::Job;
 use crate::pacing::{Paced, Pacer, RequestCount, RetryPolicy};
 use crate::period::{BillingPeriod, PeriodState};
 use crate::publish::{
-    Counts, CsvRecord, EncodedPart, Manifest, Part, PartError, Program, Publication, PublicationStatus,
-    PublishError, PublishedManifest, Publisher, RosterChanges, RosterKind, RosterRecord, Source, SourceKind,
-    TaskKey, Walk,
+    Counts, CsvRecord, EncodedPart, Manifest, Outcome, Part, PartError, Program, Publication,
+    PublicationStatus, PublishError, PublishedManifest, Publisher, RosterChanges, RosterKind, RosterRecord,
+    Source, SourceKind, TaskKey, Walk,
 };
 use crate::roster::{Roster, RosterMode, RunBound};
 use crate::storage::DestinationError;
@@ -167,7 +167,7 @@ impl ExportContext {
             Some(Ok(facts)) => facts.clone(),
             None => NetworkFacts::default(),
         };
-        let lock = self.unless_stopped(self.publisher.lock(task.key)).await??;
+        let lock = self.publisher.lock(task.key).await?;
         let published = self.publisher.recover(&lock).await?;
         let published = published.as_ref().map(PublishedManifest::manifest);
         let settings = self.confirm_settings(task.key);
@@ -176,7 +176,9 @@ impl ExportContext {
             && self.is_settled(task, published)
         {
             // What a run left that died after it had published is outdated by what it published.
-            checkpoint.load::<Inquiry>().await.map_err(ConfirmError::from)?;
+            if let Err(error) = checkpoint.load::<Inquiry>().await {
+                tracing::warn!(error = %error_chain(&error), "outdated state could not be removed");
+            }
             return Ok(Exported::Kept(Box::new(published.clone())));
         }
 
@@ -198,11 +200,14 @@ impl ExportContext {
             let turn = self.unless_stopped(self.encoding.acquire()).await?;
             Some(turn.expect("the semaphore is never closed"))
         };
-        let outcome = self.publisher.publish(&lock, publication).await?;
+        let outcome = self.publisher.publish(&lock, publication).await;
         drop(turn);
-        if let Err(error) = checkpoint.clear().await {
-            tracing::warn!(error = %error_chain(&error), "state of a published walk could not be removed");
+        if has_served(&outcome)
+            && let Err(error) = checkpoint.clear().await
+        {
+            tracing::warn!(error = %error_chain(&error), "state of a finished walk could not be removed");
         }
+        let outcome = outcome?;
         Ok(done(&outcome.manifest, outcome.status))
     }
 
@@ -312,7 +317,7 @@ impl ExportContext {
                 started_at: walk.times.started_at.trunc_subsecs(0),
                 finished_at: walk.times.finished_at.trunc_subsecs(0),
             },
-            checked_at: self.clock.now().trunc_subsecs(0),
+            checked_at: walk.times.finished_at.trunc_subsecs(0),
             allow_shrink: self.job.allow_shrink.contains(&task),
             parts: parts(&self.job, roster),
             compare: comparison(roster),
@@ -324,6 +329,24 @@ impl ExportContext {
 const STRATEGY: &str = "by username, forward and backward in turns";
 /// How many guests a page is asked to hold: all that the service gives at once.
 const PAGE_SIZE: u8 = 100;
+
+/// Says whether what was walked is of no further use: it is published, or another walk has to answer for itself.
+fn has_served(outcome: &Result<Outcome, PublishError>) -> bool {
+    match outcome {
+        Ok(_) => true,
+        Err(error) => match error {
+            PublishError::Shrink(_)
+            | PublishError::StateWentBack { .. }
+            | PublishError::Encode { .. }
+            | PublishError::Inconsistent { .. } => true,
+            PublishError::Destination(_)
+            | PublishError::ManifestDamaged { .. }
+            | PublishError::ManifestLost { .. }
+            | PublishError::MixedSources { .. }
+            | PublishError::Rows { .. } => false,
+        },
+    }
+}
 
 fn done(published: &PublishedManifest, status: PublicationStatus) -> Exported {
     Exported::Done { manifest: Box::new(published.manifest().clone()), status }

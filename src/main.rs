@@ -13,6 +13,7 @@ fn main() -> ExitCode {
     rustix::process::umask(rustix::fs::Mode::from_raw_mode(0o077));
     #[cfg(feature = "failpoints")]
     let _armed = fail::FailScenario::setup();
+    allow_many_files();
     let cli = Cli::parse();
     let status = match std::panic::catch_unwind(|| commands::run(cli)) {
         Ok(Ok(status)) => status,
@@ -24,4 +25,12 @@ fn main() -> ExitCode {
         Err(_panic) => ExitStatus::Bug,
     };
     ExitCode::from(status.code())
+}
+
+/// Lets the process open as many files as the system allows it: rosters of several large tasks are many runs.
+fn allow_many_files() {
+    use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
+    let Rlimit { maximum, .. } = getrlimit(Resource::Nofile);
+    // Where even that is refused, what is there has to do.
+    let _refused = setrlimit(Resource::Nofile, Rlimit { current: maximum, maximum });
 }

@@ -67,7 +67,8 @@ impl Fingerprint {
             (*endpoint == other.endpoint, "the endpoint"),
             (*region == other.region, "the region"),
             (*source == other.source, "the kind of source"),
-            (*aws_account_id == other.aws_account_id, "the AWS account"),
+            // Where an account is not known, as when the network could not be asked about, nothing speaks against it.
+            (is_compatible(aws_account_id.as_ref(), other.aws_account_id.as_ref()), "the AWS account"),
             (*as_of == other.as_of, "the pretended day"),
             (*strategy == other.strategy, "the way of walking"),
             (*page_size == other.page_size, "the page size"),
@@ -78,5 +79,12 @@ impl Fingerprint {
         ]
         .into_iter()
         .find_map(|(is_same, name)| (!is_same).then_some(name))
+    }
+}
+
+fn is_compatible(one: Option<&String>, other: Option<&String>) -> bool {
+    match (one, other) {
+        (Some(one), Some(other)) => one == other,
+        (None, _) | (_, None) => true,
     }
 }

@@ -24,7 +24,7 @@ pub use self::fingerprint::Fingerprint;
 pub use self::location::{KeptWalk, StateLocation};
 use crate::clock::Clock;
 use crate::error_chain::error_chain;
-use crate::roster::{RunRecord, RunStore};
+use crate::roster::{RunRecord, RunStore, RunStoreError};
 use crate::storage::{Destination, DestinationError, HeldLock, Precondition, RelativePath};
 use crate::task::TaskKey;
 
@@ -40,6 +40,9 @@ pub enum CheckpointError {
          --state DIR"
     )]
     NoLocation,
+    /// What was written down cannot be read at the moment (exit 73 or 75).
+    #[error("going on where an earlier run stopped; run again, or remove what it left with `state clear`")]
+    Runs(#[source] RunStoreError),
     /// The state location refuses (exit 73), or is in use (exit 75).
     #[error("the state location: {0}; another one is set with --state DIR")]
     Storage(#[from] DestinationError),

@@ -85,7 +85,7 @@ fn fingerprint() -> Fingerprint {
         endpoint: "https://admin.wickr.us-east-1.amazonaws.com".to_owned(),
         region: "us-east-1".to_owned(),
         source: "wickr".to_owned(),
-        aws_account_id: None,
+        aws_account_id: Some("999988887777".to_owned()),
         as_of: None,
         strategy: "forward".to_owned(),
         page_size: 100,
@@ -151,6 +151,14 @@ async fn any_other_fingerprint_is_refused() {
         assert_eq!(scene.checkpoint_of(other.clone()).load::<Note>().await.unwrap(), None, "{other:?}");
         assert_eq!(scene.files().await, Vec::<String>::new(), "{other:?}");
     }
+    let unknown = other(|it| it.aws_account_id = None);
+    let scene = Scene::new();
+    let note = scene.save("one").await;
+    assert_eq!(
+        scene.checkpoint_of(unknown).load().await.unwrap(),
+        Some(note),
+        "an unknown account is no other"
+    );
     // Other tasks and outputs are other checkpoints.
     for other in [
         other(|it| it.network = "87654321".parse().unwrap()),

@@ -8,7 +8,7 @@ use crate::evidence::Inquiry;
 use crate::exit::ExitStatus;
 use crate::job::UsageError;
 use crate::report::{KeptWalkSummary, KnownWalk, kept_walks};
-use crate::storage::LockWait;
+use crate::storage::{DestinationError, LockWait};
 
 pub(super) async fn state(arguments: StateArguments) -> anyhow::Result<ExitStatus> {
     let suggested = || StateLocation::default_folder(|name| std::env::var(name).ok());
@@ -36,7 +36,10 @@ fn is_selected(arguments: &StateArguments, walk: &KeptWalk) -> bool {
 async fn list(location: &StateLocation, walks: &[KeptWalk]) -> anyhow::Result<ExitStatus> {
     let mut summaries = Vec::with_capacity(walks.len());
     for walk in walks {
-        let cursor = location.cursor(walk).await?;
+        let cursor = match location.cursor(walk).await {
+            Err(DestinationError::TooLong { .. }) => None,
+            read => read?,
+        };
         let cursor = cursor.and_then(|bytes| Cursor::<Inquiry>::parse(&bytes).ok());
         let known = cursor.filter(|cursor| cursor.document.check().is_ok()).map(|cursor| KnownWalk {
             saved_at: cursor.saved_at,

@@ -14,9 +14,9 @@ use crate::clock::Clock;
 use crate::guest::NetworkId;
 use crate::pacing::RequestCount;
 use crate::period::{BillingPeriod, PeriodSpelling, PeriodState};
-use crate::roster::{Roster, RosterMode, RunBound, RunStoreError};
+use crate::roster::{Roster, RosterMode, RunBound};
 use crate::telemetry::Progress;
-use crate::walk::{Direction, WalkError, WalkFailure};
+use crate::walk::{Direction, WalkError};
 use crate::wickr::{ApiError, WickrAdmin};
 
 /// What is to be confirmed, and how hard to try.
@@ -155,11 +155,7 @@ impl ConfirmError {
     /// Says whether another process can go on with what this one leaves.
     fn leaves_a_checkpoint(&self) -> bool {
         match self {
-            Self::Walk(error) => match &error.reason {
-                // What could not be written now does not spoil what was written before.
-                WalkFailure::Runs(RunStoreError::Storage(_)) => true,
-                _ => error.can_be_resumed(),
-            },
+            Self::Walk(error) => error.can_be_resumed(),
             // A count that stops the walk too leaves the walks themselves whole.
             Self::History(_) | Self::Interrupted | Self::Checkpoint(_) => true,
             Self::Refused(_) => false,
@@ -192,7 +188,7 @@ pub async fn confirm(
         pages: published.position.pages,
         rows: published.position.rows,
         edge_repeats: published.position.edge_repeats,
-        times: WalkTimes { started_at: findings.started_at, finished_at: surroundings.clock.now() },
+        times: WalkTimes { started_at: findings.started_at, finished_at: findings.finished_at },
         asked: investigation.asked(),
         resumed: investigation.was_resumed(),
     };

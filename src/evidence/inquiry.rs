@@ -22,6 +22,8 @@ pub struct Findings {
     pub state: PeriodState,
     /// When that was.
     pub started_at: DateTime<Utc>,
+    /// When the last page of the last walk that ended was read.
+    pub finished_at: DateTime<Utc>,
     /// The count before the first walk and after each.
     pub totals: Vec<ControlTotal>,
     /// The walks that ended.

@@ -11,7 +11,7 @@ use super::confirm::{ConfirmError, ConfirmSettings, Surroundings};
 use super::control_total::{ControlTotal, read_control_total};
 use super::inquiry::{Findings, Inquiry};
 use super::verdict::{Confirmation, Facts, Verdict, WalkFacts, judge};
-use crate::checkpoint::Checkpoint;
+use crate::checkpoint::{Checkpoint, CheckpointError};
 use crate::error_chain::error_chain;
 use crate::pacing::RequestCount;
 use crate::period::PeriodSpelling;
@@ -29,6 +29,8 @@ pub(super) struct Investigation<'a> {
     latest: Option<Walked>,
     earlier: RequestCount,
     resumed: bool,
+    /// Whether anything was read since it was last written down.
+    has_news: bool,
 }
 
 impl<'a> Investigation<'a> {
@@ -47,6 +49,7 @@ impl<'a> Investigation<'a> {
             findings: Findings {
                 state: settings.period.state_at(settings.now(surroundings.clock), settings.settle_days),
                 started_at: surroundings.clock.now(),
+                finished_at: surroundings.clock.now(),
                 totals: Vec::new(),
                 walks: Vec::new(),
             },
@@ -54,6 +57,7 @@ impl<'a> Investigation<'a> {
             latest: None,
             earlier: RequestCount::default(),
             resumed: false,
+            has_news: false,
         };
         let Some(inquiry) = own.checkpoint.load::<Inquiry>().await? else { return Ok((own, None)) };
         if inquiry.findings.state != own.findings.state {
@@ -87,10 +91,12 @@ impl<'a> Investigation<'a> {
                 ))
             }
             Err(RunStoreError::Rows(RosterError::Interrupted)) => Err(ConfirmError::Interrupted),
-            Err(error) => {
-                own.checkpoint.discard(&error_chain(&error)).await?;
+            Err(RunStoreError::Rows(RosterError::Damaged(run))) if run.is_damage() => {
+                own.checkpoint.discard(&run.to_string()).await?;
                 Ok((own, None))
             }
+            // What cannot be read at the moment may be whole.
+            Err(error) => Err(CheckpointError::Runs(error).into()),
         }
     }
 
@@ -129,19 +135,40 @@ impl<'a> Investigation<'a> {
             let walked = match (current.take(), &self.latest) {
                 (Some(walk), Some(_)) => self.walk_to_the_end(walk).await?,
                 (None, Some(latest)) => {
-                    let direction = Inquiry::direction_of(self.findings.walks.len());
-                    tracing::info!(
-                        walk = self.findings.walks.len() + 1,
-                        direction = direction.as_str(),
-                        "walking again to confirm"
-                    );
-                    let again = plan(self.settings, latest.position.spelling, direction);
-                    self.walk_to_the_end(Walk::begin(again)).await?
+                    let again = Walk::begin(self.plan_again(latest.position.spelling).await);
+                    self.walk_to_the_end(again).await?
                 }
                 (current, None) => self.first_walk(current).await?,
             };
             self.add(walked).await?;
         }
+    }
+
+    /// Plans another walk. What the walks before it hold in memory counts towards its first run: a killed process
+    /// must not have more to read again, however many walks were too small for a run of their own.
+    async fn plan_again(&mut self, spelling: PeriodSpelling) -> WalkPlan {
+        let direction = Inquiry::direction_of(self.findings.walks.len());
+        tracing::info!(
+            walk = self.findings.walks.len() + 1,
+            direction = direction.as_str(),
+            "walking again to confirm"
+        );
+        let mut again = plan(self.settings, spelling, direction);
+        let unwritten = self.rows_in_memory();
+        if unwritten <= again.bound.rows / 2 {
+            again.bound.rows -= unwritten;
+        } else if let Err(error) = self.write_down(None).await {
+            // It fits into memory, so only a run that is killed would miss it.
+            tracing::warn!(error = %error_chain(&error), "walk before not written down");
+        }
+        again
+    }
+
+    /// Counts the rows that were read for walks of which nothing is written down.
+    fn rows_in_memory(&self) -> u32 {
+        let ended = [&self.before, &self.latest].into_iter().flatten();
+        let rows = ended.filter(|walked| walked.position.runs.is_empty()).map(|walked| walked.position.rows);
+        u32::try_from(rows.sum::<u64>()).unwrap_or(u32::MAX)
     }
 
     async fn read_total(&mut self) -> Result<ControlTotal, ConfirmError> {
@@ -173,6 +200,7 @@ impl<'a> Investigation<'a> {
     async fn add(&mut self, walked: Walked) -> Result<(), ConfirmError> {
         let same_as_before =
             self.latest.as_ref().is_some_and(|before| walked.roster.same_guests(&before.roster));
+        self.findings.finished_at = self.surroundings.clock.now();
         self.findings.walks.push(WalkFacts { guests: walked.roster.guests(), same_as_before });
         self.before = self.latest.replace(walked);
         if self.checkpoint.is_there() { self.write_down(None).await } else { Ok(()) }
@@ -218,7 +246,14 @@ impl<'a> Investigation<'a> {
         // is fresh.
         let mut old_token = Some(walk.position().pages + 1);
         loop {
-            match walk.read(*api, stop, *progress).await {
+            if walk.has_many_runs() {
+                walk.merge_runs(self.checkpoint.store().await?).await?;
+                self.write_down(Some(&mut walk)).await?;
+            }
+            let before = walk.position().pages;
+            let read = walk.read(*api, stop, *progress).await;
+            self.has_news |= walk.position().pages > before;
+            match read {
                 Ok(Reached::End) => break,
                 Ok(Reached::Run) => self.write_down(Some(&mut walk)).await?,
                 Err(error) if old_token == Some(error.page) && error.refuses_the_token() => {
@@ -258,12 +293,18 @@ impl<'a> Investigation<'a> {
             current: walk.map(|walk| walk.position().clone()),
         };
         self.checkpoint.save(&inquiry).await?;
+        self.has_news = false;
         tracing::debug!(walks = inquiry.findings.walks.len(), "checkpoint written");
         Ok(())
     }
 
     /// Writes down what is known because something stops the work. If that fails too, what stopped it matters more.
+    ///
+    /// What is there already is left as old as it is: a walk that never gets on is too old for another try some day.
     async fn keep(&mut self, walk: Option<Walk>) {
+        if !self.has_news {
+            return;
+        }
         let mut walk = walk.filter(|walk| walk.position().rows > 0);
         if walk.is_none() && self.latest.is_none() {
             return;

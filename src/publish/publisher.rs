@@ -24,6 +24,7 @@ use super::manifest::{
 use super::publication::{CompareRosters, EncodedPart, Part, PartError, Publication, RosterChanges};
 use super::recheck::{finality, rechecked};
 use super::shrink::ShrinkLimit;
+use crate::dataset::changes::{ChangesError, Side};
 use crate::dataset::{Dataset, Format, WriteError};
 use crate::storage::LockWait;
 use crate::storage::RelativePath;
@@ -237,7 +238,7 @@ impl Publisher {
             return Err(PublishError::StateWentBack { task, published, seen });
         }
         let mut publication = publication;
-        let changes = self.changes_since(&standing, &mut publication).await;
+        let changes = self.changes_since(&standing, &mut publication).await?;
         let before = standing.published.manifest.counts.guests;
         let lost = changes
             .map_or_else(|| before.saturating_sub(publication.counts.guests), |changes| changes.removed);
@@ -264,23 +265,27 @@ impl Publisher {
         &self,
         standing: &Standing,
         publication: &mut Publication,
-    ) -> Option<ChangesRecord> {
+    ) -> Result<Option<ChangesRecord>, PublishError> {
         let before = &standing.published.manifest;
         if before.roster != publication.roster {
-            return None;
+            return Ok(None);
         }
         let record = |added, removed| ChangesRecord { against_revision: before.revision, added, removed };
         if before.content_sha256 == publication.content_sha256 {
-            return Some(record(0, 0));
+            return Ok(Some(record(0, 0)));
         }
-        let compare = publication.compare.take()?;
-        let file = before.file(Dataset::GuestRoster, Format::Parquet)?;
+        let file = before.file(Dataset::GuestRoster, Format::Parquet);
+        let (Some(compare), Some(file)) = (publication.compare.take(), file) else { return Ok(None) };
+        let task = before.task();
         match self.compared(file, compare).await {
-            Ok(changes) => Some(record(changes.added, changes.removed)),
+            Ok(changes) => Ok(Some(record(changes.added, changes.removed))),
+            // What is to be published must be readable; only what is published may be damaged.
+            Err(source) if matches!(source.downcast_ref(), Some(ChangesError::Rows(Side::New, _))) => {
+                Err(PublishError::Rows { task, source })
+            }
             Err(error) => {
-                let task = before.task();
                 tracing::warn!(%task, %error, "the published roster cannot be compared with; its count is used");
-                None
+                Ok(None)
             }
         }
     }

@@ -42,7 +42,7 @@ pub enum RosterError {
     /// A guest without an identity: counting them would merge strangers into one.
     #[error("a guest has an empty hash, so they cannot be told from others; nothing can be counted on it")]
     EmptyHash,
-    /// A run is not what was written (exit 75).
+    /// A run is not what was written, or cannot be read (exit 75).
     #[error(transparent)]
     Damaged(#[from] DamagedRun),
     /// The program was told to stop (exit 75).
@@ -55,12 +55,23 @@ pub enum RosterError {
 
 /// A run that cannot be believed.
 #[derive(Debug, thiserror::Error)]
-#[error("the run {run} of an unfinished walk is not used, {reason}; run again, the walk begins anew")]
+#[error("the run {run} of an unfinished walk is not used, {reason}")]
 pub struct DamagedRun {
     /// Which.
     pub run: FileDigest,
     /// What is wrong with it.
     pub reason: RunFileError,
+}
+
+impl DamagedRun {
+    /// Says whether the run is not what was written, rather than not to be read at the moment.
+    #[must_use]
+    pub const fn is_damage(&self) -> bool {
+        match self.reason {
+            RunFileError::Damaged(_) => true,
+            RunFileError::Io(_) => false,
+        }
+    }
 }
 
 /// What a roster is of.

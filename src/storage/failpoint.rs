@@ -176,6 +176,9 @@ mod armed {
             "stop" => {
                 say("stopped at durable step", place);
                 signal(Signal::STOP);
+                // Another thread may be the one that takes the signal: this one must not go on before it does. What
+                // passes while the process is stopped counts.
+                std::thread::sleep(std::time::Duration::from_secs(1));
             }
             "enospc" => return Err(failure(Errno::NOSPC, place)),
             "erofs" => return Err(failure(Errno::ROFS, place)),

@@ -23,7 +23,7 @@ use crate::guest::{NetworkId, PageToken};
 use crate::period::{BillingPeriod, PeriodSpelling};
 use crate::roster::{
     MERGE_FAN_IN, Pushed, Roster, RosterBuilder, RosterError, RosterMode, RosterOf, RosterRows, RunBound,
-    RunRecord, RunStore, RunStoreError,
+    RunStore, RunStoreError,
 };
 use crate::telemetry::Progress;
 use crate::wickr::{ApiError, GuestPage, ListGuestUsers, SortDirection, SortField, WickrAdmin};
@@ -180,8 +180,14 @@ impl WalkError {
     pub fn can_be_resumed(&self) -> bool {
         match &self.reason {
             WalkFailure::Api(error) => leaves_the_walk_whole(error),
-            WalkFailure::Interrupted | WalkFailure::Roster(RosterError::Interrupted) => true,
-            WalkFailure::Guard(_) | WalkFailure::Roster(_) | WalkFailure::Runs(_) => false,
+            // What could not be written now does not spoil what was written before.
+            WalkFailure::Interrupted | WalkFailure::Runs(RunStoreError::Storage(_)) => true,
+            WalkFailure::Roster(error) | WalkFailure::Runs(RunStoreError::Rows(error)) => match error {
+                RosterError::Interrupted => true,
+                RosterError::Damaged(run) => !run.is_damage(),
+                RosterError::EmptyHash | RosterError::Batch(_) => false,
+            },
+            WalkFailure::Guard(_) => false,
         }
     }
 }
@@ -245,8 +251,11 @@ impl Walk {
         store: &RunStore,
     ) -> Result<Self, RunStoreError> {
         let mut builder = RosterBuilder::new(plan.mode.clone(), plan.bound, position.fingerprint_key);
-        let runs = store.open(&position.runs).await?;
-        let builder = blocking(move || builder.remember_all(&runs).map(|()| builder)).await?;
+        // One after the other: their order does not matter here, and open files are not many.
+        for run in &position.runs {
+            let run = store.open(&[*run]).await?;
+            builder = blocking(move || builder.remember_all(&run).map(|()| builder)).await?;
+        }
         Ok(Self { plan, position, builder })
     }
 
@@ -336,19 +345,30 @@ impl Walk {
             let record = store.write(Arc::new(run)).await.map_err(|error| self.failed(error.into()))?;
             self.position.runs.push(record);
         }
-        while self.position.runs.len() >= 2 * MERGE_FAN_IN {
-            self.merge_smallest(MERGE_FAN_IN, store).await?;
-        }
         Ok(())
+    }
+
+    /// Says whether there are so many runs that some should become one before more are written.
+    #[must_use]
+    pub fn has_many_runs(&self) -> bool {
+        self.position.runs.len() >= 2 * MERGE_FAN_IN
+    }
+
+    /// Makes one run of many. The runs that it replaces are there until another position is written down.
+    ///
+    /// # Errors
+    /// [`WalkError`]; the runs stay as they are.
+    pub async fn merge_runs(&mut self, store: &RunStore) -> Result<(), WalkError> {
+        self.merge_smallest(MERGE_FAN_IN, store).await
     }
 
     /// Makes one run of the smallest ones, so that a row is merged a number of times that grows like a logarithm.
     async fn merge_smallest(&mut self, count: usize, store: &RunStore) -> Result<(), WalkError> {
-        let runs = &mut self.position.runs;
+        let mut runs = self.position.runs.clone();
         runs.sort_by_key(|run| std::cmp::Reverse(run.rows));
-        let smallest: Vec<RunRecord> = runs.split_off(runs.len() - count);
-        let merged = store.merge(&smallest).await.map_err(|error| self.failed(error.into()))?;
-        self.position.runs.push(merged);
+        let smallest = runs.split_off(runs.len() - count);
+        runs.push(store.merge(&smallest).await.map_err(|error| self.failed(error.into()))?);
+        self.position.runs = runs;
         Ok(())
     }
 
@@ -377,6 +397,8 @@ impl Walk {
         let (of, pushed) = (self.plan.of(), self.position.rows);
         let roster = blocking(move || Roster::of(of, pushed, rows)).await;
         let roster = roster.map_err(|error| self.failed(error.into()))?;
+        // No page of this list is ever asked for again.
+        self.position.guard = PageGuard::default();
         Ok(Walked { roster, position: self.position })
     }
 }

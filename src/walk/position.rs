@@ -10,6 +10,7 @@ use super::{Direction, MAX_PAGES, PageGuard};
 use crate::guest::PageToken;
 use crate::period::PeriodSpelling;
 use crate::roster::{FingerprintKey, MERGE_FAN_IN, RunRecord};
+use crate::wickr::MAX_PAGE_ROWS;
 
 /// The page that a walk asks for next.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -65,9 +66,10 @@ impl WalkPosition {
         let kept = self.runs.iter().try_fold(0_u64, |sum, run| sum.checked_add(run.rows));
         (self.next == Next::First) == (self.pages == 0)
             && self.pages <= MAX_PAGES as u64
-            && self.rows <= self.pages * u64::from(u8::MAX)
+            && self.rows <= self.pages * MAX_PAGE_ROWS as u64
+            && (self.rows > 0) != self.runs.is_empty()
             && self.edge_repeats <= self.rows
-            && self.runs.len() < 2 * MERGE_FAN_IN
+            && self.runs.len() <= 2 * MERGE_FAN_IN + 1
             && kept.is_some_and(|kept| kept <= self.rows)
     }
 
@@ -94,11 +96,12 @@ mod tests {
             WalkPosition { pages: 1, ..first.clone() },
             WalkPosition { next: Next::End, ..first },
             WalkPosition { pages: u64::MAX, ..ended.clone() },
-            WalkPosition { rows: 511, ..ended.clone() },
+            WalkPosition { rows: 201, ..ended.clone() },
             WalkPosition { edge_repeats: 151, ..ended.clone() },
             WalkPosition { runs: vec![run(151)], ..ended.clone() },
+            WalkPosition { runs: Vec::new(), ..ended.clone() },
             WalkPosition { runs: vec![run(u64::MAX), run(1)], ..ended.clone() },
-            WalkPosition { runs: vec![run(1); 2 * MERGE_FAN_IN], ..ended },
+            WalkPosition { runs: vec![run(1); 2 * MERGE_FAN_IN + 2], ..ended.clone() },
         ] {
             assert!(!impossible.is_possible(), "{impossible:?}");
         }

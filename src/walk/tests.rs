@@ -100,7 +100,10 @@ async fn in_pieces(mut walk: Walk, api: &Numbered, store: &RunStore) -> Walked {
     while walk.read(api, &CancellationToken::new(), &Silent).await.unwrap() == Reached::Run {
         walk.write_down(store).await.unwrap();
         assert!(walk.is_written_down());
-        assert!(walk.position().runs.len() < 2 * MERGE_FAN_IN, "runs are merged on the way");
+        if walk.has_many_runs() {
+            walk.merge_runs(store).await.unwrap();
+        }
+        assert!(!walk.has_many_runs(), "runs are merged on the way");
     }
     walk.finish(Some(store)).await.unwrap()
 }
@@ -126,6 +129,31 @@ async fn more_runs_than_are_merged_at_once_are_one_roster() {
     let whole = at_once(guests).await;
     assert_eq!((whole.roster.guests(), whole.roster.username_conflicts()), (15_000, 149));
     assert_same(&pieces, &whole);
+}
+
+#[tokio::test]
+async fn a_merge_that_is_stopped_on_the_way_loses_no_run() {
+    let folder = tempfile::tempdir().unwrap();
+    let place = Arc::new(LocalDestination::new(folder.path().to_owned()));
+    let stop = CancellationToken::new();
+    let stopped = RunStore::new(place.clone(), RelativePath::new("runs").unwrap(), stop.clone());
+    let api = Numbered::new(15_000);
+    let mut walk = Walk::begin(plan(100));
+    while !walk.has_many_runs() {
+        walk.read(&api, &CancellationToken::new(), &Silent).await.unwrap();
+        walk.write_down(&stopped).await.unwrap();
+    }
+    stop.cancel();
+    let error = walk.merge_runs(&stopped).await.unwrap_err();
+    assert!(error.can_be_resumed(), "{error:?}");
+    let position = walk.position().clone();
+    assert_eq!(position.runs.len(), 2 * MERGE_FAN_IN);
+
+    let store = RunStore::new(place, RelativePath::new("runs").unwrap(), CancellationToken::new());
+    let mut resumed = Walk::resume(plan(100), position, &store).await.unwrap();
+    resumed.merge_runs(&store).await.unwrap();
+    let pieces = in_pieces(resumed, &Numbered::new(15_000), &store).await;
+    assert_same(&pieces, &at_once(15_000).await);
 }
 
 #[tokio::test]

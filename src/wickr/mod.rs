@@ -22,7 +22,7 @@ pub use credentials::{AwsEnvironment, CachedCredentials, load_aws_environment};
 pub use endpoint::{Endpoint, EndpointError, EndpointRequest, SIGNING_NAME};
 pub use error::{ApiError, Disposition, TransportFault, ValidationReason};
 pub use http::{HttpSettings, HttpWickrAdmin, SIMULATOR_HEADER, build_http_client};
-pub use model::ShapeError;
+pub use model::{MAX_PAGE_ROWS, ShapeError};
 pub use refusal::Refusal;
 pub use retry_after::server_hint;
 pub use signing::{SigningError, sign};

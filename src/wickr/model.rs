@@ -18,7 +18,8 @@ use crate::guest::{Guest, NetworkId, PageToken, TextError, Username, UsernameHas
 use crate::period::BillingPeriod;
 
 /// The most rows of a page: what `maxResults` may ask for at most, which an export does.
-const MAX_PAGE_ROWS: usize = 100;
+/// The most rows of a page, however many are asked for (API reference of `ListGuestUsers`).
+pub const MAX_PAGE_ROWS: usize = 100;
 /// The most months of the count history that are believed; the service documents those of the past 90 days.
 const MAX_HISTORY_MONTHS: usize = 120;
 /// The most reasons of a refusal that are shown.

@@ -102,6 +102,18 @@ fn after_a_kill_at_most_one_runs_pages_are_read_again() {
 }
 
 #[test]
+fn after_a_kill_walks_that_are_too_small_for_a_run_are_not_all_read_again() {
+    // Each of the two walks has three pages and 250 rows, and a run 300.
+    let faults = vec![Fault::new(FaultKind::Stall, When::nth(6))];
+    let scene = Scene::new(SimulatorConfig { faults, ..population(&[(OLD, guests(1..=250))]) });
+    let exporter = export(&scene, OLD);
+    kill_at(&scene, &exporter, 6);
+    exporter.run().exits(0);
+    scene.assert_published_whole(OLD);
+    assert_eq!(scene.pages_asked(), 6 + 3, "the second walk's pages alone");
+}
+
+#[test]
 fn told_to_stop_it_keeps_every_page_that_was_read() {
     for signal in [Signal::TERM, Signal::INT] {
         let scene = stalled_at(8);
