@@ -15,7 +15,7 @@ use crate::checkpoint::{Checkpoint, CheckpointError};
 use crate::error_chain::error_chain;
 use crate::pacing::RequestCount;
 use crate::period::PeriodSpelling;
-use crate::roster::{RosterError, RunStore, RunStoreError};
+use crate::roster::{RosterError, RunBound, RunStore, RunStoreError};
 use crate::walk::{Direction, Reached, Walk, WalkPlan, WalkPosition, Walked};
 
 /// Everything that is known of one number, and what it is found out with.
@@ -145,8 +145,8 @@ impl<'a> Investigation<'a> {
         }
     }
 
-    /// Plans another walk. What the walks before it hold in memory counts towards its first run: a killed process
-    /// must not have more to read again, however many walks were too small for a run of their own.
+    /// Plans another walk. What the walks before it hold in memory counts towards its first run: a task must not hold
+    /// more, and a killed process not have more to read again, however many walks were too small for a run.
     async fn plan_again(&mut self, spelling: PeriodSpelling) -> WalkPlan {
         let direction = Inquiry::direction_of(self.findings.walks.len());
         tracing::info!(
@@ -155,9 +155,10 @@ impl<'a> Investigation<'a> {
             "walking again to confirm"
         );
         let mut again = plan(self.settings, spelling, direction);
-        let unwritten = self.rows_in_memory();
-        if unwritten <= again.bound.rows / 2 {
-            again.bound.rows -= unwritten;
+        let held = self.held_in_memory();
+        if held.rows <= again.bound.rows / 2 && held.bytes <= again.bound.bytes / 2 {
+            again.bound.rows -= held.rows;
+            again.bound.bytes -= held.bytes;
         } else if let Err(error) = self.write_down(None).await {
             // It fits into memory, so only a run that is killed would miss it.
             tracing::warn!(error = %error_chain(&error), "walk before not written down");
@@ -165,11 +166,16 @@ impl<'a> Investigation<'a> {
         again
     }
 
-    /// Counts the rows that were read for walks of which nothing is written down.
-    fn rows_in_memory(&self) -> u32 {
-        let ended = [&self.before, &self.latest].into_iter().flatten();
-        let rows = ended.filter(|walked| walked.position.runs.is_empty()).map(|walked| walked.position.rows);
-        u32::try_from(rows.sum::<u64>()).unwrap_or(u32::MAX)
+    /// Counts the rows that were read for walks of which nothing is written down, and the bytes that they take.
+    fn held_in_memory(&self) -> RunBound {
+        let mut held = RunBound { rows: 0, bytes: 0 };
+        for walked in [&self.before, &self.latest].into_iter().flatten() {
+            if let Some(run) = walked.roster.in_memory() {
+                held.rows = held.rows.saturating_add(u32::try_from(walked.position.rows).unwrap_or(u32::MAX));
+                held.bytes += run.bytes();
+            }
+        }
+        held
     }
 
     async fn read_total(&mut self) -> Result<ControlTotal, ConfirmError> {

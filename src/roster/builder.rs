@@ -19,7 +19,8 @@ use super::{RosterError, RosterMode};
 pub struct RunBound {
     /// Rows, repeated ones included: what a killed walk has to read again at most.
     pub rows: u32,
-    /// Bytes of text: what is held in memory at most, but for the page that reaches it.
+    /// Bytes of text and of what tells the texts apart: what is held in memory at most, but for the page that
+    /// reaches it.
     pub bytes: usize,
 }
 
@@ -182,7 +183,7 @@ mod tests {
 
     #[test]
     fn a_builder_is_full_at_a_bound_in_rows_or_in_bytes_and_empty_after_its_run_is_taken() {
-        for (rows, bytes) in [(2, 1000), (1000, 8)] {
+        for (rows, bytes) in [(2, 1000), (1000, 24)] {
             let mut builder = builder(rows, bytes);
             builder.push("a1", "x1").unwrap();
             assert!(!builder.is_full() && !builder.is_empty());

@@ -10,9 +10,9 @@ pub(super) struct TextColumn {
 }
 
 impl TextColumn {
-    /// Returns the bytes of all texts together.
+    /// Returns the bytes of all texts together, and of what tells them apart.
     pub(super) fn bytes(&self) -> usize {
-        self.text.len()
+        self.text.len() + size_of_val(self.ends.as_slice())
     }
 
     /// Returns the number of texts.
@@ -52,6 +52,6 @@ mod tests {
         for (row, text) in (0..).zip(texts) {
             assert_eq!(column.get(row), text);
         }
-        assert_eq!(column.bytes(), texts.iter().map(|text| text.len()).sum::<usize>());
+        assert_eq!(column.bytes(), texts.iter().map(|text| text.len() + 4).sum::<usize>());
     }
 }

@@ -255,6 +255,12 @@ impl Roster {
         }
     }
 
+    /// Returns the same roster, whose rows are held elsewhere.
+    pub(crate) fn held_in(&self, rows: RosterRows) -> Self {
+        let content = &*self.0;
+        Self(Arc::new(RosterContent { of: content.of.clone(), rows, ..*content }))
+    }
+
     /// Returns the one row of `guest_counts`.
     #[must_use]
     pub fn counts(&self) -> RecordBatch {

@@ -71,6 +71,11 @@ impl SortedRun {
         Arc::new(Self::sorted(identities, names))
     }
 
+    /// Returns the bytes that it holds, as [`RunBound`](super::RunBound) counts them.
+    pub(crate) fn bytes(&self) -> usize {
+        self.identities.bytes() + self.names.bytes()
+    }
+
     /// Returns the rows from the first on.
     pub(super) fn rows(self: &Arc<Self>) -> MemoryRows {
         MemoryRows { run: Arc::clone(self), next: 0 }

@@ -99,22 +99,21 @@ impl Walked {
         Ok(Self { roster, position })
     }
 
-    /// Writes down what is only in memory.
+    /// Writes down what is only in memory, and holds it there no longer.
     ///
     /// # Errors
     /// [`WalkError`] if that cannot be done.
     pub async fn write_down(&mut self, store: &RunStore) -> Result<(), WalkError> {
-        let Some(rows) = self.roster.in_memory().filter(|_| self.position.runs.is_empty()) else {
-            return Ok(());
+        let Some(rows) = self.roster.in_memory().filter(|_| self.roster.guests() > 0) else { return Ok(()) };
+        let failed = |error: RunStoreError| WalkError {
+            direction: self.position.direction,
+            page: self.position.pages,
+            reason: error.into(),
         };
-        if self.roster.guests() > 0 {
-            let written = store.write(rows).await;
-            self.position.runs.push(written.map_err(|error| WalkError {
-                direction: self.position.direction,
-                page: self.position.pages,
-                reason: error.into(),
-            })?);
-        }
+        let run = store.write(rows).await.map_err(failed)?;
+        let opened = store.open(&[run]).await.map_err(failed)?;
+        self.position.runs.push(run);
+        self.roster = self.roster.held_in(RosterRows::Runs(opened));
         Ok(())
     }
 }
