@@ -151,23 +151,11 @@ pub enum ConfirmError {
     Interrupted,
 }
 
-impl ConfirmError {
-    /// Says whether another process can go on with what this one leaves.
-    fn leaves_a_checkpoint(&self) -> bool {
-        match self {
-            Self::Walk(error) => error.can_be_resumed(),
-            // A count that stops the walk too leaves the walks themselves whole.
-            Self::History(_) | Self::Interrupted | Self::Checkpoint(_) => true,
-            Self::Refused(_) => false,
-        }
-    }
-}
-
 /// Walks a network's guests of a period until their number is confirmed.
 ///
 /// # Errors
 /// [`ConfirmError`] with the walk, page and row that failed, or why the number cannot be confirmed. What can be
-/// gone on with is in the checkpoint then; of anything else nothing is left there.
+/// gone on with is in the checkpoint then, and nothing else.
 pub async fn confirm(
     surroundings: &Surroundings<'_>,
     settings: &ConfirmSettings,
@@ -175,10 +163,8 @@ pub async fn confirm(
 ) -> Result<ConfirmedRoster, ConfirmError> {
     let (mut investigation, current) = Investigation::open(surroundings, settings, checkpoint).await?;
     let concluded = investigation.conclude(current).await;
-    if let Err(error) = &concluded
-        && !error.leaves_a_checkpoint()
-    {
-        investigation.abandon().await;
+    if let Err(error) = &concluded {
+        investigation.leave(error).await;
     }
     let (published, confirmation) = concluded?;
     let findings = investigation.findings();

@@ -249,9 +249,9 @@ impl<'a> Investigation<'a> {
     /// Walks on to the end of the list, writing down what would not fit into memory.
     async fn walk_to_the_end(&mut self, mut walk: Walk) -> Result<Walked, ConfirmError> {
         let Surroundings { api, stop, progress, .. } = self.surroundings;
-        // The token of the first page may have died with the process that it was given to; that of a later one
-        // is fresh.
-        let mut old_token = Some(walk.position().pages + 1);
+        // A token may have grown old: while no process used it, or while one waited for its turn. A service that
+        // refuses the tokens of a walk twice has another reason.
+        let mut may_begin_anew = true;
         loop {
             if walk.has_many_runs() {
                 walk.merge_runs(self.checkpoint.store().await?).await?;
@@ -263,11 +263,10 @@ impl<'a> Investigation<'a> {
             match read {
                 Ok(Reached::End) => break,
                 Ok(Reached::Run) => self.write_down(Some(&mut walk)).await?,
-                Err(error) if old_token == Some(error.page) && error.refuses_the_token() => {
-                    old_token = None;
+                Err(error) if may_begin_anew && error.refuses_the_token() => {
+                    may_begin_anew = false;
                     tracing::warn!(error = %error_chain(&error), "the service no longer takes the token, walking anew");
-                    let (spelling, direction) = (walk.position().spelling, walk.position().direction);
-                    walk = Walk::begin(plan(self.settings, spelling, direction));
+                    walk = walk.anew();
                 }
                 Err(error) if error.can_be_resumed() => {
                     self.keep(Some(walk)).await;
@@ -305,24 +304,47 @@ impl<'a> Investigation<'a> {
         Ok(())
     }
 
-    /// Writes down what is known because something stops the work. If that fails too, what stopped it matters more.
+    /// Writes down what is known because something stops the work, and says whether anything stays. If that fails
+    /// too, what stopped it matters more.
     ///
     /// What brings no news is left as old as it is: a walk that never gets on is too old for another try some day.
-    async fn keep(&mut self, walk: Option<Walk>) {
+    async fn keep(&mut self, walk: Option<Walk>) -> bool {
         let mut walk = walk.filter(|walk| walk.position().rows > 0);
         if walk.is_none() && self.latest.is_none() {
-            return;
+            return false;
         }
-        match self.write_down(walk.as_mut()).await {
+        let kept = self.write_down(walk.as_mut()).await;
+        match &kept {
             Ok(()) => tracing::info!("what was read so far is kept, another run goes on from here"),
             Err(error) => {
-                tracing::warn!(error = %error_chain(&error), "what was read so far could not be kept");
+                tracing::warn!(error = %error_chain(error), "what was read so far could not be kept");
             }
+        }
+        kept.is_ok()
+    }
+
+    /// Leaves what another process can go on with after this error, and nothing else.
+    pub(super) async fn leave(&mut self, error: &ConfirmError) {
+        match error {
+            // A wrong answer spoils the walk that it was given to, not those that had ended; nor is it news of them.
+            ConfirmError::Walk(error) if !error.can_be_resumed() => {
+                self.has_news = false;
+                if self.latest.is_none() || !self.keep(None).await {
+                    self.abandon().await;
+                }
+            }
+            ConfirmError::Refused(_) => self.abandon().await,
+            // What there was to keep was kept where it happened. A count that stops the walk too leaves the walks
+            // themselves whole.
+            ConfirmError::Walk(_)
+            | ConfirmError::History(_)
+            | ConfirmError::Checkpoint(_)
+            | ConfirmError::Interrupted => {}
         }
     }
 
     /// Leaves nothing for another process to go on with.
-    pub(super) async fn abandon(&mut self) {
+    async fn abandon(&mut self) {
         if let Err(error) = self.checkpoint.clear().await {
             tracing::warn!(error = %error_chain(&error), "state of a refused walk could not be removed");
         }

@@ -258,6 +258,12 @@ impl Walk {
         Ok(Self { plan, position, builder })
     }
 
+    /// Begins once more before the first page.
+    #[must_use]
+    pub fn anew(self) -> Self {
+        Self::begin(self.plan)
+    }
+
     /// Returns the direction and the spelling of the walk, and what it counted so far.
     #[must_use]
     pub const fn position(&self) -> &WalkPosition {
