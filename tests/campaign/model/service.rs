@@ -3,15 +3,15 @@
 //! It shares nothing with the simulator save the words in which a plan is written, so that a mistake there is
 //! found too.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use wickr_guest_export::period::PeriodSpelling;
 use wickr_guest_export::simulator::{Change, FaultKind, PagingMode, PeriodAnswer};
 
-use crate::plan::{Case, FAR_TOO_LATE, Overlap, Place, period};
+use crate::schedule::{Case, FAR_TOO_LATE, Overlap, Place, period};
 
 /// What a padded answer may weigh.
-const READABLE: u64 = 16 * 1024 * 1024;
+const READABLE: u64 = 2 * 1024 * 1024;
 /// How far a clock may be off before it is set by the server's.
 const TOLERATED_SKEW: i64 = 60;
 /// How far the simulator lets a signature's time be off.
@@ -36,7 +36,7 @@ pub(crate) struct Page {
 
 #[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
 pub(crate) struct Token {
-    page: u64,
+    pub(crate) page: u64,
     turn: u64,
     cycle: u64,
     position: Position,
@@ -58,8 +58,12 @@ pub(crate) struct Service<'a> {
     /// Username, hash and a number of its own for each row: the order of the list.
     list: BTreeSet<(String, String, usize)>,
     arrived: usize,
-    list_requests: u64,
+    /// Authentic requests, whatever came of them.
+    pub(crate) list_requests: u64,
+    pub(crate) history_requests: u64,
     history_reads: i64,
+    /// How many requests each page has had.
+    asked_at: BTreeMap<Place, u64>,
     /// How many requests each script has met.
     pub(crate) met: Vec<u64>,
     pub(crate) moments: Vec<BTreeSet<String>>,
@@ -71,19 +75,30 @@ impl<'a> Service<'a> {
         let rows = case.rows.iter().enumerate();
         let list: BTreeSet<_> =
             rows.map(|(number, (hash, name))| (name.clone(), hash.clone(), number)).collect();
-        let clock_mended = case.server_clock_ahead.abs() <= ACCEPTED_SKEW;
         let mut service = Self {
             case,
             arrived: list.len(),
             list,
             list_requests: 0,
+            history_requests: 0,
             history_reads: 0,
+            asked_at: BTreeMap::new(),
             met: vec![0; case.scripts.len()],
             moments: Vec::new(),
-            clock_mended,
+            clock_mended: false,
         };
         service.moments.push(service.guests());
         service
+    }
+
+    /// A new process does not know yet what the service's clock says.
+    pub(crate) fn meet_a_new_process(&mut self) {
+        self.clock_mended = self.case.server_clock_ahead.abs() <= ACCEPTED_SKEW;
+    }
+
+    /// Returns how many requests a page has had.
+    pub(crate) fn asked_at(&self, place: Place) -> u64 {
+        self.asked_at.get(&place).copied().unwrap_or(0)
     }
 
     fn guests(&self) -> BTreeSet<String> {
@@ -94,13 +109,16 @@ impl<'a> Service<'a> {
     fn strike(&mut self, place: Place, has_token: bool) -> Option<FaultKind> {
         let index = self.case.scripts.iter().position(|script| script.place == place)?;
         let script = &self.case.scripts[index];
-        let turn = usize::try_from(self.met[index]).expect("small");
-        let kind = script.strikes.get(turn).copied().or(script.for_ever)?;
-        if kind == FaultKind::RejectedToken && !has_token {
+        let turn = self.met[index].checked_sub(script.spared);
+        let kind = turn.and_then(|turn| {
+            let turn = usize::try_from(turn).expect("small");
+            script.strikes.get(turn).copied().or(script.for_ever)
+        });
+        if kind == Some(FaultKind::RejectedToken) && !has_token {
             return None;
         }
         self.met[index] += 1;
-        Some(kind)
+        kind
     }
 
     /// Says what a fault makes of a request, unless it alters or delays the true answer.
@@ -168,6 +186,7 @@ impl<'a> Service<'a> {
         if self.refuses_the_clock() {
             return Reply::Mendable { name: "ClockSkewed", mends: true };
         }
+        self.history_requests += 1;
         let kind = self.strike(Place::History, false);
         if let Some(reply) = kind.and_then(|kind| self.reply(kind)) {
             return reply;
@@ -193,6 +212,7 @@ impl<'a> Service<'a> {
         self.let_things_happen();
         let start = token.cloned().unwrap_or_else(|| Token { page: 1, ..Token::default() });
         let place = if backward { Place::Backward(start.page) } else { Place::Forward(start.page) };
+        *self.asked_at.entry(place).or_default() += 1;
         let kind = self.strike(place, token.is_some());
         if let Some(reply) = kind.and_then(|kind| self.reply(kind)) {
             return reply;
@@ -226,13 +246,13 @@ impl<'a> Service<'a> {
     }
 
     fn true_page(&self, backward: bool, start: &Token) -> Page {
-        let mut rows: Vec<_> = self.list.iter().cloned().collect();
+        let mut rows: Vec<&(String, String, usize)> = self.list.iter().collect();
         if backward {
             rows.reverse();
         }
         let size = usize::from(self.case.page_size);
         let passed = |last: &(String, String, usize)| {
-            rows.iter().take_while(|row| if backward { *row >= last } else { *row <= last }).count()
+            rows.iter().take_while(|row| if backward { **row >= last } else { **row <= last }).count()
         };
         let mut offset = match &start.position {
             Position::Start => 0,
@@ -244,7 +264,7 @@ impl<'a> Service<'a> {
         }
         let end = (offset + size).min(rows.len());
         let position = match (self.case.paging, rows[offset..end].last()) {
-            (PagingMode::Keyset, Some(row)) => Position::After(row.clone()),
+            (PagingMode::Keyset, Some(row)) => Position::After((*row).clone()),
             (PagingMode::Offset, Some(_)) => Position::Given(end),
             (_, None) => start.position.clone(),
         };

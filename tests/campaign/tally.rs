@@ -5,8 +5,8 @@ use std::fmt;
 
 use wickr_guest_export::simulator::{Change, FaultKind, PagingMode};
 
-use crate::model::Outcome;
-use crate::plan::{Campaign, Case, FAR_TOO_LATE, Mode, Overlap};
+use crate::model::{Found, Outcome};
+use crate::schedule::{Campaign, Case, DIFFERENCES, Damage, FAR_TOO_LATE, Manner, Mode, Overlap};
 use crate::trial::Trial;
 
 /// What a campaign has met.
@@ -16,6 +16,8 @@ pub(crate) struct Tally {
     faults: BTreeMap<String, u64>,
     outcomes: BTreeMap<String, u64>,
     circumstances: BTreeMap<String, u64>,
+    courses: BTreeMap<String, u64>,
+    damage: BTreeMap<String, u64>,
     never_was: BTreeMap<String, u64>,
 }
 
@@ -113,6 +115,52 @@ const MOVING: [&str; 9] = [
     "refused 65 UnconfirmedZero",
 ];
 
+/// Where each manner of interruption must have struck.
+const PLACES: [&str; 6] = [
+    "while the count is read before the first walk",
+    "while the count is read after a walk",
+    "before the first walk",
+    "between two walks",
+    "within the first walk",
+    "within a later walk",
+];
+
+/// What else must have become of processes.
+const PROCESSES: [&str; 8] = [
+    "killed at the end of a walk",
+    "told to stop at the end of a walk",
+    "killed, something kept",
+    "killed, nothing kept",
+    "told to stop, something kept",
+    "out of time, something kept",
+    "resumed and published",
+    "refused, and something kept",
+];
+
+/// What must have become of damage.
+const DAMAGE: [&str; 20] = [
+    "CursorByteFlipped, discarded",
+    "CursorCut, discarded",
+    "CursorRemoved, discarded",
+    "CursorOfAnotherTask, discarded",
+    "CursorOfAnotherVersion, discarded",
+    "CursorContradictsItself, discarded",
+    "RunByteFlipped, discarded",
+    "RunCut, discarded",
+    "RunLengthened, discarded",
+    "RunRemoved, discarded",
+    "RunExchanged, discarded",
+    "OlderCursorWithoutRun, discarded",
+    "OlderState, gone on from all the same",
+    "StrayRun, gone on from all the same",
+    "TimePasses, discarded",
+    "TimePasses, gone on from all the same",
+    "WasOf, discarded",
+    "WasAnotherDay, discarded",
+    "WasAnotherDay, gone on from all the same",
+    "an old token refused, walked anew",
+];
+
 const EVERYWHERE: [&str; 9] = [
     "full",
     "pseudonymous",
@@ -133,6 +181,8 @@ impl Tally {
             faults: BTreeMap::new(),
             outcomes: BTreeMap::new(),
             circumstances: BTreeMap::new(),
+            courses: BTreeMap::new(),
+            damage: BTreeMap::new(),
             never_was: BTreeMap::new(),
         }
     }
@@ -150,7 +200,8 @@ impl Tally {
             count(&mut self.circumstances, name);
         }
         self.add_circumstances(case);
-        match &trial.outcome {
+        self.add_courses(case, trial);
+        match trial.prophecy.outcome() {
             Outcome::Published(it) => {
                 let by = it.confirmed_by.unwrap_or("nothing");
                 count(&mut self.outcomes, &format!("published {}, confirmed by {by}", it.state));
@@ -168,6 +219,7 @@ impl Tally {
                     count(&mut self.circumstances, "empty usernames");
                 }
             }
+            Outcome::Killed => unreachable!("another process follows"),
             Outcome::Refused(refusal) => {
                 let code = refusal.exit_code;
                 count(&mut self.outcomes, &format!("refused {code} {}", placeless(&refusal.reason)));
@@ -176,6 +228,49 @@ impl Tally {
                         count(&mut self.circumstances, &format!("refused in the {place}"));
                     }
                 }
+            }
+        }
+    }
+
+    /// Counts what befell each process.
+    fn add_courses(&mut self, case: &Case, trial: &Trial) {
+        let courses = &trial.prophecy.courses;
+        count(&mut self.courses, &format!("{} processes", courses.len().min(6)));
+        for (number, course) in courses.iter().enumerate() {
+            if course.interrupted {
+                let interruption = case.interruptions[number];
+                let manner = match interruption.manner {
+                    Manner::Killed => "killed",
+                    Manner::Stopped => "told to stop",
+                    Manner::OutOfTime => "out of time",
+                };
+                let place = course.trace.last().expect("an attempt that was interrupted").label();
+                count(&mut self.courses, &format!("{manner} {place}"));
+                let kept = if course.leaves { "something" } else { "nothing" };
+                count(&mut self.courses, &format!("{manner}, {kept} kept"));
+            } else if course.leaves {
+                count(&mut self.courses, "refused, and something kept");
+            }
+            let followed = number + 1 < courses.len();
+            if let Some(damage) = case.damage_after(number).filter(|_| followed && course.leaves) {
+                let next = &courses[number + 1];
+                let effect = match next.found {
+                    Found::Unusable => "discarded",
+                    Found::Usable => "gone on from all the same",
+                    Found::Nothing => "left alone",
+                };
+                let name = format!("{damage:?}");
+                let name = name.split('(').next().unwrap_or(&name).to_owned();
+                count(&mut self.damage, &format!("{name}, {effect}"));
+                if let Damage::WasOf(difference) = damage {
+                    count(&mut self.damage, &format!("another {difference:?}"));
+                }
+            }
+            if course.found == Found::Usable && matches!(course.outcome, Outcome::Published(_)) {
+                count(&mut self.courses, "resumed and published");
+            }
+            if course.walked_anew {
+                count(&mut self.damage, "an old token refused, walked anew");
             }
         }
     }
@@ -210,13 +305,23 @@ impl Tally {
     }
 
     /// Lists what should have been met and was not.
-    pub(crate) fn missing(&self) -> Vec<&'static str> {
+    pub(crate) fn missing(&self) -> Vec<String> {
         let met =
             |counts: &BTreeMap<String, u64>, name: &str| counts.get(name).is_some_and(|times| *times > 0);
         let lacks = |counts: &BTreeMap<String, u64>, names: &[&'static str]| {
-            names.iter().copied().filter(|name| !met(counts, name)).collect::<Vec<_>>()
+            names.iter().filter(|name| !met(counts, name)).map(|name| (*name).to_owned()).collect::<Vec<_>>()
         };
         let mut missing = lacks(&self.circumstances, &EVERYWHERE);
+        missing.extend(lacks(&self.courses, &PROCESSES));
+        missing.extend(lacks(&self.damage, &DAMAGE));
+        for manner in ["killed", "told to stop", "out of time"] {
+            let places = PLACES.map(|place| format!("{manner} {place}"));
+            missing.extend(places.into_iter().filter(|place| !met(&self.courses, place)));
+        }
+        for difference in DIFFERENCES {
+            let name = format!("another {difference:?}");
+            missing.extend((!met(&self.damage, &name)).then_some(name));
+        }
         match self.campaign {
             Campaign::Standing => {
                 missing.extend(lacks(&self.faults, &FAULTS));
@@ -274,6 +379,8 @@ impl fmt::Display for Tally {
             ("faults that struck", &self.faults),
             ("outcomes", &self.outcomes),
             ("circumstances", &self.circumstances),
+            ("processes", &self.courses),
+            ("damage to what was kept", &self.damage),
             ("published as foretold, though the list as a whole never was that", &self.never_was),
         ];
         for (title, counts) in groups.into_iter().filter(|(_, counts)| !counts.is_empty()) {

@@ -1,10 +1,15 @@
-//! What a case is made of: the list, the habits of the service, the faults, and what is asked for.
+//! What a case is made of: the list, the habits of the service, the faults, what is asked for, and what befalls the
+//! processes that ask.
 //!
 //! Faults are scripts of a place (an operation, a direction, a page): the first request there meets the first
 //! fault, the second the next, and so on; what comes last may stay for ever. So no two faults contend for a
 //! request, and each one that is reached strikes.
 
-use chrono::{DateTime, Utc};
+mod drawing;
+mod interrupting;
+mod interruption;
+
+use chrono::{DateTime, TimeDelta, Utc};
 use wickr_guest_export::guest::NetworkId;
 use wickr_guest_export::period::{BillingPeriod, PeriodSpelling};
 use wickr_guest_export::roster::RunBound;
@@ -12,6 +17,12 @@ use wickr_guest_export::simulator::{
     Answers, Change, Direction, ExplicitPopulation, Fault, FaultKind, History, Mutation, OldestMonth,
     Operation, PagingMode, PeriodAnswer, Population, SimulatorConfig, When,
 };
+
+pub(crate) use self::interruption::{
+    DIFFERENCES, Damage, Difference, Guise, Interruption, MAX_AGE, Manner, Moment, Site,
+};
+
+use crate::model::is_transient;
 
 /// How many failures end a request.
 pub(crate) const ATTEMPTS: u32 = 4;
@@ -60,6 +71,8 @@ pub(crate) enum Place {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Script {
     pub(crate) place: Place,
+    /// How many requests are spared first.
+    pub(crate) spared: u64,
     /// One fault a request.
     pub(crate) strikes: Vec<FaultKind>,
     /// What every request after those meets.
@@ -76,6 +89,8 @@ pub(crate) struct Case {
     pub(crate) page_size: u8,
     pub(crate) mode: Mode,
     pub(crate) walk_attempts: u32,
+    /// How much of a walk is held in memory: from a page, so that every page is a run, to all of it.
+    pub(crate) bound: RunBound,
     pub(crate) zero_accepted: bool,
     pub(crate) asked: PeriodSpelling,
     pub(crate) answers: Answers,
@@ -86,6 +101,10 @@ pub(crate) struct Case {
     pub(crate) changes: Vec<(u64, Change)>,
     pub(crate) scripts: Vec<Script>,
     pub(crate) server_clock_ahead: i64,
+    /// What befalls the processes, one after the other.
+    pub(crate) interruptions: Vec<Interruption>,
+    /// How often a process that was refused is followed by another one.
+    pub(crate) reruns: u32,
     /// Drawn once more for whatever must not depend on it: row order, page size and format options.
     pub(crate) variation: u64,
 }
@@ -106,12 +125,9 @@ impl Case {
         1 + rows.saturating_sub(size).div_ceil(step)
     }
 
-    /// Returns how much of a walk is held in memory: from a page, so that every page is a run, to all of it.
-    pub(crate) fn bound(&self) -> RunBound {
-        let rows = [1, 7, 50, 150, u32::MAX];
-        let bytes = [500, 4_000, usize::MAX];
-        let variation = usize::try_from(self.variation % 1_000_003).expect("a small number");
-        RunBound { rows: rows[variation % rows.len()], bytes: bytes[variation % bytes.len()] }
+    /// Says whether the service's own count reaches back to the period on the day of the case.
+    pub(crate) fn history_covers_the_period(&self) -> bool {
+        period().start() >= self.as_of - TimeDelta::days(90)
     }
 
     /// Says whether some request is never answered, which is told from a slow machine by the clock alone.
@@ -123,8 +139,16 @@ impl Case {
     /// Says whether nothing was drawn that could keep the list from being published as it is.
     pub(crate) fn must_be_published(&self) -> bool {
         let served = [self.answers.hyphen, self.answers.underscore].contains(&PeriodAnswer::Served);
-        let lasting = self.scripts.iter().any(|script| script.for_ever.is_some());
-        served && !lasting && self.changes.is_empty() && !self.rows.is_empty()
+        let too_much = self.scripts.iter().any(|script| script.for_ever.is_some() || script.is_an_outage());
+        let rejected = |script: &Script| script.strikes.contains(&FaultKind::RejectedToken);
+        // A process that begins at another request may find its clock wrong there, and mends one thing a request.
+        let mends = [FaultKind::ClockSkew, FaultKind::ExpiredToken, FaultKind::Unauthorized];
+        let mended_twice = |script: &Script| {
+            let is_interrupted = self.server_clock_ahead != 0 && !self.interruptions.is_empty();
+            is_interrupted && script.strikes.iter().any(|kind| mends.contains(kind))
+        };
+        let too_much = too_much || self.scripts.iter().any(|script| rejected(script) || mended_twice(script));
+        served && !too_much && self.changes.is_empty() && !self.rows.is_empty()
     }
 
     /// Says whether something was drawn that every export must run into.
@@ -135,6 +159,32 @@ impl Case {
                 && script.for_ever.is_some()
                 && !script.strikes.iter().any(answers)
         })
+    }
+
+    /// Says whether nothing can come of interruptions and damage but that the same pages are read again: no answer
+    /// depends on when it is asked for, or how often.
+    pub(crate) fn interruptions_change_no_answer(&self) -> bool {
+        let changes_the_state =
+            |interruption: &Interruption| matches!(interruption.damage, Some(Damage::WasAnotherDay(_)));
+        self.changes.is_empty()
+            && self.scripts.is_empty()
+            && self.history.delta_per_read == 0
+            && !self.interruptions.iter().any(changes_the_state)
+    }
+
+    /// Says whether something that was kept earlier is put back.
+    pub(crate) fn goes_back(&self) -> bool {
+        let goes_back = |interruption: &Interruption| {
+            matches!(interruption.damage, Some(Damage::OlderState(_) | Damage::OlderCursorWithoutRun(_)))
+        };
+        self.interruptions.iter().any(goes_back)
+    }
+
+    /// Says whether every process can go on with what the one before it has left.
+    pub(crate) fn state_stays_usable(&self) -> bool {
+        let usable =
+            |interruption: &Interruption| matches!(interruption.damage, None | Some(Damage::StrayRun));
+        self.interruptions.iter().all(usable)
     }
 
     /// Returns the simulator that behaves as planned.
@@ -199,6 +249,13 @@ impl Case {
         for index in 0..self.changes.len() {
             add(&|case| drop(case.changes.remove(index)));
         }
+        for index in 0..self.interruptions.len() {
+            add(&|case| {
+                case.interruptions.remove(index);
+            });
+            add(&|case| case.interruptions[index].damage = None);
+        }
+        add(&|case| case.reruns = 0);
         add(&|case| case.overlap = Overlap::Never);
         add(&|case| case.server_clock_ahead = 0);
         add(&|case| case.answers = Answers::default());
@@ -211,6 +268,12 @@ impl Case {
 }
 
 impl Script {
+    /// Says whether a request that meets this gives up, though a later one may be answered.
+    pub(crate) fn is_an_outage(&self) -> bool {
+        let transient = self.strikes.iter().filter(|kind| is_transient(**kind)).count();
+        transient >= ATTEMPTS as usize
+    }
+
     fn faults(&self) -> Vec<Fault> {
         let here = || {
             let when = When::always().in_network(network());
@@ -224,9 +287,9 @@ impl Script {
         let once = self
             .strikes
             .iter()
-            .zip(0..)
+            .zip(self.spared..)
             .map(|(kind, skip)| Fault::new(*kind, When { skip, times: Some(1), ..here() }));
-        let skip = self.strikes.len() as u64;
+        let skip = self.spared + self.strikes.len() as u64;
         let for_ever = self.for_ever.map(|kind| Fault::new(kind, When { skip, ..here() }));
         once.chain(for_ever).collect()
     }

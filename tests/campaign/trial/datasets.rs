@@ -15,29 +15,34 @@ use wickr_guest_export::dataset::{Dataset, parquet};
 use wickr_guest_export::roster::{PseudonymKey, Roster, RosterMode};
 
 use crate::model::labels;
-use crate::plan::Mode;
+use crate::schedule::{Guise, Mode};
 use crate::trial::{Held, ensure};
 
-const KEY: &[u8] = b"property tests only: 32 bytes...";
+const KEYS: [&[u8]; 2] = [b"campaign tests only, 32 bytes...", b"another key of the campaign tests"];
 
 /// One row of a roster: period, network, hash, username.
-type Row = (String, String, String, Option<String>);
+pub(crate) type Row = (String, String, String, Option<String>);
 
-/// Returns the roster mode of a plan.
-pub(crate) fn roster_mode(mode: Mode) -> RosterMode {
+/// Returns a roster mode as the program has it.
+pub(crate) fn roster_mode(mode: Mode, other_key: bool) -> RosterMode {
+    let key = KEYS[usize::from(other_key)];
     match mode {
         Mode::Full => RosterMode::Full,
-        Mode::Pseudonymous => RosterMode::Pseudonymous(PseudonymKey::new(KEY).expect("a long key")),
+        Mode::Pseudonymous => RosterMode::Pseudonymous(PseudonymKey::new(key).expect("a long key")),
         Mode::CountsOnly => RosterMode::CountsOnly,
     }
 }
 
 /// Returns the rows that must be published, in their order; none if only the number is.
-fn expected_rows(guests: &BTreeMap<String, String>, mode: Mode) -> Option<Vec<Row>> {
-    let (period, network) = labels();
-    let row = |hash: String, name: Option<&String>| (period.clone(), network.clone(), hash, name.cloned());
+pub(crate) fn expected_rows(
+    labels: &(String, String),
+    guests: &BTreeMap<String, String>,
+    mode: Mode,
+    key: &[u8],
+) -> Option<Vec<Row>> {
+    let row = |hash: String, name: Option<&String>| (labels.0.clone(), labels.1.clone(), hash, name.cloned());
     let pseudonym = |hash: &String| {
-        let mut mac = Hmac::<Sha256>::new_from_slice(KEY).expect("HMAC takes keys of any length");
+        let mut mac = Hmac::<Sha256>::new_from_slice(key).expect("HMAC takes keys of any length");
         mac.update(hash.as_bytes());
         hex::encode(mac.finalize().into_bytes())
     };
@@ -64,9 +69,9 @@ pub(crate) fn parquet_file(roster: &Roster) -> Held<Option<Vec<u8>>> {
 }
 
 /// Holds both formats of both datasets against the guests.
-pub(crate) fn hold(roster: &Roster, guests: &BTreeMap<String, String>, mode: Mode, bom: bool) -> Held<()> {
+pub(crate) fn hold(roster: &Roster, guests: &BTreeMap<String, String>, guise: Guise, bom: bool) -> Held<()> {
     hold_counts(roster, guests.len() as u64)?;
-    let expected = expected_rows(guests, mode);
+    let expected = expected_rows(&labels(), guests, guise.mode, KEYS[usize::from(guise.other_key)]);
     let file = parquet_file(roster)?;
     ensure("whether there is a roster", &file.is_some(), &expected.is_some())?;
     let (Some(file), Some(expected)) = (file, expected) else { return Ok(()) };
@@ -140,7 +145,9 @@ fn hold_counts(roster: &Roster, guests: u64) -> Held<()> {
     ensure("the counts", &counts, &vec![i64::try_from(guests).expect("few")])
 }
 
-fn rows<E: std::fmt::Display>(batches: impl Iterator<Item = Result<RecordBatch, E>>) -> Held<Vec<Row>> {
+pub(crate) fn rows<E: std::fmt::Display>(
+    batches: impl Iterator<Item = Result<RecordBatch, E>>,
+) -> Held<Vec<Row>> {
     let mut rows = Vec::new();
     for batch in batches {
         let batch = batch.map_err(|error| format!("reading rows back: {error}"))?;

@@ -7,16 +7,18 @@ use std::collections::BTreeSet;
 
 use chrono::{DateTime, Utc};
 use wickr_guest_export::period::PeriodSpelling;
+use wickr_guest_export::roster::RunBound;
 use wickr_guest_export::simulator::{
     Answers, Change, FaultKind, History, LastToken, PagingMode, PeriodAnswer,
 };
 
+use super::{ATTEMPTS, Campaign, Case, FAR_TOO_LATE, Mode, Overlap, Place, Script, interrupting, period};
 use crate::draw::Draw;
-use crate::plan::{ATTEMPTS, Campaign, Case, FAR_TOO_LATE, Mode, Overlap, Place, Script, period};
-use crate::service::is_transient;
+use crate::model::is_transient;
 
 /// White space before an answer that makes it too large to be read.
-const FAR_TOO_MUCH: u64 = 17 * 1024 * 1024;
+const FAR_TOO_MUCH: u64 = 3 * 1024 * 1024;
+
 impl Case {
     /// Draws the case of a number.
     pub(crate) fn draw(campaign: Campaign, seed: u64, number: u64) -> Self {
@@ -47,6 +49,7 @@ impl Case {
             as_of: as_of(&mut draw),
             page_size: u8::try_from(page_size).expect("at most a hundred"),
             mode: draw.pick(&[Mode::Full, Mode::Full, Mode::Pseudonymous, Mode::CountsOnly]),
+            bound: bound(&mut draw),
             walk_attempts: u32::try_from(draw.within(1, 3)).expect("small"),
             zero_accepted: draw.chance(30),
             asked: draw.pick(&spellings),
@@ -70,6 +73,8 @@ impl Case {
             },
             changes: Vec::new(),
             scripts: Vec::new(),
+            interruptions: Vec::new(),
+            reruns: 0,
             server_clock_ahead: if draw.chance(15) { draw.pick(&[-2000, -400, 400, 2000]) } else { 0 },
             variation: draw.within(0, u64::MAX - 1),
             rows,
@@ -78,8 +83,14 @@ impl Case {
             Campaign::Standing => case.scripts = scripts(&mut draw, &case, number),
             Campaign::Moving => case.changes = changes(&mut draw, &case),
         }
+        interrupting::draw(&mut draw, &mut case, number);
         case
     }
+}
+
+/// Draws how much is held in memory: from a page, so that every page is a run, to all of it.
+fn bound(draw: &mut Draw) -> RunBound {
+    RunBound { rows: draw.pick(&[1, 7, 50, 50, 150, u32::MAX]), bytes: draw.pick(&[500, 4_000, usize::MAX]) }
 }
 
 /// Draws up to 400 guests, but no more than some forty pages of them.
@@ -193,7 +204,7 @@ fn scripts(draw: &mut Draw, case: &Case, number: u64) -> Vec<Script> {
     }
     let mut scripts: Vec<Script> = places
         .into_iter()
-        .map(|place| Script { place, strikes: recoverable(draw, case, place), for_ever: None })
+        .map(|place| Script { place, spared: 0, strikes: recoverable(draw, case, place), for_ever: None })
         .collect();
     // In about half of the cases something stays: each kind in turn where every export meets it, and elsewhere.
     let turn = number / 5;
@@ -217,7 +228,7 @@ fn scripts(draw: &mut Draw, case: &Case, number: u64) -> Vec<Script> {
 fn at_place(scripts: &mut Vec<Script>, place: Place) -> &mut Script {
     let index = scripts.iter().position(|script| script.place == place).unwrap_or(scripts.len());
     if index == scripts.len() {
-        scripts.push(Script { place, strikes: Vec::new(), for_ever: None });
+        scripts.push(Script { place, spared: 0, strikes: Vec::new(), for_ever: None });
     }
     &mut scripts[index]
 }

@@ -1,0 +1,408 @@
+//! One process after the other, each exporting by the rules, and what each leaves for the next.
+
+use chrono::{DateTime, TimeDelta, Utc};
+use wickr_guest_export::period::PeriodSpelling;
+
+use super::keeping::{Kept, State};
+use super::known::{Known, Total};
+use super::service::{Page, Reply, Service};
+use super::walk::Walk;
+use super::{Asked, Attempt, Course, Found, Outcome, Publication, Refusal};
+use crate::schedule::{ATTEMPTS, Case, Guise, Interruption, Manner, Moment, Place, Site, period};
+
+/// Why a process ends.
+#[derive(Debug)]
+enum Halt {
+    Killed,
+    Refused(String),
+}
+
+/// Why a walk failed, and at which page.
+type Failure = (u64, Halt);
+
+pub(super) struct Export<'a> {
+    pub(super) service: Service<'a>,
+    case: &'a Case,
+    pub(super) state: State,
+    guise: Guise,
+    interruption: Option<Interruption>,
+    attempts_at_its_site: u64,
+    earlier: Asked,
+    known: Known,
+    /// How far the clock had moved when the latest of what is written down was found out, if anything is.
+    written: Option<TimeDelta>,
+    /// Whether anything was found out since.
+    has_news: bool,
+    course: Course,
+}
+
+impl<'a> Export<'a> {
+    pub(super) fn new(case: &'a Case, service: Service<'a>) -> Self {
+        Self {
+            service,
+            case,
+            state: State::new(case.goes_back()),
+            guise: case.guise(0),
+            interruption: None,
+            attempts_at_its_site: 0,
+            earlier: Asked::default(),
+            known: Known::default(),
+            written: None,
+            has_news: false,
+            course: begun(),
+        }
+    }
+
+    /// Runs the process of a number to its end.
+    pub(super) fn run(&mut self, number: usize) -> Course {
+        self.guise = self.case.guise(number);
+        self.interruption = self.case.interruptions.get(number).copied();
+        self.attempts_at_its_site = 0;
+        self.service.meet_a_new_process();
+        self.course = begun();
+        let current = self.load();
+        self.course.outcome = match self.confirm(current) {
+            Ok(publication) => {
+                self.state.clear();
+                Outcome::Published(publication)
+            }
+            Err(Halt::Killed) => Outcome::Killed,
+            Err(Halt::Refused(reason)) => {
+                if !leaves_a_checkpoint(&reason) {
+                    // A wrong answer spoils the walk that it was given to, not those that had ended.
+                    if reason.contains(" walk, page ") && !self.known.walks.is_empty() {
+                        self.has_news = false;
+                        self.save(None);
+                    } else {
+                        self.state.clear();
+                    }
+                }
+                Outcome::Refused(Refusal::of(reason))
+            }
+        };
+        self.state.look();
+        self.course.leaves = self.state.is_there();
+        self.course.asked_for_the_roster = self.earlier.and(self.course.asked);
+        self.course.clone()
+    }
+
+    /// Goes on from what is kept, if it fits, else begins.
+    fn load(&mut self) -> Option<Walk> {
+        let period_state = state_at(self.guise.as_of);
+        let (found, kept) = self.state.found_by(self.guise, period_state);
+        self.course.found = found;
+        (self.written, self.has_news) = (kept.as_ref().map(|kept| kept.as_of), false);
+        let Some(kept) = kept else {
+            self.known = Known { state: period_state, ..Known::default() };
+            self.earlier = Asked::default();
+            return None;
+        };
+        (self.known, self.earlier) = (kept.known, kept.asked);
+        kept.current.map(|walk| Walk { bound: self.bound(), ..walk })
+    }
+
+    fn bound(&self) -> (u64, usize) {
+        (self.case.bound.rows.into(), self.case.bound.bytes)
+    }
+
+    /// Counts rows and bytes of ended walks that are in memory only; those before the last two are forgotten.
+    fn in_memory(&self) -> (u64, usize) {
+        let last_two = self.known.walks.iter().rev().take(2);
+        last_two.fold((0, 0), |(rows, bytes), walk| (rows + walk.unwritten.0, bytes + walk.unwritten.1))
+    }
+
+    /// Writes down all that is known.
+    fn save(&mut self, current: Option<&mut Walk>) {
+        for walk in &mut self.known.walks {
+            walk.unwritten = (0, 0);
+        }
+        let current = current.map(|walk| {
+            walk.has_runs |= walk.unwritten.0 > 0;
+            walk.unwritten = (0, 0);
+            walk.clone()
+        });
+        let asked = self.earlier.and(self.course.asked);
+        // What brings no news is as old as what was there.
+        let as_of = self.written.filter(|_| !self.has_news).unwrap_or(self.guise.clock);
+        self.state.put(Kept { known: self.known.clone(), current, asked, guise: self.guise, as_of });
+        (self.written, self.has_news) = (Some(as_of), false);
+    }
+
+    /// Writes down what is known because something stops the work, if there is anything.
+    fn keep(&mut self, walk: Option<Walk>) {
+        let mut walk = walk.filter(|walk| walk.pages.rows > 0);
+        if walk.is_some() || !self.known.walks.is_empty() {
+            self.save(walk.as_mut());
+        }
+    }
+
+    /// Sends a request until it is answered or there is a reason to stop.
+    fn request<T>(
+        &mut self,
+        attempt: &Attempt,
+        mut send: impl FnMut(&mut Service<'a>) -> Reply<T>,
+    ) -> Result<T, Halt> {
+        let refused = |reason: &str| Err(Halt::Refused(reason.to_owned()));
+        let (mut failures, mut mended, mut again) = (0, false, false);
+        loop {
+            self.state.look();
+            let asked = &mut self.course.asked;
+            asked.requests += 1;
+            asked.retries += u64::from(std::mem::replace(&mut again, true));
+            self.course.trace.push(attempt.clone());
+            if let Some(Interruption { moment, manner, .. }) = self.strikes(attempt.site) {
+                if moment == Moment::After {
+                    send(&mut self.service);
+                }
+                self.course.interrupted = true;
+                return match manner {
+                    Manner::Killed => Err(Halt::Killed),
+                    Manner::Stopped => refused("Interrupted"),
+                    Manner::OutOfTime => {
+                        self.course.asked.throttled += 1;
+                        refused("DeadlineReached")
+                    }
+                };
+            }
+            match send(&mut self.service) {
+                Reply::Answer(answer) => return Ok(answer),
+                Reply::Throttled => self.course.asked.throttled += 1,
+                Reply::TooLate => {
+                    self.course.asked.throttled += 1;
+                    return refused("DeadlineReached");
+                }
+                Reply::Transient(name) => {
+                    failures += 1;
+                    if failures == ATTEMPTS {
+                        return refused(&format!("GaveUp {name}"));
+                    }
+                }
+                Reply::Mendable { mends, .. } if mends && !mended => mended = true,
+                Reply::Mendable { name, .. } | Reply::Permanent(name) => return refused(name),
+            }
+        }
+    }
+
+    /// Counts an attempt, and says whether it is the one that is interrupted.
+    fn strikes(&mut self, site: Site) -> Option<Interruption> {
+        let interruption = self.interruption.filter(|interruption| interruption.site.covers(site))?;
+        self.attempts_at_its_site += 1;
+        (self.attempts_at_its_site == interruption.nth).then_some(interruption)
+    }
+
+    fn total(&mut self) -> Result<Total, Halt> {
+        if period().start() < self.guise.as_of - TimeDelta::days(90) {
+            return Ok(Total::None);
+        }
+        let attempt = Attempt {
+            site: Site::Count,
+            backward: false,
+            page: 1,
+            met: 0,
+            walks: self.known.walks.len(),
+            ends_the_walk: false,
+        };
+        match self.request(&attempt, Service::history) {
+            Ok(Some(count)) => Ok(Total::Listed(count)),
+            Ok(None) => Ok(Total::NotListed),
+            Err(Halt::Killed) => Err(Halt::Killed),
+            // Only what would stop a walk as well, or cannot be believed, stops here.
+            Err(Halt::Refused(reason)) if reason == "Interrupted" => Err(Halt::Refused(reason)),
+            Err(Halt::Refused(reason)) => {
+                let stops = [
+                    "DeadlineReached",
+                    "Unauthorized",
+                    "ExpiredCredentials",
+                    "ClockSkewed",
+                    "Shape",
+                    "TooLarge",
+                ];
+                if stops.iter().any(|name| reason.starts_with(name)) {
+                    Err(Halt::Refused(format!("history: {reason}")))
+                } else {
+                    Ok(Total::None)
+                }
+            }
+        }
+    }
+
+    fn page(&mut self, walk: &Walk) -> Result<Page, Halt> {
+        let (spelling, backward, token) = (walk.spelling, walk.backward, walk.next.as_ref());
+        let page = token.map_or(1, |token| token.page);
+        let place = if backward { Place::Backward(page) } else { Place::Forward(page) };
+        let attempt = Attempt {
+            site: if token.is_none() { Site::FirstPage { backward } } else { Site::LaterPage },
+            backward,
+            page,
+            met: self.service.asked_at(place),
+            walks: self.known.walks.len(),
+            ends_the_walk: false,
+        };
+        let mut ends_the_walk = false;
+        let page = self.request(&attempt, |service| {
+            let reply = service.page(spelling, backward, token);
+            ends_the_walk = matches!(&reply, Reply::Answer(page) if page.next.is_none());
+            reply
+        });
+        let attempt = self.course.trace.last_mut().expect("the one that was just made");
+        attempt.ends_the_walk = ends_the_walk;
+        page
+    }
+
+    /// Walks on to the end of the list.
+    fn walk_on(&mut self, mut walk: Walk) -> Result<Walk, Failure> {
+        // A token may have grown too old.
+        let mut may_begin_anew = true;
+        while !walk.ended {
+            if walk.unwritten.0 >= walk.bound.0 || walk.unwritten.1 >= walk.bound.1 {
+                self.save(Some(&mut walk));
+            }
+            let number = walk.pages.count + 1;
+            let page =
+                self.page(&walk).and_then(|page| walk.admit(page, self.guise.mode).map_err(Halt::Refused));
+            match page {
+                Ok(()) => self.has_news = true,
+                Err(Halt::Refused(reason))
+                    if may_begin_anew && number > 1 && is_refused_question(&reason) =>
+                {
+                    may_begin_anew = false;
+                    self.course.walked_anew = true;
+                    walk = Walk::begin(walk.spelling, walk.backward, walk.bound);
+                }
+                Err(halt) => {
+                    if let Halt::Refused(reason) = &halt
+                        && leaves_a_checkpoint(reason)
+                    {
+                        self.keep(Some(walk));
+                    }
+                    return Err((number, halt));
+                }
+            }
+        }
+        if walk.has_runs {
+            self.save(Some(&mut walk));
+        }
+        walk.pages.duplicates = walk.pages.rows - walk.names.len() as u64;
+        Ok(walk)
+    }
+
+    /// Walks in the spelling that is understood: an empty answer and a refused question are asked once more.
+    fn first_walk(&mut self, current: Option<Walk>) -> Result<Walk, Failure> {
+        let other = match self.case.asked {
+            PeriodSpelling::Hyphen => PeriodSpelling::Underscore,
+            PeriodSpelling::Underscore => PeriodSpelling::Hyphen,
+        };
+        let refused = |failure: &Failure| match failure {
+            (1, Halt::Refused(reason)) => is_refused_question(reason),
+            _ => false,
+        };
+        let walk = current.unwrap_or_else(|| Walk::begin(self.case.asked, false, self.bound()));
+        let is_the_first_try = walk.spelling == self.case.asked;
+        let first = self.walk_on(walk);
+        let in_doubt = match &first {
+            Ok(walk) => walk.names.is_empty(),
+            Err(failure) => refused(failure),
+        };
+        if !in_doubt || !is_the_first_try {
+            return first;
+        }
+        match self.walk_on(Walk::begin(other, false, self.bound())) {
+            Ok(walk) if !walk.names.is_empty() || first.is_err() => Ok(walk),
+            Ok(_) => first,
+            Err(failure) if refused(&failure) => first,
+            Err(failure) => Err(failure),
+        }
+    }
+
+    fn confirm(&mut self, mut current: Option<Walk>) -> Result<Publication, Halt> {
+        loop {
+            if self.known.totals.len() == self.known.walks.len() {
+                match self.total() {
+                    Ok(total) => {
+                        self.known.totals.push(total);
+                        self.has_news = true;
+                    }
+                    Err(halt) => {
+                        if matches!(halt, Halt::Refused(_)) && !self.known.walks.is_empty() {
+                            self.keep(None);
+                        }
+                        return Err(halt);
+                    }
+                }
+            }
+            if let Some(publication) = self.known.judge(self.case).map_err(Halt::Refused)? {
+                return Ok(publication);
+            }
+            let walks = self.known.walks.len();
+            let backward = walks % 2 == 1;
+            let walked = match (current.take(), self.known.walks.last()) {
+                (current, None) => self.first_walk(current),
+                (Some(walk), Some(_)) => self.walk_on(walk),
+                (None, Some(last)) => {
+                    let spelling = last.spelling;
+                    // Walks that were too small for a run of their own count towards the first of this one.
+                    let (most, held) = (self.bound(), self.in_memory());
+                    if held.0 > most.0 / 2 || held.1 > most.1 / 2 {
+                        self.save(None);
+                    }
+                    let held = self.in_memory();
+                    self.walk_on(Walk::begin(spelling, backward, (most.0 - held.0, most.1 - held.1)))
+                }
+            };
+            let walked = walked.map_err(|(page, halt)| match halt {
+                Halt::Killed => Halt::Killed,
+                Halt::Refused(reason) => {
+                    let direction = if backward { "backward" } else { "forward" };
+                    Halt::Refused(format!("{direction} walk, page {page}: {reason}"))
+                }
+            })?;
+            self.known.walks.push(walked);
+            if self.written.is_some() {
+                self.save(None);
+            }
+        }
+    }
+}
+
+fn begun() -> Course {
+    Course {
+        outcome: Outcome::Killed,
+        interrupted: false,
+        found: Found::Nothing,
+        walked_anew: false,
+        leaves: false,
+        asked: Asked::default(),
+        asked_for_the_roster: Asked::default(),
+        trace: Vec::new(),
+    }
+}
+
+fn state_at(as_of: DateTime<Utc>) -> &'static str {
+    if as_of < period().end() {
+        "open"
+    } else if as_of < period().end() + TimeDelta::days(3) {
+        "settling"
+    } else {
+        "closed"
+    }
+}
+
+fn is_refused_question(reason: &str) -> bool {
+    ["Validation", "BadRequest"].contains(&reason)
+}
+
+/// Says whether another process may go on after this: the service failed or time ran out, but no answer was wrong.
+fn leaves_a_checkpoint(reason: &str) -> bool {
+    let mends = [
+        "history: ",
+        "Internal",
+        "Transport",
+        "DeadlineReached",
+        "Unauthorized",
+        "Forbidden",
+        "ExpiredCredentials",
+        "ClockSkewed",
+        "Interrupted",
+    ];
+    mends.iter().any(|word| reason.contains(word))
+}
