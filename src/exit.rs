@@ -102,16 +102,22 @@ impl ExitStatus {
     #[must_use]
     pub fn of_task(error: &TaskError) -> Self {
         match error {
-            TaskError::Network(error) | TaskError::Confirm(ConfirmError::History(error)) => {
-                Self::of_api(error)
-            }
-            TaskError::Confirm(ConfirmError::Walk(error)) => Self::of_walk(error),
-            TaskError::Confirm(ConfirmError::Refused(_)) => Self::Untrusted,
-            TaskError::Confirm(ConfirmError::Checkpoint(error)) => Self::of_checkpoint(error),
+            TaskError::Network(error) => Self::of_api(error),
+            TaskError::Confirm(error) | TaskError::Unfinished(error) => Self::of_confirming(error),
             TaskError::Publish(error) => Self::of_publication(error),
             TaskError::Lock(error) => Self::of_destination(error),
-            TaskError::Confirm(ConfirmError::Interrupted) | TaskError::Interrupted => Self::Temporary,
+            TaskError::Interrupted => Self::Temporary,
             TaskError::Panicked => Self::Bug,
+        }
+    }
+
+    fn of_confirming(error: &ConfirmError) -> Self {
+        match error {
+            ConfirmError::Walk(error) => Self::of_walk(error),
+            ConfirmError::History(error) => Self::of_api(error),
+            ConfirmError::Refused(_) => Self::Untrusted,
+            ConfirmError::Checkpoint(error) => Self::of_checkpoint(error),
+            ConfirmError::Interrupted => Self::Temporary,
         }
     }
 

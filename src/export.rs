@@ -108,7 +108,10 @@ pub enum TaskError {
     Network(#[source] ApiError),
     /// The number could not be confirmed.
     #[error(transparent)]
-    Confirm(#[from] ConfirmError),
+    Confirm(ConfirmError),
+    /// The number could not be confirmed yet.
+    #[error("not finished, the next run goes on from what was read so far")]
+    Unfinished(#[source] ConfirmError),
     /// The roster could not be published.
     #[error(transparent)]
     Publish(#[from] PublishError),
@@ -190,7 +193,9 @@ impl ExportContext {
             stop: &self.stop,
             progress: progress.as_ref(),
         };
-        let confirmed = confirm(&surroundings, &settings, &mut checkpoint).await?;
+        let confirmed = confirm(&surroundings, &settings, &mut checkpoint).await.map_err(|error| {
+            if checkpoint.is_there() { TaskError::Unfinished(error) } else { TaskError::Confirm(error) }
+        })?;
 
         let publication = self.publication(task.key, &confirmed, facts);
         // One after the other: an encoder holds a group of rows, and many at once would hold many.
@@ -209,6 +214,13 @@ impl ExportContext {
         }
         let outcome = outcome?;
         Ok(done(&outcome.manifest, outcome.status))
+    }
+
+    /// Counts the rows that an interrupted run has left of a task, whether or not they can be gone on from: that
+    /// shows once the service answers. Nothing is touched.
+    pub async fn kept_rows(&self, task: TaskKey) -> Option<u64> {
+        let checkpoint = self.checkpoint(&self.confirm_settings(task), &NetworkFacts::default(), None);
+        checkpoint.look::<Inquiry>().await.map(|inquiry| inquiry.kept_rows())
     }
 
     async fn unless_stopped<T>(&self, work: impl Future<Output = T>) -> Result<T, TaskError> {

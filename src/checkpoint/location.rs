@@ -10,6 +10,10 @@
 
 use std::sync::Arc;
 
+use chrono::{DateTime, TimeDelta, Utc};
+use serde::de::IgnoredAny;
+
+use super::cursor::Cursor;
 use crate::storage::{
     Destination, DestinationError, DestinationUrlError, FileDigest, HeldLock, LockWait, RelativePath, parse,
 };
@@ -18,6 +22,9 @@ use crate::task::TaskKey;
 const CURSOR: &str = "cursor.json";
 const WALKS: &str = "walks";
 const PROGRAM: &str = "wickr-guest-export";
+
+/// The oldest checkpoint that any job may go on with: the longest `resume.max_age`.
+pub const LONGEST_MAX_AGE: TimeDelta = TimeDelta::days(7);
 
 /// Where checkpoints are kept. Cheap to clone.
 #[derive(Clone, Debug)]
@@ -59,6 +66,12 @@ impl StateLocation {
         self.place.describe()
     }
 
+    /// Says whether it is the very place that is published to.
+    #[must_use]
+    pub fn is_at(&self, place: &dyn Destination) -> bool {
+        self.place.full_name() == place.full_name()
+    }
+
     /// Takes the lock of a checkpoint, and sweeps away what a killed run was writing.
     pub(super) async fn lock(&self, folder: &RelativePath) -> Result<HeldLock, DestinationError> {
         self.place.probe_writable().await?;
@@ -89,6 +102,38 @@ impl StateLocation {
     pub async fn cursor(&self, walk: &KeptWalk) -> Result<Option<Vec<u8>>, DestinationError> {
         let read = self.place.read(&cursor(&walk.folder), super::MAX_CURSOR_BYTES).await?;
         Ok(read.map(|read| read.bytes))
+    }
+
+    /// Removes the checkpoints that are too old for any job: of a job that never runs again nothing else would, and
+    /// they hold personal data. What cannot be read, or is in use, stays.
+    ///
+    /// Returns the tasks that they were of.
+    ///
+    /// # Errors
+    /// [`DestinationError`] if the location cannot be read, or something does not go away.
+    pub async fn remove_expired(&self, now: DateTime<Utc>) -> Result<Vec<TaskKey>, DestinationError> {
+        let impatient = Self { place: self.place.clone(), lock_wait: LockWait::none() };
+        let mut removed = Vec::new();
+        for walk in self.kept_walks().await? {
+            if !self.is_expired(&walk, now).await {
+                continue;
+            }
+            match impatient.lock(&walk.folder).await {
+                // A run may have gone on with it in the meantime.
+                Ok(_lock) if self.is_expired(&walk, now).await => {
+                    remove_all(&*self.place, &walk.folder).await?;
+                    removed.push(walk.task);
+                }
+                Ok(_) | Err(DestinationError::Locked { .. }) => {}
+                Err(error) => return Err(error),
+            }
+        }
+        Ok(removed)
+    }
+
+    async fn is_expired(&self, walk: &KeptWalk, now: DateTime<Utc>) -> bool {
+        let Ok(Some(bytes)) = self.cursor(walk).await else { return false };
+        Cursor::<IgnoredAny>::parse(&bytes).is_ok_and(|cursor| now - cursor.saved_at > LONGEST_MAX_AGE)
     }
 
     /// Removes a checkpoint under its lock.

@@ -21,7 +21,7 @@ use tokio_util::sync::CancellationToken;
 
 pub use self::cursor::{Cursor, CursorError, FORMAT};
 pub use self::fingerprint::Fingerprint;
-pub use self::location::{KeptWalk, StateLocation};
+pub use self::location::{KeptWalk, LONGEST_MAX_AGE, StateLocation};
 use crate::clock::Clock;
 use crate::error_chain::error_chain;
 use crate::roster::{RunRecord, RunStore, RunStoreError};
@@ -44,7 +44,7 @@ pub enum CheckpointError {
     #[error("going on where an earlier run stopped; run again, or remove what it left with `state clear`")]
     Runs(#[source] RunStoreError),
     /// The state location refuses (exit 73), or is in use (exit 75).
-    #[error("the state location: {0}; another one is set with --state DIR")]
+    #[error("the state location (--state)")]
     Storage(#[from] DestinationError),
 }
 
@@ -151,6 +151,14 @@ impl Checkpoint {
                 Ok(None)
             }
         }
+    }
+
+    /// Returns what an earlier process left, if it is sound; whether it fits is not asked, and nothing is touched.
+    pub async fn look<T: Resumable>(&self) -> Option<T> {
+        let path = location::cursor(&self.folder);
+        let read = self.place().ok()?.read(&path, MAX_CURSOR_BYTES).await.ok()??;
+        let document = Cursor::<T>::parse(&read.bytes).ok()?.document;
+        document.check().is_ok().then_some(document)
     }
 
     async fn find<T: Resumable>(&mut self) -> Result<Option<T>, CheckpointError> {

@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::Context as _;
-use chrono::SubsecRound;
+use chrono::{DateTime, SubsecRound, Utc};
 use tokio::sync::Semaphore;
 use tokio::task::JoinSet;
 use tokio::time::Instant;
@@ -17,7 +17,7 @@ use crate::clock::{Clock, SystemClock};
 use crate::error_chain::error_chain;
 use crate::exit::ExitStatus;
 use crate::export::{ExportContext, Exported, KnownNetworks, NoNetworks, Task, TaskError, describe_networks};
-use crate::job::{Job, JobDefinition, Networks, OnMismatch};
+use crate::job::{Job, JobDefinition, Networks, OnMismatch, UsageError};
 use crate::pacing::{Paced, Pacer, PacerSettings, RequestCount, RetryPolicy};
 use crate::publish::{
     AttemptedTask, Publisher, PublisherSettings, SourceKind, Summary, TaskKey, layout, read_manifest,
@@ -45,11 +45,19 @@ pub(super) async fn run(arguments: RunArguments, bars: Option<ProgressBars>) -> 
         })?;
     let stop = stop::on_signal()?;
     let destination = destination::parse(&job.output)?;
+    let deadline = deadline_from + job.deadline;
+    let lock_wait = LockWait { longest: job.lock_wait, deadline, stop: stop.clone() };
+    let state = state_location(&job, &lock_wait)?;
+    if state.as_ref().is_some_and(|state| state.is_at(destination.as_ref())) {
+        return Err(UsageError(format!(
+            "--state names the output, {}; what is published and what is not yet must be apart: give another folder",
+            destination.describe()
+        ))
+        .into());
+    }
     if !arguments.dry_run {
         destination.probe_writable().await?;
     }
-    let deadline = deadline_from + job.deadline;
-    let lock_wait = LockWait { longest: job.lock_wait, deadline, stop: stop.clone() };
     let settings = PublisherSettings { shrink: job.shrink, lock_wait: lock_wait.clone() };
     let publisher = Publisher::new(destination, settings);
     if !arguments.dry_run && job.source.is_simulated() {
@@ -77,9 +85,6 @@ pub(super) async fn run(arguments: RunArguments, bars: Option<ProgressBars>) -> 
     }
 
     let tasks = tasks(&job, &known);
-    let state =
-        job.resume.state.as_deref().map(|state| StateLocation::parse(state, lock_wait.clone())).transpose();
-    let state = state.context("--state or resume.state")?;
     let at_once = job.concurrency.min(tasks.len()).max(1);
     let bound = RunBound { rows: job.resume.rows, bytes: MEMORY_FOR_RUNS / at_once };
     let context = Arc::new(ExportContext {
@@ -106,6 +111,9 @@ pub(super) async fn run(arguments: RunArguments, bars: Option<ProgressBars>) -> 
     }
     let (summaries, exit) = export_all(&context, tasks).await;
     update_summary(&context, &summaries).await;
+    if let Some(state) = &context.state {
+        remove_expired(state, context.clock.now()).await;
+    }
     let facts = RunFacts {
         output: context.publisher.destination().describe(),
         as_of: context.job.decided_at.trunc_subsecs(0),
@@ -121,6 +129,26 @@ pub(super) async fn run(arguments: RunArguments, bars: Option<ProgressBars>) -> 
     match printed {
         Err(error) if exit == ExitStatus::Success => Err(error.into()),
         Ok(()) | Err(_) => Ok(exit),
+    }
+}
+
+fn state_location(job: &Job, lock_wait: &LockWait) -> anyhow::Result<Option<StateLocation>> {
+    let named = job.resume.state.as_deref();
+    let state = named.map(|state| StateLocation::parse(state, lock_wait.clone())).transpose();
+    state.context("--state or resume.state")
+}
+
+/// Removes what runs of other jobs left and nobody will go on with. A failure is said and changes nothing else.
+async fn remove_expired(state: &StateLocation, now: DateTime<Utc>) {
+    match state.remove_expired(now).await {
+        Ok(removed) => {
+            for task in removed {
+                tracing::warn!(%task, "unfinished walk removed, it is too old for any job to go on with");
+            }
+        }
+        Err(error) => {
+            tracing::warn!(error = %error_chain(&error), "old state not removed");
+        }
     }
 }
 
@@ -141,7 +169,8 @@ async fn export_all(context: &Arc<ExportContext>, tasks: Vec<Task>) -> (Vec<Task
     let mut waiting = std::collections::HashMap::new();
     for task in tasks {
         let (context, turns) = (context.clone(), turns.clone());
-        let span = tracing::info_span!("task", network = %task.key.network, period = %task.key.period);
+        // Of the level of errors, so that every line of a task names it, however few lines are wanted.
+        let span = tracing::error_span!("task", network = %task.key.network, period = %task.key.period);
         let work = async move {
             let _turn = turns.acquire_owned().await.expect("the semaphore is never closed");
             context.export(task).await
@@ -237,8 +266,10 @@ async fn dry_run(context: &ExportContext, tasks: &[Task]) -> anyhow::Result<Exit
             }
             None => "walk and publish".to_owned(),
         };
+        let kept = context.kept_rows(task.key).await;
+        let kept = kept.map(|rows| format!(" (an interrupted run has left {rows} rows)")).unwrap_or_default();
         let place = layout::manifest(task.key);
-        lines.push(format!("{} {} {state}: {plan} -> {place}", task.key.network, task.key.period));
+        lines.push(format!("{} {} {state}: {plan}{kept} -> {place}", task.key.network, task.key.period));
     }
     lines.push(format!(
         "Dry run: nothing was walked or written. {} would be asked, and files would go to {}",

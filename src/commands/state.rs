@@ -3,6 +3,7 @@
 use super::print;
 use crate::checkpoint::{Cursor, KeptWalk, Resumable, StateLocation};
 use crate::cli::{StateArguments, StateCommand};
+use crate::clock::{Clock as _, SystemClock};
 use crate::error_chain::error_chain;
 use crate::evidence::Inquiry;
 use crate::exit::ExitStatus;
@@ -22,8 +23,8 @@ pub(super) async fn state(arguments: StateArguments) -> anyhow::Result<ExitStatu
     let mut walks = location.kept_walks().await?;
     walks.retain(|walk| is_selected(&arguments, walk));
     match arguments.command.unwrap_or(StateCommand::List) {
-        StateCommand::List => list(&location, &walks).await,
-        StateCommand::Clear => clear(&location, &walks).await,
+        StateCommand::List => list(&arguments, &location, &walks).await,
+        StateCommand::Clear => clear(&arguments, &location, &walks).await,
     }
 }
 
@@ -33,7 +34,11 @@ fn is_selected(arguments: &StateArguments, walk: &KeptWalk) -> bool {
         && (period.is_empty() || period.contains(&walk.task.period))
 }
 
-async fn list(location: &StateLocation, walks: &[KeptWalk]) -> anyhow::Result<ExitStatus> {
+async fn list(
+    arguments: &StateArguments,
+    location: &StateLocation,
+    walks: &[KeptWalk],
+) -> anyhow::Result<ExitStatus> {
     let mut summaries = Vec::with_capacity(walks.len());
     for walk in walks {
         let cursor = match location.cursor(walk).await {
@@ -44,21 +49,37 @@ async fn list(location: &StateLocation, walks: &[KeptWalk]) -> anyhow::Result<Ex
         let known = cursor.filter(|cursor| cursor.document.check().is_ok()).map(|cursor| KnownWalk {
             saved_at: cursor.saved_at,
             pages: cursor.document.kept().map(|walk| walk.pages).sum(),
-            rows: cursor.document.kept().map(|walk| walk.rows).sum(),
+            rows: cursor.document.kept_rows(),
             output: cursor.fingerprint.destination,
         });
         summaries.push(KeptWalkSummary { task: walk.task, bytes: walk.bytes, known });
     }
-    let place = location.describe();
     print(&match summaries.as_slice() {
-        [] => format!("No interrupted run has left anything in {place}"),
-        summaries => format!("{}\nIn {place}", kept_walks(summaries)),
+        [] => nothing(arguments, location),
+        summaries => format!("{}\nIn {}", kept_walks(summaries, SystemClock.now()), location.describe()),
     })?;
     Ok(ExitStatus::Success)
 }
 
+fn nothing(arguments: &StateArguments, location: &StateLocation) -> String {
+    let place = location.describe();
+    if arguments.network.is_empty() && arguments.period.is_empty() {
+        format!("No interrupted run has left anything in {place}")
+    } else {
+        format!("No interrupted run has left anything of what was asked for in {place}")
+    }
+}
+
 /// Removes one after the other; what a run is using stays, and is said.
-async fn clear(location: &StateLocation, walks: &[KeptWalk]) -> anyhow::Result<ExitStatus> {
+async fn clear(
+    arguments: &StateArguments,
+    location: &StateLocation,
+    walks: &[KeptWalk],
+) -> anyhow::Result<ExitStatus> {
+    if walks.is_empty() {
+        print(&nothing(arguments, location))?;
+        return Ok(ExitStatus::Success);
+    }
     let (mut removed, mut bytes, mut statuses) = (0, 0, Vec::new());
     for walk in walks {
         match location.clear(walk).await {

@@ -51,6 +51,12 @@ impl Inquiry {
         if walk.is_multiple_of(2) { Direction::Forward } else { Direction::Backward }
     }
 
+    /// Counts the rows that are written down, of all walks that are kept.
+    #[must_use]
+    pub fn kept_rows(&self) -> u64 {
+        self.kept().map(|walk| walk.rows).sum()
+    }
+
     /// Lists the walks that are written down, as far as they came.
     pub fn kept(&self) -> impl Iterator<Item = &WalkPosition> {
         self.ended.iter().chain(&self.current)

@@ -74,7 +74,7 @@ impl<'a> Investigation<'a> {
                 tracing::info!(
                     walks = inquiry.findings.walks.len(),
                     pages = inquiry.kept().map(|walk| walk.pages).sum::<u64>(),
-                    rows = inquiry.kept().map(|walk| walk.rows).sum::<u64>(),
+                    rows = inquiry.kept_rows(),
                     "going on where an earlier run stopped"
                 );
                 let [before, latest] = ended;

@@ -11,7 +11,7 @@ use chrono::{DateTime, Datelike, TimeDelta, Utc};
 use super::definition::{
     JobDefinition, NetworksDefinition, OnMismatch, ResumeDefinition, SourceDefinitionKind, Span,
 };
-use crate::checkpoint::StateLocation;
+use crate::checkpoint::{LONGEST_MAX_AGE, StateLocation};
 use crate::dataset::Format;
 use crate::dataset::csv::CsvOptions;
 use crate::guest::NetworkId;
@@ -351,7 +351,7 @@ fn resume(
     let max_age = within(
         span(written.max_age, Duration::from_hours(6)),
         "resume.max_age",
-        Duration::ZERO..=Duration::from_hours(24 * 7),
+        Duration::ZERO..=LONGEST_MAX_AGE.to_std().expect("a span that is not negative"),
         "0s to 7days",
     )?;
     let suggested = || StateLocation::default_folder(variable);

@@ -6,7 +6,6 @@
 use std::ops::Add;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::time::Duration;
 
 use async_trait::async_trait;
 use chrono::TimeDelta;
@@ -15,7 +14,7 @@ use serde::{Deserialize, Serialize};
 use tokio::time::Instant;
 
 use super::backoff::Backoff;
-use super::pacer::{Pacer, Permit};
+use super::pacer::Pacer;
 use crate::clock::Clock;
 use crate::guest::{NetworkId, PageToken};
 use crate::wickr::{
@@ -109,15 +108,20 @@ impl Paced {
         let mut backoff = Backoff::default();
         let mut failures = 0;
         let mut mended = false;
-        let mut first = true;
+        let mut last: Option<ApiError> = None;
         loop {
-            let permit = self.leave().await?;
+            let permit = match self.pacer.acquire(self.policy.deadline).await {
+                Ok(permit) => permit,
+                Err(earliest) => return Err(self.out_of_time(earliest, last)),
+            };
             self.counters.requests.fetch_add(1, Ordering::Relaxed);
-            if !std::mem::take(&mut first) {
+            if last.is_some() {
                 self.counters.retries.fetch_add(1, Ordering::Relaxed);
             }
             let error = match tokio::time::timeout_at(self.policy.deadline, attempt()).await {
-                Err(_elapsed) => return Err(ApiError::DeadlineReached { not_before: None }),
+                Err(_elapsed) => {
+                    return Err(ApiError::DeadlineReached { not_before: None, last: last.map(Box::new) });
+                }
                 Ok(Ok(answer)) => {
                     self.pacer.on_accepted(&permit);
                     return Ok(answer);
@@ -135,35 +139,27 @@ impl Paced {
                         return Err(ApiError::GaveUp { attempts: failures, last: Box::new(error) });
                     }
                     tracing::debug!(attempt = failures, error = %error, "attempt failed");
-                    self.wait(backoff.next(self.pacer.jitter()), hint).await?;
+                    // A hint holds everybody.
+                    if let Some(hint) = hint {
+                        self.pacer.on_hint(hint);
+                    }
+                    let until = Instant::now() + backoff.next(self.pacer.jitter());
+                    if until > self.policy.deadline {
+                        return Err(self.out_of_time(until, Some(error)));
+                    }
+                    tokio::time::sleep_until(until).await;
                 }
                 Disposition::Mendable if !mended && self.api.mend(&error).await => mended = true,
                 Disposition::Mendable | Disposition::Permanent => return Err(error),
             }
+            last = Some(error);
         }
     }
 
-    async fn leave(&self) -> Result<Permit, ApiError> {
-        self.pacer.acquire(self.policy.deadline).await.map_err(|earliest| self.out_of_time(earliest))
-    }
-
-    /// Waits before the same request is tried again; a hint holds everybody.
-    async fn wait(&self, wait: Duration, hint: Option<Duration>) -> Result<(), ApiError> {
-        if let Some(hint) = hint {
-            self.pacer.on_hint(hint);
-        }
-        let until = Instant::now() + wait;
-        if until > self.policy.deadline {
-            return Err(self.out_of_time(until));
-        }
-        tokio::time::sleep_until(until).await;
-        Ok(())
-    }
-
-    fn out_of_time(&self, earliest: Instant) -> ApiError {
+    fn out_of_time(&self, earliest: Instant, last: Option<ApiError>) -> ApiError {
         let wait = earliest.saturating_duration_since(Instant::now());
         let not_before = TimeDelta::from_std(wait).ok().map(|wait| self.clock.now() + wait);
-        ApiError::DeadlineReached { not_before }
+        ApiError::DeadlineReached { not_before, last: last.map(Box::new) }
     }
 }
 
@@ -265,7 +261,7 @@ mod tests {
         assert_eq!(patient.count(), RequestCount { requests: 13, throttled: 12, retries: 12 });
         let short = paced((0..12).map(|_| throttled()).collect(), false, Duration::from_secs(20));
         let error = short.list_networks(None).await.unwrap_err();
-        assert!(matches!(error, ApiError::DeadlineReached { not_before: Some(_) }), "{error}");
+        assert!(matches!(error, ApiError::DeadlineReached { not_before: Some(_), last: Some(_) }), "{error}");
     }
 
     #[tokio::test(start_paused = true)]

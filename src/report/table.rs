@@ -1,5 +1,6 @@
 //! The table that `run` prints for people.
 
+use chrono::{DateTime, TimeDelta, Utc};
 use comfy_table::{Cell, CellAlignment, Table, presets};
 
 use super::{KeptWalkSummary, RunSummary, TaskStatus, TaskSummary};
@@ -81,12 +82,13 @@ fn laid_out<const N: usize>(
 
 /// Lays out what interrupted runs have left, one line a task.
 #[must_use]
-pub fn kept_walks(walks: &[KeptWalkSummary]) -> String {
+pub fn kept_walks(walks: &[KeptWalkSummary], now: DateTime<Utc>) -> String {
     use CellAlignment::{Left, Right};
     let columns = [
         ("NETWORK", Left),
         ("PERIOD", Left),
         ("SAVED AT", Left),
+        ("AGE", Right),
         ("PAGES", Right),
         ("ROWS", Right),
         ("BYTES", Right),
@@ -98,6 +100,7 @@ pub fn kept_walks(walks: &[KeptWalkSummary]) -> String {
             walk.task.network.to_string(),
             walk.task.period.to_string(),
             known.map_or_else(|| "-".to_owned(), |known| known.saved_at.format("%FT%TZ").to_string()),
+            known.map_or_else(|| "-".to_owned(), |known| age(now - known.saved_at)),
             number(known.map(|known| known.pages)),
             number(known.map(|known| known.rows)),
             walk.bytes.to_string(),
@@ -108,6 +111,13 @@ pub fn kept_walks(walks: &[KeptWalkSummary]) -> String {
         ]
     });
     laid_out(columns, rows)
+}
+
+/// Writes an age in its largest unit: what matters is whether it is minutes, hours or days.
+fn age(age: TimeDelta) -> String {
+    let units = [(age.num_days(), "d"), (age.num_hours(), "h"), (age.num_minutes(), "m")];
+    let largest = units.into_iter().find(|(number, _)| *number > 0);
+    largest.map_or_else(|| "<1m".to_owned(), |(number, unit)| format!("{number}{unit}"))
 }
 
 fn status_of(task: &TaskSummary) -> String {

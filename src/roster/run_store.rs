@@ -35,7 +35,7 @@ pub struct RunRecord {
 #[derive(Debug, thiserror::Error)]
 pub enum RunStoreError {
     /// The state location refuses (exit 73).
-    #[error("what was read so far cannot be kept in the state location: {0}")]
+    #[error("what was read so far cannot be kept in the state location (--state)")]
     Storage(#[from] DestinationError),
     /// The rows failed.
     #[error(transparent)]

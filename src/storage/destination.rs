@@ -155,7 +155,7 @@ pub trait Destination: fmt::Debug + Send + Sync {
 #[derive(Debug, thiserror::Error)]
 pub enum DestinationError {
     /// A read-only filesystem (exit 73).
-    #[error("{place} cannot be {operation}: {cause}; mount it for writing, or choose another output")]
+    #[error("{place} cannot be {operation}: {cause}; mount it for writing, or choose another place")]
     ReadOnly {
         /// What was tried, as a participle.
         operation: &'static str,
@@ -194,8 +194,8 @@ pub enum DestinationError {
         /// What the system said.
         cause: io::Error,
     },
-    /// Something else stands where a file or a folder of the output belongs (exit 73).
-    #[error("{place} is {found}; move it away, the output needs this name")]
+    /// Something else stands where a file or a folder of the program belongs (exit 73).
+    #[error("{place} is {found}; move it away, its name is needed")]
     InTheWay {
         /// Where.
         place: String,
@@ -221,9 +221,9 @@ pub enum DestinationError {
     },
     /// Somebody else holds the lock (exit 75).
     #[error(
-        "{place} is locked{holder}, for longer than the {waited:?} that were waited; run again when that run \
-         has ended, or wait longer with --lock-wait",
-        holder = .holder.as_ref().map_or_else(String::new, |holder| format!(" by {holder}"))
+        "{place} is locked{holder}{waited}",
+        holder = .holder.as_ref().map_or_else(String::new, |holder| format!(" by {holder}")),
+        waited = in_vain(*.waited)
     )]
     Locked {
         /// The lock.
@@ -258,6 +258,17 @@ pub enum DestinationError {
     },
 }
 
+/// Says how long a lock was waited for, and what to do about it.
+fn in_vain(waited: Duration) -> String {
+    if waited.is_zero() {
+        return "; run again when that run has ended".to_owned();
+    }
+    format!(
+        ", for longer than the {waited:?} that were waited; run again when that run has ended, or wait longer with \
+         --lock-wait"
+    )
+}
+
 impl DestinationError {
     /// Classifies what the system said about a path.
     pub(crate) fn io(operation: &'static str, place: impl Into<String>, cause: io::Error) -> Self {
@@ -277,7 +288,7 @@ impl DestinationError {
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum DestinationUrlError {
     /// The text is empty.
-    #[error("the output is empty; write a folder, such as ./out")]
+    #[error("no folder is named; write one, such as ./out")]
     Empty,
     /// An object store, which this version does not write to.
     #[error(

@@ -294,7 +294,8 @@ impl Destination for LocalDestination {
 
     fn full_name(&self) -> String {
         let absolute = fs::canonicalize(&self.root).or_else(|_| std::path::absolute(&self.root));
-        shown(&absolute.unwrap_or_else(|_| self.root.clone()))
+        // What is not there yet may be written with a slash at its end.
+        shown(&absolute.unwrap_or_else(|_| self.root.clone()).components().collect::<PathBuf>())
     }
 
     async fn probe_writable(&self) -> Result<(), DestinationError> {

@@ -167,6 +167,8 @@ mod tests {
         let (_folder, path) = place();
         let held = acquire(path.clone(), Duration::ZERO).await.unwrap();
         let before = tokio::time::Instant::now();
+        let at_once = acquire(path.clone(), Duration::ZERO).await.unwrap_err().to_string();
+        assert!(at_once.ends_with("; run again when that run has ended"), "{at_once}");
         let error = acquire(path.clone(), Duration::from_secs(5)).await.unwrap_err();
         assert_eq!(before.elapsed(), Duration::from_secs(5));
         let text = error.to_string();

@@ -167,6 +167,9 @@ pub enum ApiError {
     DeadlineReached {
         /// The earliest time at which another try makes sense, where the server named one.
         not_before: Option<DateTime<Utc>>,
+        /// How the last attempt failed, if there was one.
+        #[source]
+        last: Option<Box<ApiError>>,
     },
     /// The same request failed too often.
     #[error("gave up after {attempts} attempts")]
