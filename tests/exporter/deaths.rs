@@ -21,6 +21,17 @@ fn a_first_publication_that_dies_at_any_step_is_nothing_or_whole_and_the_next_ru
 }
 
 #[test]
+fn a_long_walk_that_dies_at_any_step_of_its_checkpoints_publishes_nothing_and_the_next_run_makes_good() {
+    let story = Story::first_publication_of_a_long_list();
+    for operation in ["create-folder", "sync", "rename", "sync-folder", "remove", "remove-folder"] {
+        let steps = story.history.die_at_each(&format!("{EACH_STEP}.{operation}.walks"), "kill");
+        assert_hit(&steps, &[&format!("{operation} walks")]);
+    }
+    let torn = story.history.die_at_each("durable-step.before.sync.walks", "tear");
+    assert_hit(&torn, &["sync walks"]);
+}
+
+#[test]
 fn a_restatement_that_dies_at_any_step_leaves_the_old_roster_or_the_new_and_the_next_run_makes_good() {
     let steps = Story::restatement().history.die_at_each(EACH_STEP, "kill");
     assert_hit(

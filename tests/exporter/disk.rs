@@ -57,6 +57,9 @@ fn settled() -> insta::Settings {
     let mut settings = insta::Settings::clone_current();
     settings.add_filter(r"r(\d{6})-[0-9a-f]{8}", "r$1-[nonce]");
     settings.add_filter(r"/\S*/\.tmp\w+/out", "[output]");
+    settings.add_filter(r"/\S*/\.tmp\w+/\.local/state/wickr-guest-export", "[state]");
+    settings.add_filter(r"[0-9a-f]{64}\.run", "[digest].run");
+    settings.add_filter(r"walks/[0-9a-f]{16}", "walks/[output]");
     settings
 }
 
@@ -69,6 +72,12 @@ fn a_disk_that_refuses_any_kind_of_step_ends_with_73_and_the_next_run_makes_good
 #[test]
 fn a_disk_that_refuses_a_folder_of_a_new_output_ends_with_73_and_the_next_run_makes_good() {
     let told = complaints(&Story::first_publication(), |kind| kind.contains("-folder "));
+    settled().bind(|| insta::assert_snapshot!(told));
+}
+
+#[test]
+fn a_state_folder_that_refuses_any_kind_of_step_is_named_and_the_next_run_makes_good() {
+    let told = complaints(&Story::first_publication_of_a_long_list(), |kind| kind.ends_with(" walks"));
     settled().bind(|| insta::assert_snapshot!(told));
 }
 

@@ -21,7 +21,11 @@ fn effects(trace: &[String]) -> Vec<Step<'_>> {
 }
 
 fn folder_of(path: &str) -> &str {
-    path.rsplit_once('/').map_or(if path == "." { ".." } else { "." }, |(folder, _name)| folder)
+    match path {
+        // However far above the root.
+        "." | ".." => "..",
+        path => path.rsplit_once('/').map_or(".", |(folder, _name)| folder),
+    }
 }
 
 /// Asserts that each name follows its content and is made durable before anything else is changed.
@@ -32,6 +36,8 @@ fn assert_durable_in_order(trace: &[String]) {
         let what = format!("{} {}", step.operation, step.path);
         let mut following = steps[at + 1..].iter();
         match step.operation {
+            // The probe of a location.
+            "sync" if step.path == ".staging" => {}
             "sync" => assert!(synced.insert(step.path), "{what}"),
             "rename" => {
                 assert!(synced.remove(step.path), "the content was synced before: {what}");
@@ -85,6 +91,27 @@ fn a_loss_of_power_finds_content_before_names_and_names_before_what_relies_on_th
         assert_durable_in_order(&trace);
         assert_published_in_order(&trace);
     }
+}
+
+#[test]
+fn a_loss_of_power_finds_runs_before_the_cursor_that_names_them() {
+    let trace = Story::first_publication_of_a_long_list().history.trace();
+    assert_durable_in_order(&trace);
+    let steps = effects(&trace);
+    let of_walks = |operation: &str| {
+        let steps =
+            steps.iter().filter(|step| step.operation == operation && step.path.starts_with("walks/"));
+        steps.map(|step| step.path.rsplit_once('/').expect("a name").1).collect::<Vec<_>>()
+    };
+    let renamed = of_walks("rename");
+    let runs: Vec<usize> = (0..renamed.len()).filter(|at| renamed[*at].ends_with(".run")).collect();
+    assert_eq!(
+        (runs.len(), runs[0]),
+        (4, 0),
+        "one for each page, and the first before any cursor: {renamed:?}"
+    );
+    assert!(runs.iter().all(|at| renamed[at + 1] == "cursor.json"), "a cursor commits each: {renamed:?}");
+    assert_eq!(of_walks("remove")[0], "cursor.json", "what is left of a removal is garbage");
 }
 
 /// Makes of system calls the lines that the program's own trace would have.

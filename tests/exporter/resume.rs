@@ -5,11 +5,13 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 
+use chrono::{TimeDelta, Utc};
 use rustix::process::Signal;
 use serde_json::Value;
 use wickr_guest_export::simulator::{Fault, FaultKind, SimulatorConfig, When};
+use wickr_guest_export::storage::seal;
 
-use crate::support::{CLOSED, Exporter, NETWORK, OLD, Run, Scene, guests, population, tell};
+use crate::support::{CLOSED, Exporter, NETWORK, OLD, Run, Scene, files_below, guests, population, tell};
 
 const JOB: &str = "[request]\nattempts = 2\ntimeout = \"20s\"\n[resume]\nrows = 300\n";
 
@@ -41,16 +43,7 @@ fn state(scene: &Scene) -> PathBuf {
 
 /// Lists the files of all checkpoints.
 fn kept(scene: &Scene) -> Vec<PathBuf> {
-    fn below(folder: &Path, found: &mut Vec<PathBuf>) {
-        for entry in fs::read_dir(folder).into_iter().flatten() {
-            let path = entry.expect("an entry").path();
-            if path.is_dir() { below(&path, found) } else { found.push(path) }
-        }
-    }
-    let mut found = Vec::new();
-    below(&state(scene).join("walks"), &mut found);
-    found.sort();
-    found
+    files_below(&state(scene).join("walks"))
 }
 
 fn runs(scene: &Scene) -> Vec<PathBuf> {
@@ -149,7 +142,13 @@ fn at_the_deadline_what_was_read_is_kept_and_the_earliest_time_named() {
     let hint = FaultKind::ThrottledForSeconds(7200);
     let scene = Scene::new(long_lists(vec![Fault::new(hint, When::nth(8))]));
     let run = export(&scene, CLOSED).args(["--deadline", "1h"]).run().exits(75);
-    assert!(run.message().contains("page 8"), "{}", run.message());
+    let message = run.message();
+    assert!(
+        message.starts_with("not finished, the next run goes on from what was read so far: "),
+        "{message}"
+    );
+    assert!(message.contains("page 8: the deadline comes first; try again after "), "{message}");
+    assert!(message.contains("Z: the service limits the rate"), "the last failure: {message}");
     assert_same_as_undisturbed(&scene, export(&scene, CLOSED).run(), CLOSED);
     assert_eq!(scene.pages_asked(), 8 + 4);
 }
@@ -179,10 +178,11 @@ fn a_run_may_be_killed_again_and_again_and_still_comes_to_its_end() {
 }
 
 #[test]
-fn a_token_that_died_with_its_process_starts_the_walk_over_and_a_fresh_one_does_not() {
-    let rejected = |page| Fault::new(FaultKind::RejectedToken, When::nth(page));
-    // Only requests with a token can be refused for it, so the first page does not count.
-    let scene = Scene::new(long_lists(vec![Fault::new(FaultKind::Stall, When::nth(8)), rejected(8)]));
+fn a_token_that_grew_old_starts_the_walk_over_once() {
+    let rejected = |when| Fault::new(FaultKind::RejectedToken, when);
+    // Between two processes. Only requests with a token can be refused for it, so the first page does not count.
+    let stall = Fault::new(FaultKind::Stall, When::nth(8));
+    let scene = Scene::new(long_lists(vec![stall, rejected(When::nth(8))]));
     let exporter = export(&scene, CLOSED);
     kill_at(&scene, &exporter, 8);
     let run = exporter.run();
@@ -190,12 +190,34 @@ fn a_token_that_died_with_its_process_starts_the_walk_over_and_a_fresh_one_does_
     assert_same_as_undisturbed(&scene, run, CLOSED);
     assert_eq!(scene.pages_asked(), 8 + 1 + 11);
 
-    let scene = Scene::new(long_lists(vec![Fault::new(FaultKind::Stall, When::nth(8)), rejected(9)]));
-    let exporter = export(&scene, CLOSED);
-    kill_at(&scene, &exporter, 8);
-    let run = exporter.run().exits(65);
-    assert!(run.message().contains("page 8"), "the token of page 7's answer is fresh: {}", run.message());
+    // Within one.
+    let scene = Scene::new(long_lists(vec![rejected(When::nth(8))]));
+    let run = export(&scene, CLOSED).run();
+    assert!(run.stderr.contains("no longer takes the token, walking anew"), "{}", run.stderr);
+    assert_same_as_undisturbed(&scene, run, CLOSED);
+    assert_eq!(scene.pages_asked(), 9 + 11);
+
+    // For another reason than age.
+    let scene = Scene::new(long_lists(vec![rejected(When::always())]));
+    let run = export(&scene, CLOSED).run().exits(65);
+    assert!(run.message().contains("forward walk, page 2"), "{}", run.message());
+    assert_eq!(scene.pages_asked(), 2 + 2);
     assert_eq!(kept(&scene), Vec::<PathBuf>::new(), "nothing to go on from");
+}
+
+#[test]
+fn a_wrong_answer_to_the_second_walk_does_not_cost_the_first() {
+    let wrong = Fault::new(FaultKind::MissingUsernameHash, When::nth(11 + 5));
+    let scene = Scene::new(long_lists(vec![wrong]));
+    let message = export(&scene, OLD).run().exits(65).message();
+    assert!(
+        message.starts_with("not finished, the next run goes on from what was read so far: "),
+        "{message}"
+    );
+    assert!(message.contains("backward walk, page 5"), "{message}");
+    let walk = assert_same_as_undisturbed(&scene, export(&scene, OLD).run(), OLD);
+    assert_eq!(scene.pages_asked(), 11 + 5 + 11, "the second walk's pages alone");
+    assert_eq!(walk["resumed"], true);
 }
 
 #[test]
@@ -233,8 +255,10 @@ fn state_that_is_not_what_was_written_is_dropped_and_said() {
         let exporter = export(&scene, CLOSED);
         kill_at(&scene, &exporter, 8);
         damage(&scene);
-        let run = exporter.run();
-        assert!(run.stderr.contains("unfinished walk discarded"), "{name}: {}", run.stderr);
+        let run = exporter.clone().args(["--quiet"]).run();
+        let warning = run.stderr.lines().find(|line| line.contains("unfinished walk discarded"));
+        let warning = warning.unwrap_or_else(|| panic!("{name}: {}", run.stderr));
+        assert!(warning.contains(NETWORK) && warning.contains(CLOSED), "{name}: {warning}");
         let walk = assert_same_as_undisturbed(&scene, run, CLOSED);
         assert_eq!(walk["resumed"], false, "{name}");
         assert_eq!(scene.pages_asked(), 8 + 11, "{name}");
@@ -330,13 +354,54 @@ fn state_is_listed_and_cleared() {
     for told in [NETWORK, CLOSED, " 6 ", " 600 ", &scene.path("out").display().to_string()] {
         assert!(listed.contains(told), "{told}: {listed}");
     }
+    let planned = export(&scene, CLOSED).args(["--dry-run"]).run().exits(0).stdout;
+    assert!(planned.contains("walk and publish (an interrupted run has left 600 rows) -> "), "{planned}");
     let other = scene.exporter().args(["state", "clear", "--period", OLD]).run().exits(0).stdout;
-    assert!(other.starts_with("Removed 0 unfinished walks"), "{other}");
+    assert!(other.starts_with("No interrupted run has left anything of what was asked for in "), "{other}");
     let cleared = scene.exporter().args(["state", "clear"]).run().exits(0).stdout;
     assert!(cleared.starts_with("Removed 1 unfinished walk, "), "{cleared}");
     assert_eq!(kept(&scene), Vec::<PathBuf>::new());
-    let none = scene.exporter().args(["state", "list"]).run().exits(0).stdout;
-    assert!(none.starts_with("No interrupted run has left anything in "), "{none}");
+    for command in ["list", "clear"] {
+        let none = scene.exporter().args(["state", command]).run().exits(0).stdout;
+        assert!(none.starts_with("No interrupted run has left anything in "), "{none}");
+    }
+}
+
+#[test]
+fn what_no_job_may_go_on_with_any_more_is_removed_by_a_run_of_another() {
+    let scene = stalled_at(8);
+    kill_at(&scene, &export(&scene, CLOSED), 8);
+    saved(&scene, TimeDelta::days(6));
+    export(&scene, OLD).run().exits(0);
+    assert_eq!(runs(&scene).len(), 2, "a job may say resume.max_age = \"7days\"");
+
+    saved(&scene, TimeDelta::days(8));
+    let listed = scene.exporter().args(["state"]).run().exits(0).stdout;
+    assert!(listed.contains(" 8d "), "{listed}");
+    let run = export(&scene, OLD).args(["--quiet"]).run().exits(0);
+    assert!(run.stderr.contains("unfinished walk removed, it is too old"), "{}", run.stderr);
+    assert_eq!(kept(&scene), Vec::<PathBuf>::new());
+}
+
+/// Makes the cursor so old.
+fn saved(scene: &Scene, age: TimeDelta) {
+    let path = cursor(scene);
+    let text = fs::read_to_string(&path).expect("a cursor");
+    let mut cursor: Value = serde_json::from_str(&text).expect("JSON");
+    cursor["saved_at"] = (Utc::now() - age).to_rfc3339().into();
+    let fields = cursor.as_object_mut().expect("an object");
+    fields.remove("cursor_sha256").expect("a seal");
+    let unsealed = serde_json::to_string_pretty(&cursor).expect("JSON");
+    replace(&path, &seal::sealed("cursor_sha256", &unsealed));
+}
+
+#[test]
+fn state_and_output_are_kept_apart() {
+    let scene = Scene::new(long_lists(Vec::new()));
+    let out = scene.path("out").display().to_string();
+    let error = export(&scene, CLOSED).args(["--state", &format!("{out}/")]).run().exits(2).error();
+    assert!(error.contains("--state names the output"), "{error}");
+    assert!(!scene.path("out").exists(), "nothing was touched");
 }
 
 #[test]

@@ -13,7 +13,7 @@ use std::thread;
 
 use tempfile::TempDir;
 
-use super::{CLOSED, Exporter, NETWORK, Output, Run, Scene, guests, population};
+use super::{CLOSED, Exporter, NETWORK, Output, Run, Scene, files_below, guests, population};
 
 pub(crate) type Rows = Vec<(String, String)>;
 
@@ -122,6 +122,7 @@ impl History {
         let found = self.judge_what_was_left(trial, disturbance);
         trial.export.clone().run().exits(0);
         assert_eq!(trial.findings(), Vec::<String>::new(), "the next run makes good, {disturbance}");
+        assert_eq!(trial.state(), Vec::<PathBuf>::new(), "the state goes away, {disturbance}");
         assert!(trial.output.roster(NETWORK, CLOSED) == self.new, "the roster is the new one, {disturbance}");
         let (left, expected) = (contents(&trial.output), &self.undisturbed);
         assert!(left.keys().eq(expected.keys()), "{disturbance}: {:?}", left.keys());
@@ -174,6 +175,11 @@ impl History {
 }
 
 impl Trial {
+    /// Lists the files of all checkpoints.
+    fn state(&self) -> Vec<PathBuf> {
+        files_below(&self.home.path().join(".local/state/wickr-guest-export/walks"))
+    }
+
     /// Returns what `verify` finds.
     fn findings(&self) -> Vec<String> {
         let run = self.export.verifying(&self.home.path().join("out")).run();
@@ -226,6 +232,14 @@ impl Story {
         let scene = Scene::new(population(&[(CLOSED, guests(0..100))]));
         let (export, nothing) = (scene.export(CLOSED), scene.path("nothing"));
         Self { history: History::new(export, nothing, None, guests(0..100)), _scene: scene }
+    }
+
+    /// A list of four pages is published for the first time, and written down page by page on the way.
+    pub(crate) fn first_publication_of_a_long_list() -> Self {
+        let scene = Scene::new(population(&[(CLOSED, guests(0..350))]));
+        let export = scene.job("[resume]\nrows = 100\n").args(["--network", NETWORK, "--period", CLOSED]);
+        let nothing = scene.path("nothing");
+        Self { history: History::new(export, nothing, None, guests(0..350)), _scene: scene }
     }
 
     /// A roster replaces one that was published.

@@ -9,7 +9,7 @@ mod scene;
 
 pub(crate) use exporter::{Exporter, Run, pid, tell};
 pub(crate) use history::{Story, assert_hit, kinds};
-pub(crate) use output::Output;
+pub(crate) use output::{Output, files_below};
 pub(crate) use plain_server::{PlainAnswer, PlainServer};
 pub(crate) use raw_server::{RawServer, Wire};
 pub(crate) use scene::{

@@ -1,13 +1,24 @@
 //! What a run left in its output folder.
 
 use std::fs::{self, File};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use arrow::array::{Array, AsArray};
 use serde_json::Value;
 use wickr_guest_export::dataset::{Dataset, parquet};
 use wickr_guest_export::publish::manifest;
 use wickr_guest_export::storage::seal;
+
+/// Lists every file below a folder, in the order of their paths. A folder that is not there is empty.
+pub(crate) fn files_below(folder: &Path) -> Vec<PathBuf> {
+    let mut found = Vec::new();
+    for entry in fs::read_dir(folder).into_iter().flatten() {
+        let path = entry.expect("an entry").path();
+        if path.is_dir() { found.extend(files_below(&path)) } else { found.push(path) }
+    }
+    found.sort();
+    found
+}
 
 /// A published output.
 pub(crate) struct Output {
@@ -70,21 +81,8 @@ impl Output {
 
     /// Lists every file below the output but locks and summaries, relative to it, in order.
     pub(crate) fn files(&self) -> Vec<String> {
-        let mut files = Vec::new();
-        let mut folders = vec![self.root.clone()];
-        while let Some(folder) = folders.pop() {
-            let Ok(entries) = fs::read_dir(&folder) else { continue };
-            for entry in entries {
-                let path = entry.expect("an entry").path();
-                if path.is_dir() {
-                    folders.push(path);
-                } else {
-                    files.push(path.strip_prefix(&self.root).expect("below").display().to_string());
-                }
-            }
-        }
-        files.sort();
-        files
+        let below = |path: PathBuf| path.strip_prefix(&self.root).expect("below").display().to_string();
+        files_below(&self.root).into_iter().map(below).collect()
     }
 
     /// Reads a file as bytes.
