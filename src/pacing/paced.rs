@@ -189,6 +189,7 @@ impl WickrAdmin for Paced {
 #[cfg(test)]
 mod tests {
     use std::sync::Mutex;
+    use std::time::Duration;
 
     use super::*;
     use crate::clock::SystemClock;
