@@ -76,12 +76,17 @@ fn completions_are_for_every_shell_and_know_the_flags() {
 }
 
 #[test]
-fn the_demonstration_shows_the_same_table_whenever_it_runs() {
+fn the_quick_start_prints_what_the_readme_shows() {
+    let readme = include_str!("../../README.md");
     let scene = Scene::new(small());
     let job = concat!(env!("CARGO_MANIFEST_DIR"), "/jobs/demo.toml");
-    let output = scene.path("demo").display().to_string();
-    let run = Exporter::new(&scene.path("")).args(["run", job, "--output", &output]).run().exits(0);
-    insta::assert_snapshot!(run.stdout.replace(&output, "[output]"));
+    for (command, job) in [("run jobs/demo.toml --quiet", job), ("verify out/demo --quiet", "out/demo")] {
+        let (_, shown) = readme.split_once(&format!("$ cargo run -- {command}\n")).expect(command);
+        let (shown, _) = shown.split_once("```").expect("the end of a block");
+        let verb = command.split(' ').next().expect("a verb");
+        let run = Exporter::new(&scene.path("")).args([verb, job, "--quiet"]).run().exits(0);
+        assert_eq!(run.stdout, shown, "{command}");
+    }
 }
 
 #[test]
