@@ -76,20 +76,6 @@ fn completions_are_for_every_shell_and_know_the_flags() {
 }
 
 #[test]
-fn the_quick_start_prints_what_the_readme_shows() {
-    let readme = include_str!("../../README.md");
-    let scene = Scene::new(small());
-    let job = concat!(env!("CARGO_MANIFEST_DIR"), "/jobs/demo.toml");
-    for (command, job) in [("run jobs/demo.toml --quiet", job), ("verify out/demo --quiet", "out/demo")] {
-        let (_, shown) = readme.split_once(&format!("$ cargo run -- {command}\n")).expect(command);
-        let (shown, _) = shown.split_once("```").expect("the end of a block");
-        let verb = command.split(' ').next().expect("a verb");
-        let run = Exporter::new(&scene.path("")).args([verb, job, "--quiet"]).run().exits(0);
-        assert_eq!(run.stdout, shown, "{command}");
-    }
-}
-
-#[test]
 fn log_lines_can_be_json() {
     let scene = Scene::new(small());
     let run = scene.export(CLOSED).args(["--log-format", "json"]).run().exits(0);

@@ -16,6 +16,7 @@ mod locks;
 mod pacing;
 mod power;
 mod publication;
+mod readme;
 mod resume;
 mod rules;
 mod selectors;
