@@ -6,6 +6,8 @@
 //! the rest, and every engine of the last ten years reads it. The Arrow schema is left out of the metadata: all
 //! four column types survive without it, and it would tie the bytes to the Arrow library's serialisation.
 
+mod announced;
+
 use std::io::Write;
 use std::sync::Arc;
 
@@ -23,6 +25,7 @@ use parquet::file::properties::{EnabledStatistics, WriterProperties, WriterVersi
 use parquet::file::reader::ChunkReader;
 use parquet::schema::types::ColumnPath;
 
+use self::announced::BoundedPages;
 use super::error::{ReadError, RowsError, WriteError};
 use super::schema::{self, SchemaError};
 use super::{BATCH_ROWS, Encoded};
@@ -126,8 +129,10 @@ fn properties(schema: &Schema, sorting_columns: &[&str]) -> Result<WriterPropert
 /// # Errors
 /// [`ReadError`] if it cannot be read, is no intact Parquet file, or has other columns.
 pub fn read(file: impl ChunkReader + 'static, schema: &SchemaRef) -> Result<ParquetBatches, ReadError> {
+    let file_bytes = file.len();
     let options = ArrowReaderOptions::new().with_skip_arrow_metadata(true);
-    let builder = ParquetRecordBatchReaderBuilder::try_new_with_options(file, options)?;
+    let builder = ParquetRecordBatchReaderBuilder::try_new_with_options(BoundedPages(file), options)?;
+    announced::check_rows(builder.metadata(), file_bytes)?;
     schema::require(schema, builder.schema())?;
     let reader = builder.with_batch_size(BATCH_ROWS).build()?;
     Ok(ParquetBatches { reader, schema: Arc::clone(schema) })
