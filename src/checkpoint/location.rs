@@ -40,6 +40,8 @@ pub struct KeptWalk {
     pub task: TaskKey,
     /// Its bytes, cursor and runs.
     pub bytes: u64,
+    /// When the latest of its files was written.
+    modified: DateTime<Utc>,
     folder: RelativePath,
 }
 
@@ -74,7 +76,10 @@ impl StateLocation {
 
     /// Takes the lock of a checkpoint, and sweeps away what a killed run was writing.
     pub(super) async fn lock(&self, folder: &RelativePath) -> Result<HeldLock, DestinationError> {
-        self.place.probe_writable().await?;
+        // What cannot be written to may yet be read, and be rid of something.
+        if let Err(error) = self.place.probe_writable().await {
+            tracing::debug!(%error, "state location not writable");
+        }
         let name = RelativePath::known(format!(".locks/{folder}.lock"));
         self.lock_wait.take(&*self.place, &name).await
     }
@@ -88,8 +93,11 @@ impl StateLocation {
         for file in self.place.list(&RelativePath::known(WALKS.to_owned())).await?.files {
             let Some((folder, task)) = checkpoint_of(&file.path) else { continue };
             match found.last_mut() {
-                Some(last) if last.folder == folder => last.bytes += file.bytes,
-                _ => found.push(KeptWalk { task, bytes: file.bytes, folder }),
+                Some(last) if last.folder == folder => {
+                    last.bytes += file.bytes;
+                    last.modified = last.modified.max(file.modified);
+                }
+                _ => found.push(KeptWalk { task, bytes: file.bytes, modified: file.modified, folder }),
             }
         }
         Ok(found)
@@ -105,35 +113,45 @@ impl StateLocation {
     }
 
     /// Removes the checkpoints that are too old for any job: of a job that never runs again nothing else would, and
-    /// they hold personal data. What cannot be read, or is in use, stays.
+    /// they hold personal data. What is in use stays.
     ///
-    /// Returns the tasks that they were of.
+    /// Returns the task of each and what became of it.
     ///
     /// # Errors
-    /// [`DestinationError`] if the location cannot be read, or something does not go away.
-    pub async fn remove_expired(&self, now: DateTime<Utc>) -> Result<Vec<TaskKey>, DestinationError> {
+    /// [`DestinationError`] if the location cannot be read.
+    pub async fn remove_expired(
+        &self,
+        now: DateTime<Utc>,
+    ) -> Result<Vec<(TaskKey, Result<(), DestinationError>)>, DestinationError> {
         let impatient = Self { place: self.place.clone(), lock_wait: LockWait::none() };
-        let mut removed = Vec::new();
+        let mut expired = Vec::new();
         for walk in self.kept_walks().await? {
-            if !self.is_expired(&walk, now).await {
-                continue;
-            }
-            match impatient.lock(&walk.folder).await {
-                // A run may have gone on with it in the meantime.
-                Ok(_lock) if self.is_expired(&walk, now).await => {
-                    remove_all(&*self.place, &walk.folder).await?;
-                    removed.push(walk.task);
+            if self.is_expired(&walk, now).await {
+                match impatient.remove_if_expired(&walk, now).await {
+                    Ok(false) | Err(DestinationError::Locked { .. }) => {}
+                    removed => expired.push((walk.task, removed.map(drop))),
                 }
-                Ok(_) | Err(DestinationError::Locked { .. }) => {}
-                Err(error) => return Err(error),
             }
         }
-        Ok(removed)
+        Ok(expired)
     }
 
+    /// A run may have gone on with it before the lock was had.
+    async fn remove_if_expired(&self, walk: &KeptWalk, now: DateTime<Utc>) -> Result<bool, DestinationError> {
+        let lock = self.lock(&walk.folder).await?;
+        let is_expired = self.is_expired(walk, now).await;
+        if is_expired {
+            remove_all(&*self.place, &walk.folder, &lock).await?;
+        }
+        Ok(is_expired)
+    }
+
+    /// What has no readable cursor is as old as its files.
     async fn is_expired(&self, walk: &KeptWalk, now: DateTime<Utc>) -> bool {
-        let Ok(Some(bytes)) = self.cursor(walk).await else { return false };
-        Cursor::<IgnoredAny>::parse(&bytes).is_ok_and(|cursor| now - cursor.saved_at > LONGEST_MAX_AGE)
+        let cursor = self.cursor(walk).await.ok().flatten();
+        let cursor = cursor.and_then(|bytes| Cursor::<IgnoredAny>::parse(&bytes).ok());
+        let saved_at = cursor.map_or(walk.modified, |cursor| cursor.saved_at);
+        (now - saved_at).abs() > LONGEST_MAX_AGE
     }
 
     /// Removes a checkpoint under its lock.
@@ -141,8 +159,8 @@ impl StateLocation {
     /// # Errors
     /// [`DestinationError`], also if a run is using it.
     pub async fn clear(&self, walk: &KeptWalk) -> Result<(), DestinationError> {
-        let _lock = self.lock(&walk.folder).await?;
-        remove_all(&*self.place, &walk.folder).await
+        let lock = self.lock(&walk.folder).await?;
+        remove_all(&*self.place, &walk.folder, &lock).await
     }
 }
 
@@ -157,11 +175,13 @@ pub(super) fn cursor(folder: &RelativePath) -> RelativePath {
     folder.join(CURSOR).expect("a plain name")
 }
 
-/// Removes a checkpoint: the cursor first, so that what is left of an interrupted removal is garbage.
+/// Removes a checkpoint under its lock: the cursor first, so that what is left of an interrupted removal is garbage.
 pub(super) async fn remove_all(
     place: &dyn Destination,
     folder: &RelativePath,
+    lock: &HeldLock,
 ) -> Result<(), DestinationError> {
+    lock.confirm().await?;
     place.remove(&cursor(folder)).await?;
     for file in place.list(folder).await?.files {
         place.remove(&file.path).await?;

@@ -70,8 +70,6 @@ pub struct Checkpoint {
     store: Option<RunStore>,
     lock: Option<HeldLock>,
     is_there: bool,
-    /// When what is there was found out.
-    saved_at: Option<DateTime<Utc>>,
 }
 
 impl Checkpoint {
@@ -90,17 +88,7 @@ impl Checkpoint {
         let folder = location::folder(&fingerprint.destination, task);
         let store =
             location.as_ref().map(|location| RunStore::new(location.place.clone(), folder.clone(), stop));
-        Self {
-            location,
-            folder,
-            fingerprint,
-            max_age,
-            clock,
-            store,
-            lock: None,
-            is_there: false,
-            saved_at: None,
-        }
+        Self { location, folder, fingerprint, max_age, clock, store, lock: None, is_there: false }
     }
 
     /// Says whether the task has left anything so far that the next process would find.
@@ -130,12 +118,12 @@ impl Checkpoint {
         Ok(&self.location.as_ref().ok_or(CheckpointError::NoLocation)?.place)
     }
 
-    /// Finds what an earlier process left of the same task, if it still fits, and sweeps away what does not.
+    /// Finds what an earlier process left of the same task and when, if it still fits, and sweeps away what does not.
     ///
     /// # Errors
     /// [`CheckpointError::Storage`] if somebody else holds the checkpoint. A location that cannot be read has
     /// nothing to resume, which is said; what has to be written there will fail.
-    pub async fn load<T: Resumable>(&mut self) -> Result<Option<T>, CheckpointError> {
+    pub async fn load<T: Resumable>(&mut self) -> Result<Option<(T, DateTime<Utc>)>, CheckpointError> {
         if self.location.is_none() {
             return Ok(None);
         }
@@ -161,20 +149,19 @@ impl Checkpoint {
         document.check().is_ok().then_some(document)
     }
 
-    async fn find<T: Resumable>(&mut self) -> Result<Option<T>, CheckpointError> {
+    async fn find<T: Resumable>(&mut self) -> Result<Option<(T, DateTime<Utc>)>, CheckpointError> {
         if self.place()?.list(&self.folder).await?.files.is_empty() {
             return Ok(None);
         }
         self.hold().await?;
         match self.read::<T>().await? {
-            Ok((document, saved_at)) => {
+            Ok(found) => {
                 self.is_there = true;
-                self.saved_at = Some(saved_at);
-                self.sweep(&document.runs()).await?;
-                Ok(Some(document))
+                self.sweep(&found.0.runs()).await?;
+                Ok(Some(found))
             }
             Err(reason) => {
-                self.discard(&reason).await?;
+                self.discard(&reason).await;
                 Ok(None)
             }
         }
@@ -205,15 +192,17 @@ impl Checkpoint {
         Ok(cursor.document.check().map(|()| (cursor.document, cursor.saved_at)))
     }
 
-    /// Makes a document the checkpoint. Every run that it lists is durable already.
-    ///
-    /// One that brings no news is as old as the one before it: a walk that never gets on must be too old some day.
+    /// Makes a document the checkpoint. Every run that it lists is durable already. It is as old as the latest of what
+    /// it tells: a walk that never gets on must be too old some day.
     ///
     /// # Errors
     /// [`CheckpointError`]; the checkpoint before it is still there.
-    pub async fn save<T: Resumable>(&mut self, document: &T, has_news: bool) -> Result<(), CheckpointError> {
+    pub async fn save<T: Resumable>(
+        &mut self,
+        document: &T,
+        saved_at: DateTime<Utc>,
+    ) -> Result<(), CheckpointError> {
         self.hold().await?;
-        let saved_at = self.saved_at.filter(|_| !has_news).unwrap_or_else(|| self.clock.now());
         let cursor = Cursor { fingerprint: &self.fingerprint, saved_at, document };
         let place = self.place()?;
         let mut staged = place.stage().await?;
@@ -225,8 +214,11 @@ impl Checkpoint {
         }
         place.install(staged, &path, Precondition::Any).await?;
         self.is_there = true;
-        self.saved_at = Some(saved_at);
-        self.sweep(&document.runs()).await
+        // That was the commit; what the cursor no longer lists is garbage, and the next one sweeps it.
+        if let Err(error) = self.sweep(&document.runs()).await {
+            tracing::warn!(error = %error_chain(&error), "outdated runs could not be removed");
+        }
+        Ok(())
     }
 
     /// Removes runs that no cursor lists.
@@ -243,13 +235,14 @@ impl Checkpoint {
         Ok(())
     }
 
-    /// Drops a checkpoint that cannot be used, and says why.
-    ///
-    /// # Errors
-    /// [`CheckpointError`].
-    pub async fn discard(&mut self, reason: &str) -> Result<(), CheckpointError> {
+    /// Drops a checkpoint that cannot be used, and says why. What does not go away is in nobody's way: the next cursor
+    /// replaces it.
+    pub async fn discard(&mut self, reason: &str) {
         tracing::warn!(reason, "unfinished walk discarded");
-        self.clear().await
+        if let Err(error) = self.clear().await {
+            tracing::warn!(error = %error_chain(&error), "its state could not be removed");
+        }
+        self.is_there = false;
     }
 
     /// Removes the checkpoint: its task is published, or begins anew.
@@ -257,13 +250,9 @@ impl Checkpoint {
     /// # Errors
     /// [`CheckpointError`].
     pub async fn clear(&mut self) -> Result<(), CheckpointError> {
-        if self.lock.is_none() {
-            return Ok(());
-        }
-        location::remove_all(&**self.place()?, &self.folder).await?;
+        let Some(lock) = self.lock.take() else { return Ok(()) };
+        location::remove_all(&**self.place()?, &self.folder, &lock).await?;
         self.is_there = false;
-        self.saved_at = None;
-        self.lock = None;
         Ok(())
     }
 }

@@ -62,12 +62,12 @@ impl Scene {
         let mut checkpoint = self.checkpoint();
         let run = checkpoint.store().await.unwrap().write(SortedRun::of([("a", text)])).await.unwrap();
         let note = Note { text: text.to_owned(), runs: vec![run] };
-        checkpoint.save(&note, true).await.unwrap();
+        checkpoint.save(&note, checkpoint.clock.now()).await.unwrap();
         note
     }
 
     async fn load(&self) -> Option<Note> {
-        self.checkpoint().load().await.unwrap()
+        self.checkpoint().load().await.unwrap().map(|(note, _saved_at)| note)
     }
 
     async fn files(&self) -> Vec<String> {
@@ -155,7 +155,7 @@ async fn any_other_fingerprint_is_refused() {
     let scene = Scene::new();
     let note = scene.save("one").await;
     assert_eq!(
-        scene.checkpoint_of(unknown).load().await.unwrap(),
+        scene.checkpoint_of(unknown).load().await.unwrap().map(|(note, _saved_at)| note),
         Some(note),
         "an unknown account is no other"
     );
@@ -211,7 +211,7 @@ async fn a_checkpoint_in_use_is_nobody_elses() {
     let scene = Scene::new();
     let note = scene.save("one").await;
     let mut holder = scene.checkpoint();
-    assert_eq!(holder.load().await.unwrap(), Some(note));
+    assert_eq!(holder.load().await.unwrap().map(|(note, _saved_at)| note), Some(note));
     let error = scene.checkpoint().load::<Note>().await.unwrap_err();
     assert!(matches!(error, CheckpointError::Storage(DestinationError::Locked { .. })), "{error}");
     holder.clear().await.unwrap();

@@ -27,8 +27,10 @@ use crate::roster::RunBound;
 use crate::storage::{LockWait, destination};
 use crate::telemetry::ProgressBars;
 
-/// The text of guests that all tasks together hold in memory, in bytes, before they write it down.
-const MEMORY_FOR_RUNS: usize = 32 * 1024 * 1024;
+/// What the tasks hold of guests, in bytes, before they write it down: one alone, or several together. While one of
+/// several is encoded, which takes as much again, the others go on.
+const MEMORY_OF_ONE: usize = 32 * 1024 * 1024;
+const MEMORY_OF_SEVERAL: usize = 16 * 1024 * 1024;
 
 pub(super) async fn run(arguments: RunArguments, bars: Option<ProgressBars>) -> anyhow::Result<ExitStatus> {
     let clock: Arc<dyn Clock> = Arc::new(SystemClock);
@@ -50,7 +52,7 @@ pub(super) async fn run(arguments: RunArguments, bars: Option<ProgressBars>) -> 
     let state = state_location(&job, &lock_wait)?;
     if state.as_ref().is_some_and(|state| state.is_at(destination.as_ref())) {
         return Err(UsageError(format!(
-            "--state names the output, {}; what is published and what is not yet must be apart: give another folder",
+            "--state names the output itself, {}; give another folder",
             destination.describe()
         ))
         .into());
@@ -85,8 +87,7 @@ pub(super) async fn run(arguments: RunArguments, bars: Option<ProgressBars>) -> 
     }
 
     let tasks = tasks(&job, &known);
-    let at_once = job.concurrency.min(tasks.len()).max(1);
-    let bound = RunBound { rows: job.resume.rows, bytes: MEMORY_FOR_RUNS / at_once };
+    let bound = run_bound(&job, tasks.len());
     let context = Arc::new(ExportContext {
         job,
         api,
@@ -132,6 +133,15 @@ pub(super) async fn run(arguments: RunArguments, bars: Option<ProgressBars>) -> 
     }
 }
 
+/// Divides the memory among the tasks that run at once.
+fn run_bound(job: &Job, tasks: usize) -> RunBound {
+    let bytes = match job.concurrency.min(tasks) {
+        0 | 1 => MEMORY_OF_ONE,
+        at_once => MEMORY_OF_SEVERAL / at_once,
+    };
+    RunBound { rows: job.resume.rows, bytes }
+}
+
 fn state_location(job: &Job, lock_wait: &LockWait) -> anyhow::Result<Option<StateLocation>> {
     let named = job.resume.state.as_deref();
     let state = named.map(|state| StateLocation::parse(state, lock_wait.clone())).transpose();
@@ -141,9 +151,14 @@ fn state_location(job: &Job, lock_wait: &LockWait) -> anyhow::Result<Option<Stat
 /// Removes what runs of other jobs left and nobody will go on with. A failure is said and changes nothing else.
 async fn remove_expired(state: &StateLocation, now: DateTime<Utc>) {
     match state.remove_expired(now).await {
-        Ok(removed) => {
-            for task in removed {
-                tracing::warn!(%task, "unfinished walk removed, it is too old for any job to go on with");
+        Ok(expired) => {
+            for (task, removed) in expired {
+                match removed {
+                    Ok(()) => {
+                        tracing::warn!(%task, "unfinished walk removed, it is too old for any job to go on with");
+                    }
+                    Err(error) => tracing::warn!(%task, %error, "old state not removed"),
+                }
             }
         }
         Err(error) => {

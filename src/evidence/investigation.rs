@@ -7,6 +7,8 @@
 //! process may outlive. A process that goes on knows all that its predecessor knew, the count before the first
 //! walk too, and judges by the same rules; the count after the last walk it always reads itself.
 
+use chrono::{DateTime, Utc};
+
 use super::confirm::{ConfirmError, ConfirmSettings, Surroundings};
 use super::control_total::{ControlTotal, read_control_total};
 use super::inquiry::{Findings, Inquiry};
@@ -29,8 +31,8 @@ pub(super) struct Investigation<'a> {
     latest: Option<Walked>,
     earlier: RequestCount,
     resumed: bool,
-    /// Whether anything was found out since it was last written down.
-    has_news: bool,
+    /// When the latest of it was found out.
+    news_at: DateTime<Utc>,
 }
 
 impl<'a> Investigation<'a> {
@@ -57,17 +59,19 @@ impl<'a> Investigation<'a> {
             latest: None,
             earlier: RequestCount::default(),
             resumed: false,
-            has_news: false,
+            news_at: surroundings.clock.now(),
         };
-        let Some(inquiry) = own.checkpoint.load::<Inquiry>().await? else { return Ok((own, None)) };
+        let Some((inquiry, saved_at)) = own.checkpoint.load::<Inquiry>().await? else {
+            return Ok((own, None));
+        };
         if inquiry.findings.state != own.findings.state {
-            own.checkpoint.discard("the state of its period has changed").await?;
+            own.checkpoint.discard("the state of its period has changed").await;
             return Ok((own, None));
         }
         let store = own.checkpoint.store().await?.clone();
         match restored(settings, &inquiry, &store).await {
             Ok((ended, _)) if !agree(&inquiry, &ended) => {
-                own.checkpoint.discard("its cursor contradicts its runs").await?;
+                own.checkpoint.discard("its cursor contradicts its runs").await;
                 Ok((own, None))
             }
             Ok((ended, current)) => {
@@ -85,6 +89,7 @@ impl<'a> Investigation<'a> {
                         latest,
                         earlier: inquiry.asked,
                         resumed: true,
+                        news_at: saved_at,
                         ..own
                     },
                     current,
@@ -92,7 +97,7 @@ impl<'a> Investigation<'a> {
             }
             Err(RunStoreError::Rows(RosterError::Interrupted)) => Err(ConfirmError::Interrupted),
             Err(RunStoreError::Rows(RosterError::Damaged(run))) if run.is_damage() => {
-                own.checkpoint.discard(&run.to_string()).await?;
+                own.checkpoint.discard(&run.to_string()).await;
                 Ok((own, None))
             }
             // What cannot be read at the moment may be whole.
@@ -123,7 +128,7 @@ impl<'a> Investigation<'a> {
             if self.findings.totals.len() == self.findings.walks.len() {
                 let total = self.read_total().await?;
                 self.findings.totals.push(total);
-                self.has_news = true;
+                self.news_at = self.surroundings.clock.now();
             }
             if !self.findings.walks.is_empty() {
                 match self.judged() {
@@ -136,7 +141,7 @@ impl<'a> Investigation<'a> {
             let walked = match (current.take(), &self.latest) {
                 (Some(walk), Some(_)) => self.walk_to_the_end(walk).await?,
                 (None, Some(latest)) => {
-                    let again = Walk::begin(self.plan_again(latest.position.spelling).await);
+                    let again = Walk::begin(self.plan_again(latest.position.spelling).await?);
                     self.walk_to_the_end(again).await?
                 }
                 (current, None) => self.first_walk(current).await?,
@@ -147,7 +152,7 @@ impl<'a> Investigation<'a> {
 
     /// Plans another walk. What the walks before it hold in memory counts towards its first run: a task must not hold
     /// more, and a killed process not have more to read again, however many walks were too small for a run.
-    async fn plan_again(&mut self, spelling: PeriodSpelling) -> WalkPlan {
+    async fn plan_again(&mut self, spelling: PeriodSpelling) -> Result<WalkPlan, ConfirmError> {
         let direction = Inquiry::direction_of(self.findings.walks.len());
         tracing::info!(
             walk = self.findings.walks.len() + 1,
@@ -159,11 +164,10 @@ impl<'a> Investigation<'a> {
         if held.rows <= again.bound.rows / 2 && held.bytes <= again.bound.bytes / 2 {
             again.bound.rows -= held.rows;
             again.bound.bytes -= held.bytes;
-        } else if let Err(error) = self.write_down(None).await {
-            // It fits into memory, so only a run that is killed would miss it.
-            tracing::warn!(error = %error_chain(&error), "walk before not written down");
+        } else {
+            self.write_down(None).await?;
         }
-        again
+        Ok(again)
     }
 
     /// Counts the rows that were read for walks of which nothing is written down, and the bytes that they take.
@@ -220,17 +224,16 @@ impl<'a> Investigation<'a> {
     async fn first_walk(&mut self, current: Option<Walk>) -> Result<Walked, ConfirmError> {
         let asked = self.settings.spelling;
         let in_spelling = |spelling| Walk::begin(plan(self.settings, spelling, Direction::Forward));
+        // What was kept may be in the other spelling already, and have found nobody when it was begun anew.
         let walk = current.unwrap_or_else(|| in_spelling(asked));
-        let other = asked.other();
+        let other = walk.position().spelling.other();
         let other_walk = in_spelling(other);
-        // What was begun in the other spelling has guests already, or it would not have been kept.
-        let is_the_first_try = walk.position().spelling == asked;
         let first = self.walk_to_the_end(walk).await;
         let is_an_answer = match &first {
             Ok(walked) => walked.roster.guests() > 0,
             Err(error) => !refuses_the_question(error),
         };
-        if is_an_answer || !is_the_first_try {
+        if is_an_answer {
             return first;
         }
         tracing::info!(
@@ -259,7 +262,9 @@ impl<'a> Investigation<'a> {
             }
             let before = walk.position().pages;
             let read = walk.read(*api, stop, *progress).await;
-            self.has_news |= walk.position().pages > before;
+            if walk.position().pages > before {
+                self.news_at = self.surroundings.clock.now();
+            }
             match read {
                 Ok(Reached::End) => break,
                 Ok(Reached::Run) => self.write_down(Some(&mut walk)).await?,
@@ -298,8 +303,7 @@ impl<'a> Investigation<'a> {
             ended: ended.map(|walked| walked.position.clone()).collect(),
             current: walk.map(|walk| walk.position().clone()),
         };
-        self.checkpoint.save(&inquiry, self.has_news).await?;
-        self.has_news = false;
+        self.checkpoint.save(&inquiry, self.news_at).await?;
         tracing::debug!(walks = inquiry.findings.walks.len(), "checkpoint written");
         Ok(())
     }
@@ -328,7 +332,7 @@ impl<'a> Investigation<'a> {
         match error {
             // A wrong answer spoils the walk that it was given to, not those that had ended; nor is it news of them.
             ConfirmError::Walk(error) if !error.can_be_resumed() => {
-                self.has_news = false;
+                self.news_at = self.findings.finished_at;
                 if self.latest.is_none() || !self.keep(None).await {
                     self.abandon().await;
                 }

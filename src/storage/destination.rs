@@ -13,6 +13,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
+use chrono::{DateTime, Utc};
 use tempfile::NamedTempFile;
 
 use super::failpoint::{self, Operation, Site};
@@ -82,6 +83,8 @@ pub struct ListedFile {
     pub path: RelativePath,
     /// Its length in bytes.
     pub bytes: u64,
+    /// When it was written last.
+    pub modified: DateTime<Utc>,
 }
 
 /// A lock that is held until it is dropped.

@@ -229,7 +229,8 @@ impl LocalDestination {
             match path {
                 Some(path) if metadata.is_dir() => self.list_below(&path, listing)?,
                 Some(path) if metadata.is_file() => {
-                    listing.files.push(ListedFile { path, bytes: metadata.len() });
+                    let modified = metadata.modified().map_err(failed)?.into();
+                    listing.files.push(ListedFile { path, bytes: metadata.len(), modified });
                 }
                 _ => listing.foreign.push(format!("{folder}/{}", name.to_string_lossy().escape_debug())),
             }

@@ -117,11 +117,15 @@ impl FileLock {
         if !is_at(&file, path)? {
             return Ok(None);
         }
-        failpoint::step(Operation::Lock, Site::of(root, path), || {
+        let written = failpoint::step(Operation::Lock, Site::of(root, path), || {
             file.set_len(0)?;
             file.seek(SeekFrom::Start(0))?;
             file.write_all(&serde_json::to_vec(&Holder::this_process())?)
-        })?;
+        });
+        // It is a hint for whoever waits. On a full disk there may be no room for it, and yet something to remove.
+        if let Err(error) = written {
+            tracing::warn!(lock = %path.display(), %error, "holder not written into the lock's file");
+        }
         Ok(Some(Self { file, path: path.to_owned() }))
     }
 }

@@ -25,6 +25,7 @@ mod trial;
 
 use std::fmt::{Debug, Display};
 use std::ops::Range;
+use std::panic::catch_unwind;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::thread;
 use std::time::{Duration, Instant};
@@ -91,8 +92,9 @@ fn a_program_that_is_killed_torn_and_starved_publishes_the_old_or_the_new_and_ma
                 return ended;
             }
             let history = History::draw(seed, number);
-            let held =
-                history.hold(runtime.handle()).inspect_err(|reason| report("a_program", number, reason));
+            let held = catch_unwind(|| history.hold(runtime.handle()));
+            let held = held.unwrap_or_else(|_| Err("the history panicked, as is said above".to_owned()));
+            let held = held.inspect_err(|reason| report("a_program", number, reason));
             ended.push((number, history, held));
         }
     };

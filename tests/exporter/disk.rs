@@ -132,6 +132,31 @@ fn fill(path: &Path) -> u64 {
 
 #[test]
 #[ignore = "takes the right to mount in a user namespace"]
+fn a_state_disk_that_is_really_full_is_gone_on_from_and_can_be_cleared() {
+    let disk = SmallDisk::mount("4m");
+    let state = disk.path("state").display().to_string();
+    let scene = Scene::new(population(&[(CLOSED, guests(0..1050))]));
+    let job = "[request]\nattempts = 2\n[resume]\nrows = 300\n";
+    let export = scene.job(job).args(["--network", NETWORK, "--period", CLOSED, "--state", &state]);
+    let fatal = "durable-step.before.rename.walks=3*off->return(kill)";
+    let died = export.clone().fail_points(fatal).run_to_death();
+    assert!(died.is_err(), "killed when two runs and the cursor were written");
+    let ballast = disk.path("ballast");
+    fill(&ballast);
+    let run = export.clone().run().exits(73);
+    assert!(run.stderr.contains("going on where an earlier run stopped"), "{}", run.stderr);
+    assert!(run.message().contains("free some space and run again"), "{}", run.message());
+    let listed = scene.exporter().args(["state", "--state", &state]).run().exits(0).stdout;
+    assert!(listed.contains(NETWORK), "what was kept is still there: {listed}");
+    let cleared = scene.exporter().args(["state", "clear", "--state", &state]).run().exits(0).stdout;
+    assert!(cleared.starts_with("Removed 1 unfinished walk, "), "{cleared}");
+    fs::remove_file(&ballast).expect("a file");
+    export.run().exits(0);
+    scene.assert_published_whole(CLOSED);
+}
+
+#[test]
+#[ignore = "takes the right to mount in a user namespace"]
 fn a_disk_that_is_really_full_or_read_only_keeps_what_was_published_and_the_next_run_makes_good() {
     let mut disk = SmallDisk::mount("4m");
     let out = disk.path("out");
@@ -156,7 +181,7 @@ fn a_disk_that_is_really_full_or_read_only_keeps_what_was_published_and_the_next
     disk.tell(&format!("mount -o remount,ro {}", disk.folder.path().display()));
     let error = export(&scene).run().exits(73).error();
     assert!(error.contains("Read-only file system"), "{error}");
-    assert!(error.ends_with("; mount it for writing, or choose another output"), "{error}");
+    assert!(error.ends_with("; mount it for writing, or choose another place"), "{error}");
     verified(&scene);
 
     // What a dead run left fills the disk to the last byte.

@@ -143,7 +143,9 @@ fn a_hint_past_the_deadline_ends_the_run_at_once_and_names_the_time() {
         let scene = struck_by(kind, When::nth(2));
         let run = scene.run(CLOSED).exits(75);
         let message = run.message();
-        let (_, time) = message.split_once("the deadline comes first; try again after ").expect(&message);
+        let (_, rest) = message.split_once("the deadline comes first; try again after ").expect(&message);
+        let (time, last) = rest.split_once(": ").expect("the last failure");
+        assert_eq!(last, "the service limits the rate of requests");
         let named: chrono::DateTime<chrono::Utc> = time.parse().expect("an instant");
         let finished: chrono::DateTime<chrono::Utc> =
             run.summary()["finished_at"].as_str().expect("text").parse().expect("an instant");

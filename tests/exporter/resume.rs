@@ -4,8 +4,9 @@
 
 use std::fs;
 use std::path::{Path, PathBuf};
+use std::time::{Duration, SystemTime};
 
-use chrono::{TimeDelta, Utc};
+use chrono::{DateTime, TimeDelta, Utc};
 use rustix::process::Signal;
 use serde_json::Value;
 use wickr_guest_export::simulator::{Fault, FaultKind, SimulatorConfig, When};
@@ -383,12 +384,35 @@ fn what_no_job_may_go_on_with_any_more_is_removed_by_a_run_of_another() {
     assert_eq!(kept(&scene), Vec::<PathBuf>::new());
 }
 
-/// Makes the cursor so old.
+#[test]
+fn a_walk_that_is_spoiled_again_and_again_does_not_keep_the_one_before_it_young() {
+    // The second walk reads four pages each time, and writes three of them down.
+    let wrong = [11 + 5, 11 + 5 + 5].map(|page| Fault::new(FaultKind::MissingUsernameHash, When::nth(page)));
+    let scene = Scene::new(long_lists(wrong.to_vec()));
+    export(&scene, OLD).run().exits(65);
+    saved(&scene, TimeDelta::hours(5));
+    let saved_at = || said(&scene)["saved_at"].as_str().expect("a text").parse::<DateTime<Utc>>();
+    let before = saved_at();
+    export(&scene, OLD).run().exits(65);
+    assert_eq!(saved_at(), before, "as old as the walk that ended");
+    saved(&scene, TimeDelta::hours(7));
+    let run = export(&scene, OLD).run();
+    assert!(run.stderr.contains("older than resume.max_age"), "{}", run.stderr);
+    assert_same_as_undisturbed(&scene, run, OLD);
+}
+
+/// Returns what the cursor says.
+fn said(scene: &Scene) -> Value {
+    serde_json::from_slice(&fs::read(cursor(scene)).expect("a cursor")).expect("JSON")
+}
+
+/// Makes the cursor so old, and the walks that had ended.
 fn saved(scene: &Scene, age: TimeDelta) {
     let path = cursor(scene);
-    let text = fs::read_to_string(&path).expect("a cursor");
-    let mut cursor: Value = serde_json::from_str(&text).expect("JSON");
-    cursor["saved_at"] = (Utc::now() - age).to_rfc3339().into();
+    let mut cursor = said(scene);
+    let then = (Utc::now() - age).to_rfc3339();
+    cursor["saved_at"] = then.clone().into();
+    cursor["document"]["findings"]["finished_at"] = then.into();
     let fields = cursor.as_object_mut().expect("an object");
     fields.remove("cursor_sha256").expect("a seal");
     let unsealed = serde_json::to_string_pretty(&cursor).expect("JSON");
@@ -396,11 +420,26 @@ fn saved(scene: &Scene, age: TimeDelta) {
 }
 
 #[test]
+fn runs_without_a_cursor_are_removed_as_well_once_nobody_can_want_them() {
+    let scene = stalled_at(8);
+    kill_at(&scene, &export(&scene, CLOSED), 8);
+    fs::remove_file(cursor(&scene)).expect("a cursor");
+    export(&scene, OLD).run().exits(0);
+    assert_eq!(runs(&scene).len(), 2, "they may be those of a run that is about to write one");
+    for run in runs(&scene) {
+        let file = fs::File::open(run).expect("a run");
+        file.set_modified(SystemTime::now() - Duration::from_hours(8 * 24)).expect("its owner may");
+    }
+    export(&scene, OLD).run().exits(0);
+    assert_eq!(kept(&scene), Vec::<PathBuf>::new());
+}
+
+#[test]
 fn state_and_output_are_kept_apart() {
     let scene = Scene::new(long_lists(Vec::new()));
     let out = scene.path("out").display().to_string();
     let error = export(&scene, CLOSED).args(["--state", &format!("{out}/")]).run().exits(2).error();
-    assert!(error.contains("--state names the output"), "{error}");
+    assert!(error.contains("--state names the output itself"), "{error}");
     assert!(!scene.path("out").exists(), "nothing was touched");
 }
 

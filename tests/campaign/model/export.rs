@@ -29,10 +29,9 @@ pub(super) struct Export<'a> {
     attempts_at_its_site: u64,
     earlier: Asked,
     known: Known,
-    /// How far the clock had moved when the latest of what is written down was found out, if anything is.
-    written: Option<TimeDelta>,
-    /// Whether anything was found out since.
-    has_news: bool,
+    is_there: bool,
+    /// How far the clock had moved when the latest was found out.
+    news_at: TimeDelta,
     course: Course,
 }
 
@@ -47,8 +46,8 @@ impl<'a> Export<'a> {
             attempts_at_its_site: 0,
             earlier: Asked::default(),
             known: Known::default(),
-            written: None,
-            has_news: false,
+            is_there: false,
+            news_at: TimeDelta::zero(),
             course: begun(),
         }
     }
@@ -71,7 +70,7 @@ impl<'a> Export<'a> {
                 if !leaves_a_checkpoint(&reason) {
                     // A wrong answer spoils the walk that it was given to, not those that had ended.
                     if reason.contains(" walk, page ") && !self.known.walks.is_empty() {
-                        self.has_news = false;
+                        self.news_at = self.known.ended_at;
                         self.save(None);
                     } else {
                         self.state.clear();
@@ -91,7 +90,8 @@ impl<'a> Export<'a> {
         let period_state = state_at(self.guise.as_of);
         let (found, kept) = self.state.found_by(self.guise, period_state);
         self.course.found = found;
-        (self.written, self.has_news) = (kept.as_ref().map(|kept| kept.as_of), false);
+        self.is_there = kept.is_some();
+        self.news_at = kept.as_ref().map_or(self.guise.clock, |kept| kept.as_of);
         let Some(kept) = kept else {
             self.known = Known { state: period_state, ..Known::default() };
             self.earlier = Asked::default();
@@ -122,10 +122,9 @@ impl<'a> Export<'a> {
             walk.clone()
         });
         let asked = self.earlier.and(self.course.asked);
-        // What brings no news is as old as what was there.
-        let as_of = self.written.filter(|_| !self.has_news).unwrap_or(self.guise.clock);
+        let as_of = self.news_at;
         self.state.put(Kept { known: self.known.clone(), current, asked, guise: self.guise, as_of });
-        (self.written, self.has_news) = (Some(as_of), false);
+        self.is_there = true;
     }
 
     /// Writes down what is known because something stops the work, if there is anything.
@@ -261,7 +260,7 @@ impl<'a> Export<'a> {
             let page =
                 self.page(&walk).and_then(|page| walk.admit(page, self.guise.mode).map_err(Halt::Refused));
             match page {
-                Ok(()) => self.has_news = true,
+                Ok(()) => self.news_at = self.guise.clock,
                 Err(Halt::Refused(reason))
                     if may_begin_anew && number > 1 && is_refused_question(&reason) =>
                 {
@@ -288,22 +287,21 @@ impl<'a> Export<'a> {
 
     /// Walks in the spelling that is understood: an empty answer and a refused question are asked once more.
     fn first_walk(&mut self, current: Option<Walk>) -> Result<Walk, Failure> {
-        let other = match self.case.asked {
-            PeriodSpelling::Hyphen => PeriodSpelling::Underscore,
-            PeriodSpelling::Underscore => PeriodSpelling::Hyphen,
-        };
         let refused = |failure: &Failure| match failure {
             (1, Halt::Refused(reason)) => is_refused_question(reason),
             _ => false,
         };
         let walk = current.unwrap_or_else(|| Walk::begin(self.case.asked, false, self.bound()));
-        let is_the_first_try = walk.spelling == self.case.asked;
+        let other = match walk.spelling {
+            PeriodSpelling::Hyphen => PeriodSpelling::Underscore,
+            PeriodSpelling::Underscore => PeriodSpelling::Hyphen,
+        };
         let first = self.walk_on(walk);
         let in_doubt = match &first {
             Ok(walk) => walk.names.is_empty(),
             Err(failure) => refused(failure),
         };
-        if !in_doubt || !is_the_first_try {
+        if !in_doubt {
             return first;
         }
         match self.walk_on(Walk::begin(other, false, self.bound())) {
@@ -320,7 +318,7 @@ impl<'a> Export<'a> {
                 match self.total() {
                     Ok(total) => {
                         self.known.totals.push(total);
-                        self.has_news = true;
+                        self.news_at = self.guise.clock;
                     }
                     Err(halt) => {
                         if matches!(halt, Halt::Refused(_)) && !self.known.walks.is_empty() {
@@ -357,7 +355,8 @@ impl<'a> Export<'a> {
                 }
             })?;
             self.known.walks.push(walked);
-            if self.written.is_some() {
+            self.known.ended_at = self.guise.clock;
+            if self.is_there {
                 self.save(None);
             }
         }

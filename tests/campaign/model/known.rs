@@ -2,6 +2,8 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use chrono::TimeDelta;
+
 use super::Publication;
 use super::walk::Walk;
 use crate::schedule::Case;
@@ -20,12 +22,14 @@ pub(super) struct Known {
     pub(super) state: &'static str,
     pub(super) totals: Vec<Total>,
     pub(super) walks: Vec<Walk>,
+    /// How far the clock had moved when the last of them ended.
+    pub(super) ended_at: TimeDelta,
 }
 
 impl Known {
     /// Judges the walks so far, if there are any: publishes, refuses, or wants another one.
     pub(super) fn judge(&self, case: &Case) -> Result<Option<Publication>, String> {
-        let Self { state, totals, walks } = self;
+        let Self { state, totals, walks, .. } = self;
         let Some(last) = walks.last() else { return Ok(None) };
         let guests = last.names.len() as u64;
         let number = |total| match total {
