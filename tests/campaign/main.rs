@@ -12,8 +12,8 @@
 //! was before or what the list is now, and in the end everything is as if nobody ever had disturbed it.
 //!
 //! A campaign counts each fault, interruption, kill point, damage and outcome that it met, and fails if one of them
-//! was never met. `CAMPAIGN_CASES` is the number of schedules, with a tenth of it in histories; `CAMPAIGN_SEED` moves
-//! them. A failure prints the case that is left after shrinking, and how to run it alone (`CAMPAIGN_CASE`).
+//! was never met. `CAMPAIGN_CASES` is the number of schedules, with a tenth of it in histories, or as many as
+//! `CAMPAIGN_HISTORIES` says; `CAMPAIGN_SEED` moves them. A failure prints the case that is left after shrinking, and how to run it alone (`CAMPAIGN_CASE`).
 #![cfg(feature = "simulator")]
 
 mod draw;
@@ -62,7 +62,11 @@ fn seed() -> u64 {
 /// Returns the numbers of a part of the campaign: so many in a hundred cases, or the one that is asked for.
 fn numbers(percent: u64) -> Range<u64> {
     let cases = setting("CAMPAIGN_CASES").unwrap_or(DEFAULT_CASES);
-    setting("CAMPAIGN_CASE").map_or(0..(cases * percent).div_ceil(100), |number| number..number + 1)
+    up_to((cases * percent).div_ceil(100))
+}
+
+fn up_to(count: u64) -> Range<u64> {
+    setting("CAMPAIGN_CASE").map_or(0..count, |number| number..number + 1)
 }
 
 fn runtime() -> Runtime {
@@ -81,7 +85,8 @@ fn a_moving_list_is_published_only_as_its_evidence_allows() {
 
 #[test]
 fn a_program_that_is_killed_torn_and_starved_publishes_the_old_or_the_new_and_makes_good_when_left_alone() {
-    let (runtime, seed, numbers) = (runtime(), seed(), numbers(10));
+    let (runtime, seed) = (runtime(), seed());
+    let numbers = setting("CAMPAIGN_HISTORIES").map_or_else(|| numbers(10), up_to);
     let next = AtomicU64::new(numbers.start);
     let (mut events, mut failures) = (Events::default(), Vec::new());
     let work = || {

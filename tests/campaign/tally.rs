@@ -22,7 +22,7 @@ pub(crate) struct Tally {
 }
 
 /// The kinds that must strike at least once: all that there are.
-const FAULTS: [&str; 40] = [
+const FAULTS: [&str; 41] = [
     "Throttled",
     "ThrottledForSeconds",
     "ThrottledForSeconds past the deadline",
@@ -63,6 +63,7 @@ const FAULTS: [&str; 40] = [
     "ExpiredToken",
     "ClockSkew",
     "NotFound",
+    "ValidationError",
 ];
 
 /// What a standing list must come to at least once, where the reason names neither page nor row.
@@ -161,7 +162,7 @@ const DAMAGE: [&str; 20] = [
     "an old token refused, walked anew",
 ];
 
-const EVERYWHERE: [&str; 9] = [
+const EVERYWHERE: [&str; 15] = [
     "full",
     "pseudonymous",
     "none",
@@ -171,6 +172,12 @@ const EVERYWHERE: [&str; 9] = [
     "clock skewed",
     "username conflicts",
     "empty usernames",
+    "pages of a few rows",
+    "pages of some rows",
+    "full pages",
+    "a run of every page",
+    "a run of several pages",
+    "all in memory",
 ];
 
 impl Tally {
@@ -199,7 +206,7 @@ impl Tally {
             };
             count(&mut self.circumstances, name);
         }
-        self.add_circumstances(case);
+        self.add_circumstances(case, trial);
         self.add_courses(case, trial);
         match trial.prophecy.outcome() {
             Outcome::Published(it) => {
@@ -275,7 +282,7 @@ impl Tally {
         }
     }
 
-    fn add_circumstances(&mut self, case: &Case) {
+    fn add_circumstances(&mut self, case: &Case, trial: &Trial) {
         let mode = match case.mode {
             Mode::Full => "full",
             Mode::Pseudonymous => "pseudonymous",
@@ -290,8 +297,21 @@ impl Tally {
             Overlap::OneRow => "one-row overlap",
             Overlap::Some { .. } => "random overlap",
         };
-        for name in [mode, paging, overlap] {
+        let page_size = match case.page_size {
+            1..5 => "pages of a few rows",
+            100 => "full pages",
+            _ => "pages of some rows",
+        };
+        let bound = match case.bound.rows.min(u32::try_from(case.bound.bytes / 64).unwrap_or(u32::MAX)) {
+            bound if bound <= case.page_size.into() => "a run of every page",
+            u32::MAX => "all in memory",
+            _ => "a run of several pages",
+        };
+        for name in [mode, paging, overlap, page_size, bound] {
             count(&mut self.circumstances, name);
+        }
+        if trial.prophecy.moments.len() > 1 {
+            count(&mut self.circumstances, "changes while the list was walked");
         }
         if case.must_be_published() {
             count(&mut self.circumstances, "recoverable plans, all published");
@@ -325,7 +345,6 @@ impl Tally {
         match self.campaign {
             Campaign::Standing => {
                 missing.extend(lacks(&self.faults, &FAULTS));
-                missing.extend(lacks(&self.faults, &["ValidationError"]));
                 missing.extend(lacks(&self.outcomes, &STANDING));
                 missing.extend(lacks(
                     &self.circumstances,
@@ -334,7 +353,10 @@ impl Tally {
             }
             Campaign::Moving => {
                 missing.extend(lacks(&self.outcomes, &MOVING));
-                missing.extend(lacks(&self.circumstances, &["arrivals planned", "departures planned"]));
+                missing.extend(lacks(
+                    &self.circumstances,
+                    &["arrivals planned", "departures planned", "changes while the list was walked"],
+                ));
             }
         }
         missing

@@ -15,7 +15,7 @@ pub(super) struct Step {
 }
 
 /// The durable steps that a run takes: operation and folder. `root` is the output or the state location itself.
-pub(super) const DURABLE_STEPS: [(&str, &str); 40] = [
+pub(super) const DURABLE_STEPS: [(&str, &str); 43] = [
     ("create-folder", "root"),
     ("create-folder", ".staging"),
     ("create-folder", ".locks"),
@@ -53,9 +53,12 @@ pub(super) const DURABLE_STEPS: [(&str, &str); 40] = [
     ("remove", ".staging"),
     ("remove", "walks"),
     ("remove", "revisions"),
+    ("remove", "guest_roster"),
     ("remove", "guest_counts"),
     ("remove-folder", "walks"),
     ("remove-folder", "revisions"),
+    ("remove-folder", "guest_roster"),
+    ("remove-folder", "guest_counts"),
 ];
 
 /// What only comes to pass after a run that died when its revision was complete and not yet published.
@@ -88,8 +91,10 @@ impl Aim {
         self.is_a_kill
     }
 
-    pub(super) fn removes(&self) -> bool {
-        self.operation == "remove"
+    /// Says whether it is a step that a format takes which is no longer wanted.
+    pub(super) fn drops_a_format(&self) -> bool {
+        ["remove", "remove-folder"].contains(&self.operation)
+            && ["guest_roster", "guest_counts"].contains(&self.folder)
     }
 
     /// Says whether a run that finds an output already no longer takes this step.

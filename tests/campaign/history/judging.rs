@@ -1,6 +1,6 @@
 //! What must hold of an output and of the state beside it, whatever became of the run that left them.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::fs::{self, File};
 use std::io::BufReader;
 use std::path::{Path, PathBuf};
@@ -76,6 +76,12 @@ pub(super) fn publications(out: &Path) -> Held<Publications> {
     Ok(publications)
 }
 
+fn guests_published(out: &Path, (network, period): Task) -> Held<usize> {
+    let manifest = json(&out.join(format!("manifests/period={period}/network={network}/manifest.json")))?;
+    let guests = manifest["counts"]["guests"].as_u64().expect("a number");
+    Ok(usize::try_from(guests).expect("few"))
+}
+
 fn findings(out: &Path, runtime: &Handle) -> Held<Vec<Finding>> {
     let destination = Arc::new(LocalDestination::new(out.to_owned()));
     let verified = runtime.block_on(verify(destination, &VerificationFilter::default()));
@@ -87,15 +93,27 @@ pub(super) fn hold_whole(out: &Path, runtime: &Handle) -> Held<()> {
     ensure("what verify finds", &findings(out, runtime)?, &Vec::new())
 }
 
-/// Holds what is published after a run against what was before it and what the lists are now.
+/// What may be published of lists that changed while they were walked: how many guests at least and at most.
+pub(super) type Mixed = BTreeMap<Task, (usize, usize)>;
+
+/// Holds what is published after a run against what was before it and what the lists are now. A run that says that all
+/// is well has published all of them.
 pub(super) fn hold_publications(
     out: &Path,
     runtime: &Handle,
     before: &Publications,
     now: &Publications,
-    may_mix: &BTreeSet<Task>,
+    may_mix: &Mixed,
+    all_is_well: bool,
 ) -> Held<()> {
     let after = publications(out)?;
+    let lags = |task: &&Task| {
+        let published = after.get(task).map(|(_, content)| content);
+        !may_mix.contains_key(task) && published != Some(&now[task].1)
+    };
+    if let Some(task) = now.keys().find(|task| all_is_well && lags(task)) {
+        return Err(format!("the run ended with 0, and {task:?} is not published as the list is now"));
+    }
     if let Some(task) = before.keys().find(|task| !after.contains_key(task)) {
         return Err(format!("{task:?} was published, and no longer is"));
     }
@@ -107,8 +125,22 @@ pub(super) fn hold_publications(
             continue;
         }
         ensure("the number of a new revision", revision, &(old_revision + 1))?;
-        if !may_mix.contains(task) && *content != now[task].1 {
-            return Err(format!("{task:?} was published, and is not what the list is now"));
+        let expected =
+            now.get(task).ok_or_else(|| format!("{task:?} was published, and nobody asked for it"))?;
+        match may_mix.get(task) {
+            None => {
+                if *content != expected.1 {
+                    return Err(format!("{task:?} was published, and is not what the list is now"));
+                }
+            }
+            Some((least, most)) => {
+                let guests = guests_published(out, *task)?;
+                if !(*least..=*most).contains(&guests) {
+                    return Err(format!(
+                        "{task:?} was published with {guests} guests, and not with {least} to {most}"
+                    ));
+                }
+            }
         }
     }
     // What is derived from publications may lag behind them, and what was begun may lie about.

@@ -39,11 +39,11 @@ impl History {
         let aim = Aim::of(number);
         let first = match aim.folder() {
             _ if aim.is_met_by_the_first_run_alone() => None,
-            "guest_counts" if aim.removes() => Some(vec!["parquet", "csv"]),
+            _ if aim.drops_a_format() => Some(vec!["parquet", "csv"]),
             _ => draw.chance(60).then(|| world::formats(&mut draw)),
         };
         let mut job = Job::draw(&mut draw);
-        if aim.removes() && aim.folder() == "guest_counts" {
+        if aim.drops_a_format() {
             job.formats = vec![draw.pick(&["parquet", "csv"])];
         }
         match aim.folder() {

@@ -49,6 +49,11 @@ pub(super) struct Ended {
 }
 
 impl Ended {
+    /// Returns the kinds of the durable steps of a run that nobody disturbed.
+    pub(super) fn traced(&self) -> impl Iterator<Item = (&str, &str)> {
+        self.stderr.lines().filter_map(|line| line.strip_prefix("durable step: ")).map(kind_of)
+    }
+
     /// Returns the durable steps that a fail point did something at, such as `before rename manifests/…`, and what.
     pub(super) fn steps(&self) -> Vec<(&str, &str)> {
         let step = |line: &'_ str| line.split_once(" at durable step: ").is_some();
@@ -58,6 +63,14 @@ impl Ended {
             .filter_map(|line| line.split_once(" at durable step: "))
             .collect()
     }
+}
+
+/// Returns the operation of a step such as `before rename manifests/…`, and the folder of the root.
+pub(super) fn kind_of(step: &str) -> (&str, &str) {
+    let mut words = step.splitn(3, ' ').skip(1);
+    let (operation, path) = (words.next().unwrap_or_default(), words.next().unwrap_or_default());
+    let folder = path.split('/').next().filter(|folder| ![".", ".."].contains(folder));
+    (operation, folder.unwrap_or("root"))
 }
 
 /// Runs the program with these arguments and this environment, in a folder.
@@ -74,7 +87,10 @@ pub(super) fn run(
     command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
     let (reached, at_the_gate) = mpsc::channel();
     let signal = match disturbance {
-        Disturbance::None => None,
+        Disturbance::None => {
+            command.env("FAILPOINTS", "durable-step.before=return(trace)");
+            None
+        }
         Disturbance::FailPoint(actions) => {
             command.env("FAILPOINTS", actions);
             None

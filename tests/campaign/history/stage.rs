@@ -1,6 +1,6 @@
 //! Where a history is played: an output, a state folder, a front before the simulator, and the runs themselves.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::fs;
 use std::path::{Path, PathBuf};
 
@@ -9,12 +9,12 @@ use tokio::runtime::Handle;
 use wickr_guest_export::simulator::{RunningSimulator, Simulator};
 
 use super::History;
-use super::disturbing::Step;
+use super::disturbing::{DURABLE_STEPS, Step};
 use super::front::Front;
-use super::judging::{self, Contents, Damaged, Publications};
+use super::judging::{self, Contents, Damaged, Mixed, Publications};
 use super::program::{self, Disturbance, Ended};
 use super::tally::Events;
-use super::world::{AS_OF, KEY, Task};
+use super::world::{AS_OF, KEY};
 use crate::trial::{Held, ensure};
 
 /// What an undisturbed run makes of a generation.
@@ -32,9 +32,12 @@ pub(super) struct Stage<'a> {
     generation: Option<usize>,
     references: BTreeMap<usize, Reference>,
     /// Tasks that may go on with a walk of a list that has changed since, and need not find out.
-    may_mix: BTreeSet<Task>,
+    may_mix: Mixed,
     /// The files of state that were damaged.
     damaged: Damaged,
+    was_killed: bool,
+    /// Whether a run went on with what a killed one had left.
+    was_resumed: bool,
     pub(super) events: Events,
 }
 
@@ -49,8 +52,10 @@ impl<'a> Stage<'a> {
             simulator: None,
             generation: None,
             references: BTreeMap::new(),
-            may_mix: BTreeSet::new(),
+            may_mix: Mixed::new(),
             damaged: Damaged::new(),
+            was_killed: false,
+            was_resumed: false,
             events: Events::default(),
         })
     }
@@ -92,6 +97,18 @@ impl<'a> Stage<'a> {
                 break;
             }
             self.events.count("a walk of a list that changed, walked again");
+        }
+        let History { world, job, .. } = self.history;
+        if world.tasks().count() > 1 && job.concurrency > 1 {
+            self.events.count("several tasks at once");
+        }
+        if self.was_resumed {
+            self.events.count("killed, and gone on with by a later run");
+        }
+        for fault in &self.simulator.as_ref().expect("a simulator").stats().faults {
+            if fault.struck > 0 {
+                self.events.count(&format!("{:?} struck", fault.kind));
+            }
         }
         Ok(())
     }
@@ -139,8 +156,16 @@ impl<'a> Stage<'a> {
             &before,
             &self.references[&self.generation.expect("a generation")].publications,
             &self.may_mix,
+            ended.code == Some(0),
         );
         judged.map_err(|error| format!("{error}\nafter {disturbance:?}, which said:\n{}", ended.stderr))?;
+        if let Some(unknown) = ended.traced().find(|kind| !DURABLE_STEPS.contains(kind)) {
+            return Err(format!("a durable step of a kind that no history is drawn for: {unknown:?}"));
+        }
+        if ended.stderr.contains("going on where an earlier run stopped") && self.was_killed {
+            self.was_resumed = true;
+        }
+        self.was_killed |= ended.signal.is_some();
         Ok(ended)
     }
 
@@ -161,7 +186,7 @@ impl<'a> Stage<'a> {
             let is_kept = kept.iter().any(|path| path.contains(&place));
             if is_kept && !(0..generation).all(|before| world.a_change_is_found_out(task, before, generation))
             {
-                self.may_mix.insert(task);
+                self.may_mix.insert(task, world.mixed(task, generation));
             }
         }
         self.generation = Some(generation);

@@ -5,7 +5,8 @@ use std::fmt;
 
 use super::disturbing::DURABLE_STEPS;
 use super::judging::KeptWalks;
-use super::program::{Disturbance, Ended, Told};
+use super::program::{Disturbance, Ended, Told, kind_of};
+use super::world::SERVICE_FAULTS;
 
 /// Counts by name.
 #[derive(Clone, Debug, Default)]
@@ -25,12 +26,10 @@ impl Events {
         self.runs += 1;
         let steps = ended.steps();
         for (what, step) in &steps {
-            let mut words = step.splitn(3, ' ').skip(1);
-            let (operation, path) = (words.next().unwrap_or_default(), words.next().unwrap_or_default());
-            let folder = path.split('/').next().filter(|folder| *folder != ".").unwrap_or("root");
+            let (operation, folder) = kind_of(step);
             self.count(&format!("{what} at {operation} {folder}"));
             self.count(what);
-            if path.starts_with(".locks/walks/") {
+            if step.contains(" .locks/walks/") {
                 self.count(&format!("{what} at {operation} of the state's locks"));
             }
         }
@@ -95,8 +94,11 @@ impl Events {
             "a walk gone on with by the run after all",
             "a walk discarded by the run after all",
             "a file of state damaged",
+            "killed, and gone on with by a later run",
+            "several tasks at once",
         ];
-        let wanted = kills.into_iter().chain(others.map(str::to_owned));
+        let faults = SERVICE_FAULTS.map(|kind| format!("{kind:?} struck"));
+        let wanted = kills.into_iter().chain(others.map(str::to_owned)).chain(faults);
         wanted.filter(|name| !self.counts.contains_key(name)).collect()
     }
 }

@@ -1,11 +1,13 @@
 //! What a history is about: lists of guests that change from generation to generation, and the job that exports them.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 
 use wickr_guest_export::guest::NetworkId;
 use wickr_guest_export::period::BillingPeriod;
-use wickr_guest_export::simulator::{History, PagingMode, Population, SimulatorConfig};
+use wickr_guest_export::simulator::{
+    Fault, FaultKind, History, PagingMode, Population, SimulatorConfig, When,
+};
 
 use crate::draw::Draw;
 use crate::schedule::Mode;
@@ -15,6 +17,16 @@ use crate::schedule::Mode;
 pub(super) const AS_OF: &str = "2025-11-02T09:00:00Z";
 const PERIODS: [&str; 4] = ["2025-11", "2025-10", "2025-09", "2025-08"];
 const NETWORKS: [&str; 3] = ["01234567", "12345678", "87654321"];
+
+/// What may go wrong at the service while histories go on. Schedules draw everything.
+pub(super) const SERVICE_FAULTS: [FaultKind; 6] = [
+    FaultKind::Throttled,
+    FaultKind::ThrottledForMilliseconds(20),
+    FaultKind::ServiceUnavailable,
+    FaultKind::ConnectionReset,
+    FaultKind::TruncatedBody,
+    FaultKind::Garbage,
+];
 
 /// A network in a period.
 pub(super) type Task = (NetworkId, BillingPeriod);
@@ -34,6 +46,8 @@ pub(super) struct World {
     pub(super) delta: i64,
     paging: PagingMode,
     edge_repeats: u32,
+    /// What goes wrong at the service: each once, and all of it together no more than a request survives.
+    faults: Vec<Fault>,
 }
 
 /// Lists are told by their lengths.
@@ -50,6 +64,7 @@ impl fmt::Debug for World {
             .field("delta", &self.delta)
             .field("paging", &self.paging)
             .field("edge_repeats", &self.edge_repeats)
+            .field("faults", &self.faults)
             .finish_non_exhaustive()
     }
 }
@@ -71,7 +86,11 @@ impl World {
             delta: draw.pick(&[0, 0, 0, 2]),
             paging: draw.pick(&[PagingMode::Offset, PagingMode::Keyset]),
             edge_repeats: draw.pick(&[0, 300]),
+            faults: Vec::new(),
         };
+        for _ in 0..draw.within(0, 3) {
+            world.faults.push(Fault::new(draw.pick(&SERVICE_FAULTS), When::nth(draw.within(1, 12))));
+        }
         for number in 0..generations {
             let generation = world.tasks().map(|task| {
                 let before = world.generations.last().map(|generation: &Generation| &generation[&task]);
@@ -99,8 +118,19 @@ impl World {
             paging: self.paging,
             edge_repeats_per_thousand: self.edge_repeats,
             history: History { delta: self.delta, ..History::default() },
+            faults: self.faults.clone(),
             ..SimulatorConfig::default()
         }
+    }
+
+    /// Says how many guests a walk may find that began in some generation before this one: those who were in the list
+    /// all the time at least, and all who ever were at most.
+    pub(super) fn mixed(&self, task: Task, generation: usize) -> (usize, usize) {
+        let lists: Vec<BTreeMap<String, String>> =
+            self.generations[..=generation].iter().map(|lists| guests_of(&lists[&task])).collect();
+        let everybody: BTreeSet<&String> = lists.iter().flat_map(BTreeMap::keys).collect();
+        let stayed = everybody.iter().filter(|guest| lists.iter().all(|list| list.contains_key(**guest)));
+        (stayed.count(), everybody.len())
     }
 
     /// Says whether a list that changed in the middle of a walk is always found out: by a count that was right before
@@ -186,7 +216,7 @@ impl Job {
         format!(
             "periods = {periods}\nconcurrency = {concurrency}\nmax_requests_per_second = 10000\n\
              max_shrink_rows = 100\n[source]\nnetworks = {networks}\n[output]\nformats = {formats:?}\n\
-             roster = {mode}\n[resume]\nrows = {rows}\n[request]\nattempts = 2\ntimeout = \"30s\"\n"
+             roster = {mode}\n[resume]\nrows = {rows}\n[request]\nattempts = 4\ntimeout = \"30s\"\n"
         )
     }
 }
