@@ -46,17 +46,20 @@ impl History {
         if aim.drops_a_format() {
             job.formats = vec![draw.pick(&["parquet", "csv"])];
         }
-        match aim.folder() {
-            "walks" => job.rows = 100,
-            "guest_roster" if job.mode == Mode::CountsOnly => job.mode = Mode::Full,
-            _ => {}
+        // Long lists, of which something is written down that a later run may go on with.
+        let long = aim.folder() == "walks" || draw.chance(60);
+        if long {
+            job.rows = 100;
+        }
+        if aim.folder() == "guest_roster" && job.mode == Mode::CountsOnly {
+            job.mode = Mode::Full;
         }
         let restates = first.is_some() && (aim.is_a_kill() || !draw.chance(15));
         let generation = usize::from(restates);
         let change = draw.chance(25);
         let steps = aim.draw_steps(&mut draw, generation, change);
         let generations = generation + 1 + usize::from(change);
-        let world = World::draw(&mut draw, generations, aim.folder() == "walks");
+        let world = World::draw(&mut draw, generations, long);
         Self { world, job, first, steps }
     }
 
