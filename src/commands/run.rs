@@ -30,7 +30,7 @@ use crate::telemetry::ProgressBars;
 /// What the tasks hold of guests, in bytes, before they write it down: one alone, or several together. While one of
 /// several is encoded, which takes as much again, the others go on.
 const MEMORY_OF_ONE: usize = 32 * 1024 * 1024;
-const MEMORY_OF_SEVERAL: usize = 16 * 1024 * 1024;
+const MEMORY_OF_SEVERAL: usize = 12 * 1024 * 1024;
 
 pub(super) async fn run(arguments: RunArguments, bars: Option<ProgressBars>) -> anyhow::Result<ExitStatus> {
     let clock: Arc<dyn Clock> = Arc::new(SystemClock);
