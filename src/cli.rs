@@ -239,11 +239,11 @@ pub enum SummaryFormat {
 #[derive(Clone, Copy, Debug, Args)]
 pub struct LogArguments {
     /// How log lines are written on stderr.
-    #[arg(long, default_value = "text", env = "WICKR_GUEST_EXPORT_LOG_FORMAT")]
+    #[arg(long, global = true, default_value = "text", env = "WICKR_GUEST_EXPORT_LOG_FORMAT")]
     pub log_format: LogFormat,
 
     /// Log warnings and errors only, and draw no progress.
-    #[arg(long, env = "WICKR_GUEST_EXPORT_QUIET", value_parser = BoolishValueParser::new())]
+    #[arg(long, global = true, env = "WICKR_GUEST_EXPORT_QUIET", value_parser = BoolishValueParser::new())]
     pub quiet: bool,
 }
 

@@ -194,7 +194,7 @@ impl ExportContext {
             progress: progress.as_ref(),
         };
         let confirmed = confirm(&surroundings, &settings, &mut checkpoint).await.map_err(|error| {
-            if checkpoint.is_there() { TaskError::Unfinished(error) } else { TaskError::Confirm(error) }
+            if checkpoint.can_be_resumed() { TaskError::Unfinished(error) } else { TaskError::Confirm(error) }
         })?;
 
         let publication = self.publication(task.key, &confirmed, facts);

@@ -8,6 +8,7 @@
 //! A checkpoint is read and written under its lock alone, and the lock is taken only once there is something to
 //! read or write.
 
+use std::path::Path;
 use std::sync::Arc;
 
 use chrono::{DateTime, TimeDelta, Utc};
@@ -68,17 +69,23 @@ impl StateLocation {
         self.place.describe()
     }
 
-    /// Says whether it is the very place that is published to.
+    /// Says whether it is a folder of this machine that is not there.
     #[must_use]
-    pub fn is_at(&self, place: &dyn Destination) -> bool {
-        self.place.full_name() == place.full_name()
+    pub fn is_missing(&self) -> bool {
+        !Path::new(&self.place.full_name()).exists()
+    }
+
+    /// Says whether it is the very place that is published to, or within it.
+    #[must_use]
+    pub fn is_within(&self, place: &dyn Destination) -> bool {
+        Path::new(&self.place.full_name()).starts_with(place.full_name())
     }
 
     /// Takes the lock of a checkpoint, and sweeps away what a killed run was writing.
     pub(super) async fn lock(&self, folder: &RelativePath) -> Result<HeldLock, DestinationError> {
         // What cannot be written to may yet be read, and be rid of something.
         if let Err(error) = self.place.probe_writable().await {
-            tracing::debug!(%error, "state location not writable");
+            tracing::warn!(%error, "state location not writable");
         }
         let name = RelativePath::known(format!(".locks/{folder}.lock"));
         self.lock_wait.take(&*self.place, &name).await

@@ -97,6 +97,12 @@ impl Checkpoint {
         self.is_there
     }
 
+    /// Says whether the next process would go on with it.
+    #[must_use]
+    pub fn can_be_resumed(&self) -> bool {
+        self.is_there && self.max_age > TimeDelta::zero()
+    }
+
     /// Returns where runs are written, locking the checkpoint against everybody else.
     ///
     /// # Errors
@@ -172,7 +178,11 @@ impl Checkpoint {
         let path = location::cursor(&self.folder);
         let read = match self.place()?.read(&path, MAX_CURSOR_BYTES).await {
             Ok(Some(read)) => read,
-            Ok(None) => return Ok(Err("it was killed before its first checkpoint".to_owned())),
+            Ok(None) => {
+                return Ok(Err(
+                    "its cursor is missing, as after a kill before the first checkpoint".to_owned()
+                ));
+            }
             Err(DestinationError::TooLong { .. }) => return Ok(Err("its cursor is damaged".to_owned())),
             Err(error) => return Err(error.into()),
         };
@@ -207,10 +217,15 @@ impl Checkpoint {
         let place = self.place()?;
         let mut staged = place.stage().await?;
         let path = location::cursor(&self.folder);
-        std::io::Write::write_all(&mut staged, &cursor.to_sealed_json())
-            .map_err(|error| DestinationError::io("written", path.as_str(), error))?;
-        if let Some(lock) = &self.lock {
-            lock.confirm().await?;
+        std::io::Write::write_all(&mut staged, &cursor.to_sealed_json()).map_err(|error| {
+            DestinationError::io("written", format!("{}/{path}", place.describe()), error)
+        })?;
+        if let Some(lock) = &self.lock
+            && let Err(error) = lock.confirm().await
+        {
+            // Whoever took the lock away took the rest, or has it now.
+            self.is_there = false;
+            return Err(error.into());
         }
         place.install(staged, &path, Precondition::Any).await?;
         self.is_there = true;

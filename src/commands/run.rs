@@ -50,9 +50,10 @@ pub(super) async fn run(arguments: RunArguments, bars: Option<ProgressBars>) -> 
     let deadline = deadline_from + job.deadline;
     let lock_wait = LockWait { longest: job.lock_wait, deadline, stop: stop.clone() };
     let state = state_location(&job, &lock_wait)?;
-    if state.as_ref().is_some_and(|state| state.is_at(destination.as_ref())) {
+    if state.as_ref().is_some_and(|state| state.is_within(destination.as_ref())) {
         return Err(UsageError(format!(
-            "--state names the output itself, {}; give another folder",
+            "the state location is within the output, {}; what is not published does not belong there, give another \
+             folder with --state",
             destination.describe()
         ))
         .into());
@@ -282,7 +283,11 @@ async fn dry_run(context: &ExportContext, tasks: &[Task]) -> anyhow::Result<Exit
             None => "walk and publish".to_owned(),
         };
         let kept = context.kept_rows(task.key).await;
-        let kept = kept.map(|rows| format!(" (an interrupted run has left {rows} rows)")).unwrap_or_default();
+        let kept = kept
+            .map(|rows| {
+                format!(" (an interrupted run has left {rows} rows, to go on from if they still fit)")
+            })
+            .unwrap_or_default();
         let place = layout::manifest(task.key);
         lines.push(format!("{} {} {state}: {plan}{kept} -> {place}", task.key.network, task.key.period));
     }

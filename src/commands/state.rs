@@ -63,6 +63,9 @@ async fn list(
 
 fn nothing(arguments: &StateArguments, location: &StateLocation) -> String {
     let place = location.describe();
+    if arguments.state.is_some() && location.is_missing() {
+        return format!("There is no folder {place}, so no interrupted run has left anything there");
+    }
     if arguments.network.is_empty() && arguments.period.is_empty() {
         format!("No interrupted run has left anything in {place}")
     } else {
@@ -92,6 +95,9 @@ async fn clear(
                 statuses.push(ExitStatus::of(&error.into()));
             }
         }
+    }
+    if removed == 0 {
+        return Ok(ExitStatus::of_all(statuses));
     }
     let walks =
         if removed == 1 { "1 unfinished walk".to_owned() } else { format!("{removed} unfinished walks") };

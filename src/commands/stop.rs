@@ -1,11 +1,18 @@
 //! SIGTERM and SIGINT become a token that work in progress can watch.
 //!
-//! A second signal ends the process where it stands: publication is made to survive that.
+//! What was read so far is kept then, which takes a moment. A second signal ends the process where it stands:
+//! publication and checkpoints are made to survive that. One that follows at once is the same, sent twice: by a
+//! terminal and by whoever passes signals on.
+
+use std::time::Duration;
 
 use tokio::signal::unix::{SignalKind, signal};
 use tokio_util::sync::CancellationToken;
 
 use crate::exit::ExitStatus;
+
+/// How long after a signal another one is taken for the same.
+const SAME_SIGNAL: Duration = Duration::from_secs(1);
 
 /// Returns a token that is cancelled when the process is told to stop.
 pub(super) fn on_signal() -> std::io::Result<CancellationToken> {
@@ -14,15 +21,23 @@ pub(super) fn on_signal() -> std::io::Result<CancellationToken> {
     let token = CancellationToken::new();
     let told = token.clone();
     tokio::spawn(async move {
-        tokio::select! {
-            _ = terminate.recv() => tracing::warn!(signal = "SIGTERM", "stopping"),
-            _ = interrupt.recv() => tracing::warn!(signal = "SIGINT", "stopping"),
-        }
+        let signal = tokio::select! {
+            _ = terminate.recv() => "SIGTERM",
+            _ = interrupt.recv() => "SIGINT",
+        };
+        tracing::warn!(signal, "stopping, what was read so far is kept; another signal stops without that");
         told.cancel();
-        tokio::select! {
-            _ = terminate.recv() => {}
-            _ = interrupt.recv() => {}
+        let told_at = tokio::time::Instant::now();
+        loop {
+            tokio::select! {
+                _ = terminate.recv() => {}
+                _ = interrupt.recv() => {}
+            }
+            if told_at.elapsed() >= SAME_SIGNAL {
+                break;
+            }
         }
+        tracing::warn!("stopped by another signal, what was read since the last checkpoint is lost");
         std::process::exit(ExitStatus::Temporary.code().into());
     });
     Ok(token)

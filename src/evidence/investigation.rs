@@ -319,7 +319,10 @@ impl<'a> Investigation<'a> {
         }
         let kept = self.write_down(walk.as_mut()).await;
         match &kept {
-            Ok(()) => tracing::info!("what was read so far is kept, another run goes on from here"),
+            Ok(()) if self.checkpoint.can_be_resumed() => {
+                tracing::info!("what was read so far is kept, another run goes on from here");
+            }
+            Ok(()) => tracing::info!("resume.max_age is 0s, so no run goes on from what was read so far"),
             Err(error) => {
                 tracing::warn!(error = %error_chain(error), "what was read so far could not be kept");
             }

@@ -414,10 +414,9 @@ impl Publisher {
         precondition: Precondition,
     ) -> Result<(), PublishError> {
         let mut staged = self.destination.stage().await?;
-        staged
-            .write_all(bytes)
-            .and_then(|()| staged.flush())
-            .map_err(|error| DestinationError::io("written", path.as_str(), error))?;
+        staged.write_all(bytes).and_then(|()| staged.flush()).map_err(|error| {
+            DestinationError::io("written", format!("{}/{path}", self.destination.describe()), error)
+        })?;
         Ok(self.destination.install(staged, path, precondition).await?)
     }
 

@@ -55,7 +55,7 @@ pub enum RosterError {
 
 /// A run that cannot be believed.
 #[derive(Debug, thiserror::Error)]
-#[error("the run {run} of an unfinished walk is not used, {reason}")]
+#[error("rows of an unfinished walk are not used, {reason} ({run}.run)")]
 pub struct DamagedRun {
     /// Which.
     pub run: FileDigest,

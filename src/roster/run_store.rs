@@ -114,7 +114,7 @@ impl RunStore {
         let mut opened = Vec::with_capacity(runs.len());
         for run in runs {
             let Some(file) = self.place.open(&self.path(run)).await? else {
-                let reason = RunFileError::Damaged("it is missing");
+                let reason = RunFileError::Damaged("the file is missing");
                 return Err(RosterError::Damaged(DamagedRun { run: run.sha256, reason }).into());
             };
             opened.push(OpenRun { file: Arc::new(file), sha256: run.sha256, rows: run.rows });

@@ -168,7 +168,9 @@ pub enum DestinationError {
         cause: io::Error,
     },
     /// Permissions (exit 73).
-    #[error("{place} cannot be {operation}: {cause}; give this user the right to write there")]
+    #[error(
+        "{place} cannot be {operation}: {cause}; give this user the right to write there, or choose another place"
+    )]
     Refused {
         /// What was tried, as a participle: `written`, `read`, `listed`.
         operation: &'static str,
@@ -198,7 +200,9 @@ pub enum DestinationError {
         cause: io::Error,
     },
     /// Something else stands where a file or a folder of the program belongs (exit 73).
-    #[error("{place} is {found}; move it away, its name is needed")]
+    #[error(
+        "{place} is {found}, where this program needs one; choose another place, or move away what is there"
+    )]
     InTheWay {
         /// Where.
         place: String,

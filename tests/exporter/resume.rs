@@ -114,6 +114,8 @@ fn told_to_stop_it_keeps_every_page_that_was_read() {
         let exporter = export(&scene, CLOSED);
         let child = exporter.spawn();
         scene.wait_for_pages(8);
+        // As a terminal and whoever passes signals on do.
+        tell(&child, signal);
         tell(&child, signal);
         let run = exporter.finish(child).exits(75);
         assert!(run.message().contains("page 8: interrupted; run again"), "{}", run.message());
@@ -356,7 +358,12 @@ fn state_is_listed_and_cleared() {
         assert!(listed.contains(told), "{told}: {listed}");
     }
     let planned = export(&scene, CLOSED).args(["--dry-run"]).run().exits(0).stdout;
-    assert!(planned.contains("walk and publish (an interrupted run has left 600 rows) -> "), "{planned}");
+    assert!(
+        planned.contains(
+            "walk and publish (an interrupted run has left 600 rows, to go on from if they still fit) -> "
+        ),
+        "{planned}"
+    );
     let other = scene.exporter().args(["state", "clear", "--period", OLD]).run().exits(0).stdout;
     assert!(other.starts_with("No interrupted run has left anything of what was asked for in "), "{other}");
     let cleared = scene.exporter().args(["state", "clear"]).run().exits(0).stdout;
@@ -438,8 +445,11 @@ fn runs_without_a_cursor_are_removed_as_well_once_nobody_can_want_them() {
 fn state_and_output_are_kept_apart() {
     let scene = Scene::new(long_lists(Vec::new()));
     let out = scene.path("out").display().to_string();
-    let error = export(&scene, CLOSED).args(["--state", &format!("{out}/")]).run().exits(2).error();
-    assert!(error.contains("--state names the output itself"), "{error}");
+    for within in ["/", "/walks"] {
+        let error =
+            export(&scene, CLOSED).args(["--state", &format!("{out}{within}")]).run().exits(2).error();
+        assert!(error.contains("the state location is within the output"), "{error}");
+    }
     assert!(!scene.path("out").exists(), "nothing was touched");
 }
 

@@ -161,7 +161,9 @@ pub fn csv(data: &[u8]) {
 
 /// A Parquet file is read to its end or refused, in bounded memory.
 ///
-/// Its library panics on some damaged files, which whoever reads one takes for the damage that it is.
+/// Its library panics on some damaged files, which whoever reads one takes for the damage that it is, and is kept busy
+/// for seconds by metadata with containers of billions of nothing. Rosters and counts are read only after the digest
+/// that a sealed manifest has of them; the summary is the one file that is not, and `verify` the one who reads it.
 pub fn parquet(data: &[u8]) {
     let file = Bytes::copy_from_slice(data);
     for schema in schemas() {
