@@ -186,7 +186,7 @@ impl<'a> Stage<'a> {
             let is_kept = kept.iter().any(|path| path.contains(&place));
             if is_kept && !(0..generation).all(|before| world.a_change_is_found_out(task, before, generation))
             {
-                self.may_mix.insert(task, world.mixed(task, generation));
+                self.may_mix.insert(task, world.everybody(task, generation));
             }
         }
         self.generation = Some(generation);

@@ -26,21 +26,26 @@ pub(super) fn draw(draw: &mut Draw, case: &mut Case, number: u64) {
     if draw.chance(10) {
         outage(draw, case);
     }
+    let is_long = foretell(case).courses[0].trace.len() > LONG;
+    if is_long {
+        // A checkpoint of every page would make minutes of it.
+        (case.reruns, case.bound) = (0, RunBound { rows: u32::MAX, bytes: usize::MAX });
+    }
     // Where answers are late for reasons of the machine, attempts cannot be counted.
     let damaged = number % 2 == 1;
-    if case.stalls() || !(damaged || draw.chance(60)) {
+    let is_secret = matches!(case.overlap, Overlap::Some { .. });
+    if case.stalls() || (is_long && is_secret) || !(damaged || draw.chance(60)) {
         return;
     }
-    if matches!(case.overlap, Overlap::Some { .. }) {
+    if is_long {
+        case.bound.rows = 10_000;
+    } else if is_secret {
         // Which page ends a run is the simulator's secret, unless every page does.
         case.bound = RunBound { rows: 1, bytes: usize::MAX };
     } else if damaged || draw.chance(60) {
         case.bound = RunBound { rows: draw.pick(&[1, 1, 7, 50]), bytes: usize::MAX };
     }
-    let mut turns = draw.pick(&[1, 1, 1, 2, 2, 3, 5]);
-    if foretell(case).courses[0].trace.len() > LONG {
-        (turns, case.reruns) = (1, 0);
-    }
+    let turns = if is_long { 1 } else { draw.pick(&[1, 1, 1, 2, 2, 3, 5]) };
     for turn in 0..turns {
         let tries = if damaged && turn == 0 { 6 } else { 1 };
         if !interrupt(draw, case, tries) {
