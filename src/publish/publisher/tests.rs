@@ -375,7 +375,7 @@ fn an_error_says_its_cause_once_and_the_remedy_last() {
     let said: Vec<String> =
         errors.into_iter().map(|error| format!("error: {:#}", anyhow::Error::from(error))).collect();
     insta::assert_snapshot!(said.join("\n"), @r"
-    error: out cannot be written: permission denied; give this user the right to write there
+    error: out cannot be written: permission denied; give this user the right to write there, or choose another place
     error: out cannot be written: no storage space; free some space and run again
     error: out cannot be written: broken pipe
     error: 8 of the 9 guests published for 12345678/2026-10 are gone, so the published roster stays; if that is right, run again with --allow-shrink 12345678/2026-10
