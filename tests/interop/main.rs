@@ -10,4 +10,3 @@ mod published;
 mod python;
 #[cfg(feature = "simulator")]
 mod simulator;
-mod stores;
