@@ -46,6 +46,7 @@
 //! | [`job`] | job files and flags, and what they mean |
 //! | [`export`] | the pipeline of one task |
 //! | [`exit`], [`report`] | what a run tells whoever started it |
+//! | [`limits`] | what the process asks of the system for itself |
 //! | [`cli`], [`commands`] | the command line; commands wire parts together |
 
 pub mod checkpoint;
@@ -59,6 +60,7 @@ pub mod exit;
 pub mod export;
 pub mod guest;
 pub mod job;
+pub mod limits;
 pub mod pacing;
 pub mod period;
 pub mod publish;

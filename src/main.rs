@@ -7,13 +7,15 @@ use clap::Parser;
 use wickr_guest_export::cli::Cli;
 use wickr_guest_export::commands;
 use wickr_guest_export::exit::ExitStatus;
+use wickr_guest_export::limits;
 
 fn main() -> ExitCode {
     // Whatever is written holds personal data: it is the user's alone.
     rustix::process::umask(rustix::fs::Mode::from_raw_mode(0o077));
     #[cfg(feature = "failpoints")]
     let _armed = fail::FailScenario::setup();
-    allow_many_files();
+    limits::return_freed_memory();
+    limits::allow_many_files();
     let cli = Cli::parse();
     let status = match std::panic::catch_unwind(|| commands::run(cli)) {
         Ok(Ok(status)) => status,
@@ -25,12 +27,4 @@ fn main() -> ExitCode {
         Err(_panic) => ExitStatus::Bug,
     };
     ExitCode::from(status.code())
-}
-
-/// Lets the process open as many files as the system allows it: rosters of several large tasks are many runs.
-fn allow_many_files() {
-    use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
-    let Rlimit { maximum, .. } = getrlimit(Resource::Nofile);
-    // Where even that is refused, what is there has to do.
-    let _refused = setrlimit(Resource::Nofile, Rlimit { current: maximum, maximum });
 }
