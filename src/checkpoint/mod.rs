@@ -163,7 +163,7 @@ impl Checkpoint {
         match self.read::<T>().await? {
             Ok(found) => {
                 self.is_there = true;
-                self.sweep(&found.0.runs()).await?;
+                self.sweep(&found.0.runs()).await;
                 Ok(Some(found))
             }
             Err(reason) => {
@@ -224,20 +224,23 @@ impl Checkpoint {
             && let Err(error) = lock.confirm().await
         {
             // Whoever took the lock away took the rest, or has it now.
-            self.is_there = false;
+            self.is_there &= !matches!(error, DestinationError::LockLost { .. });
             return Err(error.into());
         }
         place.install(staged, &path, Precondition::Any).await?;
         self.is_there = true;
-        // That was the commit; what the cursor no longer lists is garbage, and the next one sweeps it.
-        if let Err(error) = self.sweep(&document.runs()).await {
-            tracing::warn!(error = %error_chain(&error), "outdated runs could not be removed");
-        }
+        self.sweep(&document.runs()).await;
         Ok(())
     }
 
-    /// Removes runs that no cursor lists.
-    async fn sweep(&self, kept: &[RunRecord]) -> Result<(), CheckpointError> {
+    /// Removes runs that no cursor lists. They are garbage: what stays is in nobody's way, and the next one sweeps it.
+    async fn sweep(&self, kept: &[RunRecord]) {
+        if let Err(error) = self.remove_all_but(kept).await {
+            tracing::warn!(error = %error_chain(&error), "outdated runs could not be removed");
+        }
+    }
+
+    async fn remove_all_but(&self, kept: &[RunRecord]) -> Result<(), CheckpointError> {
         let store = self.store.as_ref().ok_or(CheckpointError::NoLocation)?;
         let mut kept: BTreeSet<RelativePath> = kept.iter().map(|run| store.path(run)).collect();
         kept.insert(location::cursor(&self.folder));

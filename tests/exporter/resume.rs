@@ -442,6 +442,19 @@ fn runs_without_a_cursor_are_removed_as_well_once_nobody_can_want_them() {
 }
 
 #[test]
+fn garbage_that_does_not_go_away_keeps_nobody_from_going_on() {
+    let scene = stalled_at(8);
+    let exporter = export(&scene, CLOSED);
+    kill_at(&scene, &exporter, 8);
+    let stray = cursor(&scene).with_file_name(format!("{}.run", "0".repeat(64)));
+    fs::write(stray, "what a dead run left").expect("a file");
+    let run = exporter.fail_points("durable-step.before.remove.walks=return(erofs)").run().exits(0);
+    assert!(run.stderr.contains("outdated runs could not be removed"), "{}", run.stderr);
+    scene.assert_published_whole(CLOSED);
+    assert_eq!(scene.pages_asked(), 8 + 5, "pages 7 to 11");
+}
+
+#[test]
 fn state_and_output_are_kept_apart() {
     let scene = Scene::new(long_lists(Vec::new()));
     let out = scene.path("out").display().to_string();
