@@ -89,7 +89,7 @@ pub struct RunArguments {
     #[arg(long, value_name = "SELECTOR", env = "WICKR_GUEST_EXPORT_PERIOD", value_delimiter = ',')]
     pub period: Vec<PeriodSelector>,
 
-    /// The folder to publish to.
+    /// The folder to publish to, or the URL of a prefix in S3.
     #[arg(long, value_name = "DIR|URL", env = "WICKR_GUEST_EXPORT_OUTPUT")]
     pub output: Option<String>,
 
@@ -250,7 +250,7 @@ pub struct LogArguments {
 /// The arguments of `verify`.
 #[derive(Debug, Args)]
 pub struct VerifyArguments {
-    /// The folder that was published to.
+    /// The folder that was published to, or the URL of a prefix in S3.
     #[arg(value_name = "OUTPUT")]
     pub output: String,
 
@@ -281,7 +281,7 @@ pub struct StateArguments {
     #[command(subcommand)]
     pub command: Option<StateCommand>,
 
-    /// The state folder.
+    /// The state folder, or the URL of a prefix in S3.
     /// [default: $XDG_STATE_HOME/wickr-guest-export, or ~/.local/state/wickr-guest-export]
     #[arg(long, global = true, value_name = "DIR|URL", env = "WICKR_GUEST_EXPORT_STATE")]
     pub state: Option<String>,

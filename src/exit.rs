@@ -10,6 +10,7 @@ use crate::job::{JobError, JobFileError, UsageError};
 use crate::publish::PublishError;
 use crate::report::PrintError;
 use crate::roster::{RosterError, RunStoreError};
+use crate::storage::object::StoreConnectError;
 use crate::storage::{DestinationError, DestinationUrlError};
 use crate::telemetry::LoggingError;
 use crate::walk::{WalkError, WalkFailure};
@@ -77,6 +78,7 @@ impl ExitStatus {
             || cause.is::<JobError>()
             || cause.is::<EndpointError>()
             || cause.is::<DestinationUrlError>()
+            || cause.is::<StoreConnectError>()
             || cause.is::<LoggingError>()
             || cause.is::<UsageError>();
         if usage {
@@ -194,6 +196,7 @@ impl ExitStatus {
             | DestinationError::InTheWay { .. }
             | DestinationError::TooLong { .. } => Self::Destination,
             DestinationError::Changed { .. }
+            | DestinationError::Unavailable { .. }
             | DestinationError::Locked { .. }
             | DestinationError::Interrupted { .. }
             | DestinationError::LockLost { .. } => Self::Temporary,

@@ -34,7 +34,7 @@
 //! | [`telemetry`] | log lines and progress bars |
 //! | [`wickr`] | the API: operations, endpoint, credentials, signing, errors; one attempt a call |
 //! | [`pacing`] | the rate, the waiting, the retries; decorates the API |
-//! | [`storage`] | files in a folder: staging, putting in place, locks, digests; paths are others' business |
+//! | [`storage`] | files in a folder or a bucket: putting in place, locks, digests; paths are others' business |
 //! | [`dataset`] | schemas, Parquet, CSV, the digest of the content |
 //! | [`roster`] | the guests of one task, sorted and counted once, in memory or in runs on disk |
 //! | [`checkpoint`] | what an interrupted task leaves behind: the state location, the cursor, what it must fit |

@@ -15,9 +15,7 @@ use chrono::{DateTime, TimeDelta, Utc};
 use serde::de::IgnoredAny;
 
 use super::cursor::Cursor;
-use crate::storage::{
-    Destination, DestinationError, DestinationUrlError, FileDigest, HeldLock, LockWait, RelativePath, parse,
-};
+use crate::storage::{Destination, DestinationError, FileDigest, HeldLock, LockWait, RelativePath};
 use crate::task::TaskKey;
 
 const CURSOR: &str = "cursor.json";
@@ -47,12 +45,15 @@ pub struct KeptWalk {
 }
 
 impl StateLocation {
-    /// Reads a location as `--state` names it; nothing is touched.
-    ///
-    /// # Errors
-    /// [`DestinationUrlError`] if the text names no place.
-    pub fn parse(text: &str, lock_wait: LockWait) -> Result<Self, DestinationUrlError> {
-        Ok(Self { place: parse(text)?, lock_wait })
+    /// Keeps checkpoints in a place of their own; nothing is touched.
+    #[must_use]
+    pub fn new(place: Arc<dyn Destination>, lock_wait: LockWait) -> Self {
+        Self { place, lock_wait }
+    }
+
+    /// Waits until all locks are given back.
+    pub async fn finish(&self) {
+        self.place.finish().await;
     }
 
     /// Returns the folder that the environment suggests, by the XDG base directory specification.
@@ -72,7 +73,8 @@ impl StateLocation {
     /// Says whether it is a folder of this machine that is not there.
     #[must_use]
     pub fn is_missing(&self) -> bool {
-        !Path::new(&self.place.full_name()).exists()
+        let name = self.place.full_name();
+        name.starts_with('/') && !Path::new(&name).exists()
     }
 
     /// Says whether it is the very place that is published to, or within it.

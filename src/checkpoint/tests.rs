@@ -47,8 +47,8 @@ impl Scene {
     }
 
     fn checkpoint_of(&self, fingerprint: Fingerprint) -> Checkpoint {
-        let text = self.folder.path().display().to_string();
-        let location = StateLocation::parse(&text, LockWait::none()).unwrap();
+        let place = Arc::new(LocalDestination::new(self.folder.path().to_owned()));
+        let location = StateLocation::new(place, LockWait::none());
         let max_age = TimeDelta::minutes(360);
         Checkpoint::new(Some(location), fingerprint, max_age, self.clock.clone(), CancellationToken::new())
     }

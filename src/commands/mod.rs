@@ -1,6 +1,7 @@
 //! One file a command. Commands wire parts together and hold no logic of their own.
 
 mod completions;
+mod places;
 mod run;
 #[cfg(feature = "simulator")]
 mod simulate;

@@ -10,6 +10,7 @@ use tokio::task::JoinSet;
 use tokio::time::Instant;
 use tracing::Instrument as _;
 
+use super::places::{self, PlaceSettings};
 use super::{print, source, stop};
 use crate::checkpoint::StateLocation;
 use crate::cli::{RunArguments, SummaryFormat};
@@ -17,14 +18,14 @@ use crate::clock::{Clock, SystemClock};
 use crate::error_chain::error_chain;
 use crate::exit::ExitStatus;
 use crate::export::{ExportContext, Exported, KnownNetworks, NoNetworks, Task, TaskError, describe_networks};
-use crate::job::{Job, JobDefinition, Networks, OnMismatch, UsageError};
+use crate::job::{Job, JobDefinition, JobSource, Networks, OnMismatch, UsageError};
 use crate::pacing::{Paced, Pacer, PacerSettings, RequestCount, RetryPolicy};
 use crate::publish::{
     AttemptedTask, Publisher, PublisherSettings, SourceKind, Summary, TaskKey, layout, read_manifest,
 };
 use crate::report::{RunFacts, RunSummary, TaskSummary, table};
 use crate::roster::RunBound;
-use crate::storage::{LockWait, destination};
+use crate::storage::LockWait;
 use crate::telemetry::ProgressBars;
 
 /// What the tasks hold of guests, in bytes, before they write it down: one alone, or several together. While one of
@@ -46,10 +47,11 @@ pub(super) async fn run(arguments: RunArguments, bars: Option<ProgressBars>) -> 
             None => "command line".to_owned(),
         })?;
     let stop = stop::on_signal()?;
-    let destination = destination::parse(&job.output)?;
+    let place = place_settings(&job);
+    let destination = places::open(&job.output, &place).await?;
     let deadline = deadline_from + job.deadline;
     let lock_wait = LockWait { longest: job.lock_wait, deadline, stop: stop.clone() };
-    let state = state_location(&job, &lock_wait)?;
+    let state = state_location(&job, &place, &lock_wait).await?;
     if state.as_ref().is_some_and(|state| state.is_within(destination.as_ref())) {
         return Err(UsageError(format!(
             "the state location is within the output, {}; what is not published does not belong there, give another \
@@ -113,9 +115,7 @@ pub(super) async fn run(arguments: RunArguments, bars: Option<ProgressBars>) -> 
     }
     let (summaries, exit) = export_all(&context, tasks).await;
     update_summary(&context, &summaries).await;
-    if let Some(state) = &context.state {
-        remove_expired(state, context.clock.now()).await;
-    }
+    clean_up(&context).await;
     let facts = RunFacts {
         output: context.publisher.destination().describe(),
         as_of: context.job.decided_at.trunc_subsecs(0),
@@ -143,10 +143,33 @@ fn run_bound(job: &Job, tasks: usize) -> RunBound {
     RunBound { rows: job.resume.rows, bytes }
 }
 
-fn state_location(job: &Job, lock_wait: &LockWait) -> anyhow::Result<Option<StateLocation>> {
-    let named = job.resume.state.as_deref();
-    let state = named.map(|state| StateLocation::parse(state, lock_wait.clone())).transpose();
-    state.context("--state or resume.state")
+/// Which identity reaches stores: that of the API, where AWS is asked.
+fn place_settings(job: &Job) -> PlaceSettings {
+    let profile = match &job.source {
+        JobSource::Wickr { profile, .. } => profile.clone(),
+        #[cfg(feature = "simulator")]
+        JobSource::Simulator(_) => None,
+    };
+    PlaceSettings { profile, region: job.output_region.clone(), kms_key: job.kms_key.clone() }
+}
+
+async fn state_location(
+    job: &Job,
+    place: &PlaceSettings,
+    lock_wait: &LockWait,
+) -> anyhow::Result<Option<StateLocation>> {
+    let Some(named) = &job.resume.state else { return Ok(None) };
+    let place = places::open(named, place).await.context("--state or resume.state")?;
+    Ok(Some(StateLocation::new(place, lock_wait.clone())))
+}
+
+/// Leaves both places to others: without what nobody wants, and with every lock given back.
+async fn clean_up(context: &ExportContext) {
+    if let Some(state) = &context.state {
+        remove_expired(state, context.clock.now()).await;
+        state.finish().await;
+    }
+    context.publisher.destination().finish().await;
 }
 
 /// Removes what runs of other jobs left and nobody will go on with. A failure is said and changes nothing else.

@@ -5,7 +5,8 @@ use std::sync::Arc;
 use crate::clock::Clock;
 use crate::job::{Job, JobSource, UsageError};
 use crate::wickr::{
-    Endpoint, EndpointRequest, HttpSettings, HttpWickrAdmin, build_http_client, load_aws_environment,
+    Endpoint, EndpointRequest, HttpSettings, HttpWickrAdmin, TimeLimit, build_http_client,
+    load_aws_environment,
 };
 
 /// What answers, ready to be asked. Dropping it stops the simulator, if there is one.
@@ -21,7 +22,8 @@ pub(super) async fn open(job: &Job, clock: Arc<dyn Clock>) -> anyhow::Result<Sou
     let ca_bundle = ca_bundle()?;
     let client = |use_proxies| {
         let ca_bundle = ca_bundle.clone();
-        let settings = HttpSettings { request_timeout: job.request_timeout, ca_bundle, use_proxies };
+        let settings =
+            HttpSettings { time_limit: TimeLimit::Exchange(job.request_timeout), ca_bundle, use_proxies };
         build_http_client(&settings).map_err(|error| UsageError(format!("AWS_CA_BUNDLE or TLS: {error}")))
     };
     match &job.source {
@@ -77,7 +79,7 @@ async fn simulated(
     Ok(Source { api, endpoint, _simulator: Some(simulator) })
 }
 
-fn ca_bundle() -> Result<Option<Vec<u8>>, UsageError> {
+pub(super) fn ca_bundle() -> Result<Option<Vec<u8>>, UsageError> {
     let Some(path) = std::env::var_os("AWS_CA_BUNDLE").filter(|path| !path.is_empty()) else {
         return Ok(None);
     };

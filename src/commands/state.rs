@@ -1,5 +1,6 @@
 //! `state`: what interrupted runs have left, and how to be rid of it.
 
+use super::places::{self, PlaceSettings};
 use super::print;
 use crate::checkpoint::{Cursor, KeptWalk, Resumable, StateLocation};
 use crate::cli::{StateArguments, StateCommand};
@@ -19,13 +20,16 @@ pub(super) async fn state(arguments: StateArguments) -> anyhow::Result<ExitStatu
             "there is no state folder: neither XDG_STATE_HOME nor HOME is set; give --state DIR".to_owned(),
         )
     })?;
-    let location = StateLocation::parse(&state, LockWait::none())?;
+    let place = places::open(&state, &PlaceSettings::default()).await?;
+    let location = StateLocation::new(place, LockWait::none());
     let mut walks = location.kept_walks().await?;
     walks.retain(|walk| is_selected(&arguments, walk));
-    match arguments.command.unwrap_or(StateCommand::List) {
+    let done = match arguments.command.unwrap_or(StateCommand::List) {
         StateCommand::List => list(&arguments, &location, &walks).await,
         StateCommand::Clear => clear(&arguments, &location, &walks).await,
-    }
+    };
+    location.finish().await;
+    done
 }
 
 fn is_selected(arguments: &StateArguments, walk: &KeptWalk) -> bool {

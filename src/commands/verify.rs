@@ -2,11 +2,11 @@
 
 use chrono::Utc;
 
+use super::places::{self, PlaceSettings};
 use super::print;
 use crate::cli::VerifyArguments;
 use crate::exit::ExitStatus;
 use crate::job::UsageError;
-use crate::storage::destination;
 use crate::verify::{VerificationFilter, VerificationReport, verify as read_everything};
 
 pub(super) async fn verify(arguments: VerifyArguments) -> anyhow::Result<ExitStatus> {
@@ -18,7 +18,8 @@ pub(super) async fn verify(arguments: VerifyArguments) -> anyhow::Result<ExitSta
             .map_err(|error| UsageError(error.to_string()))?;
         filter.periods.extend(selected.into_iter().map(|selected| selected.period));
     }
-    let report = read_everything(destination::parse(&arguments.output)?, &filter).await?;
+    let output = places::open(&arguments.output, &PlaceSettings::default()).await?;
+    let report = read_everything(output, &filter).await?;
     print(&shown(&report, &arguments.output))?;
     Ok(if report.is_clean() { ExitStatus::Success } else { ExitStatus::Untrusted })
 }

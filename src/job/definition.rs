@@ -112,8 +112,12 @@ pub struct SourceDefinition {
 #[derive(Clone, Debug, Default, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct OutputDefinition {
-    /// The folder that is published to.
+    /// The folder or the store that is published to.
     pub url: Option<String>,
+    /// The region of the bucket, where it is not the environment's.
+    pub region: Option<String>,
+    /// The KMS key that encrypts what is written to S3.
+    pub kms_key: Option<String>,
     /// The file formats.
     pub formats: Option<Vec<Format>>,
     /// How much of a roster is published.

@@ -159,8 +159,12 @@ pub struct Job {
     pub allow_shrink: BTreeSet<TaskKey>,
     /// Tasks that may be empty.
     pub accept_zero: BTreeSet<TaskKey>,
-    /// The folder that is published to.
+    /// The folder or the store that is published to.
     pub output: String,
+    /// The region of its bucket, where it is not the environment's.
+    pub output_region: Option<String>,
+    /// The KMS key that encrypts what is written to it.
+    pub kms_key: Option<String>,
     /// The file formats, each once.
     pub formats: Vec<Format>,
     /// How much of a roster is published.
@@ -336,6 +340,8 @@ impl Job {
             allow_shrink: overrides.allow_shrink.into_iter().chain(definition.allow_shrink).collect(),
             accept_zero: overrides.accept_zero.into_iter().chain(definition.accept_zero).collect(),
             output,
+            output_region: definition.output.region,
+            kms_key: definition.output.kms_key,
             formats,
             roster,
             csv: CsvOptions { bom: definition.csv.bom, formula_guard: definition.csv.formula_guard },

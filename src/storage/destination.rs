@@ -9,7 +9,6 @@ use std::fmt;
 use std::fs::File;
 use std::io;
 use std::path::PathBuf;
-use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
@@ -17,7 +16,6 @@ use chrono::{DateTime, Utc};
 use tempfile::NamedTempFile;
 
 use super::failpoint::{self, Operation, Site};
-use super::local::LocalDestination;
 use super::lock::Holder;
 use super::path::RelativePath;
 
@@ -110,7 +108,7 @@ pub trait LockGuard: fmt::Debug + Send + Sync {
     async fn confirm(&self) -> Result<(), DestinationError>;
 }
 
-/// A folder, or later a bucket, that publications are written to and read from.
+/// A folder or a bucket that publications are written to and read from.
 #[async_trait]
 pub trait Destination: fmt::Debug + Send + Sync {
     /// Names the destination for people: a path or a URL, without credentials.
@@ -150,6 +148,9 @@ pub trait Destination: fmt::Debug + Send + Sync {
 
     /// Takes a lock, waiting at most `wait` for whoever holds it.
     async fn lock(&self, name: &RelativePath, wait: Duration) -> Result<HeldLock, DestinationError>;
+
+    /// Waits for what goes on after a call has returned, such as giving back a lock.
+    async fn finish(&self) {}
 }
 
 /// Why a destination did not do what it was asked.
@@ -219,6 +220,16 @@ pub enum DestinationError {
         place: String,
         /// The longest accepted, in bytes.
         limit: u64,
+    },
+    /// A store that does not answer as it should (exit 75).
+    #[error("{place} cannot be {operation} at the moment: {cause}; run again")]
+    Unavailable {
+        /// What was tried.
+        operation: &'static str,
+        /// Where.
+        place: String,
+        /// What the store said, or did not.
+        cause: String,
     },
     /// The path no longer holds what it held when it was read (exit 75).
     #[error("{place} was changed by somebody else in the meantime; run again")]
@@ -297,28 +308,27 @@ pub enum DestinationUrlError {
     /// The text is empty.
     #[error("no folder is named; write one, such as ./out")]
     Empty,
-    /// An object store, which this version does not write to.
-    #[error(
-        "`{0}` names an object store, which this version does not write to; write a folder and copy it there"
-    )]
-    Store(String),
+    /// An object store, and no place in it.
+    #[error("`{url}` {reason}; write s3://bucket/prefix")]
+    Store {
+        /// What was written.
+        url: String,
+        /// What is wrong with it.
+        reason: String,
+    },
     /// Another scheme.
-    #[error("`{0}` is of no scheme that can be written to; write a folder or a file:// URL")]
+    #[error("`{0}` is of no scheme that can be written to; write a folder, or s3://bucket/prefix")]
     Scheme(String),
     /// A `file://` URL that names no absolute path of this machine.
     #[error("`{0}` names no folder of this machine; write file:///absolute/path")]
     NotLocal(String),
 }
 
-/// Reads a destination: a path, or a `file://` URL of this machine. Nothing is touched.
+/// Reads a folder of this machine: a path, or a `file://` URL. Nothing is touched.
 ///
 /// # Errors
-/// [`DestinationUrlError`] for other schemes; object stores are named as such.
-pub fn parse(text: &str) -> Result<Arc<dyn Destination>, DestinationUrlError> {
-    Ok(Arc::new(LocalDestination::new(local_path(text)?)))
-}
-
-fn local_path(text: &str) -> Result<PathBuf, DestinationUrlError> {
+/// [`DestinationUrlError`] for other schemes.
+pub fn local_path(text: &str) -> Result<PathBuf, DestinationUrlError> {
     if text.is_empty() {
         return Err(DestinationUrlError::Empty);
     }
@@ -334,9 +344,6 @@ fn local_path(text: &str) -> Result<PathBuf, DestinationUrlError> {
             } else {
                 Err(DestinationUrlError::NotLocal(text.to_owned()))
             }
-        }
-        "s3" | "s3a" | "gs" | "gcs" | "az" | "azure" | "abfs" | "abfss" => {
-            Err(DestinationUrlError::Store(text.to_owned()))
         }
         _ => Err(DestinationUrlError::Scheme(text.to_owned())),
     }
@@ -356,9 +363,6 @@ mod tests {
 
     #[test]
     fn what_cannot_be_written_to_is_refused_with_its_reason() {
-        for text in ["s3://bucket/prefix", "gs://bucket", "az://container", "S3://bucket"] {
-            assert_eq!(local_path(text), Err(DestinationUrlError::Store(text.to_owned())), "{text}");
-        }
         assert_eq!(local_path(""), Err(DestinationUrlError::Empty));
         assert!(matches!(local_path("ftp://host/x"), Err(DestinationUrlError::Scheme(_))));
         for text in ["file://host/x", "file://x", "file:///a%20b", "file:///a?b"] {

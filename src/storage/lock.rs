@@ -51,7 +51,7 @@ impl fmt::Display for Holder {
 }
 
 impl Holder {
-    fn this_process() -> Self {
+    pub(super) fn this_process() -> Self {
         let host = rustix::system::uname().nodename().to_string_lossy().into_owned();
         Self { pid: std::process::id(), host, since: None }
     }

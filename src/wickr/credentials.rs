@@ -40,7 +40,10 @@ impl CachedCredentials {
     }
 
     /// Returns credentials that hold for some minutes yet, asking the provider if need be.
-    pub(super) async fn current(&self, now: DateTime<Utc>) -> Result<Credentials, ApiError> {
+    ///
+    /// # Errors
+    /// [`ApiError::NoCredentials`], or [`ApiError::CredentialsUnavailable`] if the provider does not answer.
+    pub async fn current(&self, now: DateTime<Utc>) -> Result<Credentials, ApiError> {
         let mut cached = self.cached.lock().await;
         if let Some(credentials) = cached.as_ref().filter(|credentials| holds(credentials, now + RENEW_AHEAD))
         {
@@ -103,6 +106,8 @@ pub struct AwsEnvironment {
     pub use_dual_stack: bool,
     /// `AWS_ENDPOINT_URL_WICKR` before `AWS_ENDPOINT_URL`, from the environment or the profile.
     pub endpoint_url: Option<String>,
+    /// `AWS_ENDPOINT_URL_S3` before `AWS_ENDPOINT_URL`, likewise.
+    pub s3_endpoint_url: Option<String>,
     /// The credential chain.
     pub credentials: CachedCredentials,
 }
@@ -127,13 +132,18 @@ pub async fn load_aws_environment(
         loader = loader.profile_name(profile);
     }
     let config = loader.load().await;
-    let endpoint_key = ServiceConfigKey::builder()
-        .service_id("Wickr")
-        .env("AWS_ENDPOINT_URL")
-        .profile("endpoint_url")
-        .build()
-        .map_err(|error| ApiError::NoCredentials(error.to_string()))?;
-    let service_endpoint = config.service_config().and_then(|service| service.load_config(endpoint_key));
+    let endpoint_of = |service: &'static str| {
+        let key = ServiceConfigKey::builder()
+            .service_id(service)
+            .env("AWS_ENDPOINT_URL")
+            .profile("endpoint_url")
+            .build();
+        let key = key.map_err(|error| ApiError::NoCredentials(error.to_string()))?;
+        let own = config.service_config().and_then(|service| service.load_config(key));
+        let own = own.or_else(|| config.endpoint_url().map(str::to_owned));
+        Ok::<_, ApiError>(own.filter(|url| !url.is_empty()))
+    };
+    let (endpoint_url, s3_endpoint_url) = (endpoint_of("Wickr")?, endpoint_of("S3")?);
     let provider = match profile {
         // In the default chain, keys in the environment stand before any profile. Whoever names one means it.
         Some(profile) => {
@@ -151,7 +161,8 @@ pub async fn load_aws_environment(
         region: config.region().map(ToString::to_string),
         use_fips: config.use_fips().unwrap_or_default(),
         use_dual_stack: config.use_dual_stack().unwrap_or_default(),
-        endpoint_url: service_endpoint.or_else(|| config.endpoint_url().map(str::to_owned)),
+        endpoint_url,
+        s3_endpoint_url,
         credentials: CachedCredentials::new(provider),
     })
 }

@@ -38,11 +38,23 @@ const MIN_SKEW: TimeDelta = TimeDelta::seconds(60);
 pub(super) const QUERY_ESCAPES: &AsciiSet =
     &NON_ALPHANUMERIC.remove(b'-').remove(b'.').remove(b'_').remove(b'~');
 
+/// How long connecting may take.
+const LONGEST_CONNECT: Duration = Duration::from_secs(10);
+
+/// What is bounded of an exchange.
+#[derive(Clone, Copy, Debug)]
+pub enum TimeLimit {
+    /// The whole of it, connecting and reading the body included.
+    Exchange(Duration),
+    /// Each silence: for files, whose length decides how long they take.
+    Silence(Duration),
+}
+
 /// How requests travel.
 #[derive(Clone, Debug)]
 pub struct HttpSettings {
-    /// How long one attempt may take, connecting and reading the body included.
-    pub request_timeout: Duration,
+    /// How long one attempt may take.
+    pub time_limit: TimeLimit,
     /// Certificate authorities in PEM that replace the system's (`AWS_CA_BUNDLE`).
     pub ca_bundle: Option<Vec<u8>>,
     /// Whether the proxies of the environment are used. Not for plain http: that is allowed to this machine
@@ -60,9 +72,15 @@ pub fn build_http_client(settings: &HttpSettings) -> Result<reqwest::Client, Str
     let mut builder = reqwest::Client::builder()
         .retry(reqwest::retry::never())
         .redirect(reqwest::redirect::Policy::none())
-        .timeout(settings.request_timeout)
-        .connect_timeout(settings.request_timeout.min(Duration::from_secs(10)))
         .user_agent(concat!("wickr-guest-export/", env!("CARGO_PKG_VERSION")));
+    builder = match settings.time_limit {
+        TimeLimit::Exchange(longest) => {
+            builder.timeout(longest).connect_timeout(longest.min(LONGEST_CONNECT))
+        }
+        TimeLimit::Silence(longest) => {
+            builder.read_timeout(longest).connect_timeout(longest.min(LONGEST_CONNECT))
+        }
+    };
     if let Some(pem) = &settings.ca_bundle {
         let certificates = reqwest::Certificate::from_pem_bundle(pem).map_err(|error| error_chain(&error))?;
         if certificates.is_empty() {

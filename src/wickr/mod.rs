@@ -21,7 +21,7 @@ pub use api::{
 pub use credentials::{AwsEnvironment, CachedCredentials, load_aws_environment};
 pub use endpoint::{Endpoint, EndpointError, EndpointRequest, SIGNING_NAME};
 pub use error::{ApiError, Disposition, TransportFault, ValidationReason};
-pub use http::{HttpSettings, HttpWickrAdmin, SIMULATOR_HEADER, build_http_client};
+pub use http::{HttpSettings, HttpWickrAdmin, SIMULATOR_HEADER, TimeLimit, build_http_client};
 pub use model::{MAX_PAGE_ROWS, ShapeError};
 pub use refusal::Refusal;
 pub use retry_after::server_hint;

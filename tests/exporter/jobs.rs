@@ -59,7 +59,7 @@ fn a_wrong_setting_outside_the_job_ends_with_2_before_any_request() {
     wrong("FIPS and an endpoint", export().env("AWS_USE_FIPS_ENDPOINT", "true"));
     wrong("no certificates", export().env("AWS_CA_BUNDLE", "no/such/bundle.pem"));
     wrong("a log filter", export().env("RUST_LOG", "a=b=c"));
-    wrong("a store", export().replacing("--output", "s3://bucket/billing"));
+    wrong("a store", export().replacing("--output", "gs://bucket/billing"));
     wrong("a day to come", export().replacing("--as-of", "2999-01-01T00:00:00Z"));
     wrong("all and one", export().args(["--network", "all"]));
     wrong("no speed", export().replacing("--max-requests-per-second", "0"));
@@ -151,7 +151,7 @@ fn every_flag_of_run_has_a_variable() {
 
     // And each of them is read: a value that makes no sense is refused.
     for (name, _) in &all_but_keys {
-        let nonsense = if *name == "OUTPUT" || *name == "ENDPOINT_URL" { "s3://x" } else { "no sense" };
+        let nonsense = if *name == "OUTPUT" || *name == "ENDPOINT_URL" { "ftp://x" } else { "no sense" };
         let variable = format!("WICKR_GUEST_EXPORT_{name}");
         let export = scene.export(CLOSED);
         let export = match *name {

@@ -10,3 +10,4 @@ mod published;
 mod python;
 #[cfg(feature = "simulator")]
 mod simulator;
+mod stores;

@@ -16,11 +16,11 @@ use wickr_guest_export::evidence::{ConfirmError, ConfirmSettings, ConfirmedRoste
 use wickr_guest_export::guest::{NetworkId, PageToken};
 use wickr_guest_export::pacing::{Paced, Pacer, PacerSettings, RequestCount, RetryPolicy};
 use wickr_guest_export::simulator::RunningSimulator;
-use wickr_guest_export::storage::LockWait;
+use wickr_guest_export::storage::{LocalDestination, LockWait};
 use wickr_guest_export::telemetry::Silent;
 use wickr_guest_export::wickr::{
     ApiError, CachedCredentials, EndpointRequest, GuestPage, HistoryMonth, HttpSettings, HttpWickrAdmin,
-    ListGuestUsers, Network, NetworkPage, SortDirection, WickrAdmin, build_http_client,
+    ListGuestUsers, Network, NetworkPage, SortDirection, TimeLimit, WickrAdmin, build_http_client,
 };
 
 use super::datasets;
@@ -49,8 +49,12 @@ pub(super) enum Ended {
 impl Bench {
     pub(crate) fn new() -> Self {
         let client = |request_timeout| {
-            build_http_client(&HttpSettings { request_timeout, ca_bundle: None, use_proxies: false })
-                .expect("a client")
+            build_http_client(&HttpSettings {
+                time_limit: TimeLimit::Exchange(request_timeout),
+                ca_bundle: None,
+                use_proxies: false,
+            })
+            .expect("a client")
         };
         Self { patient: client(Duration::from_mins(2)), hasty: client(Duration::from_millis(800)) }
     }
@@ -104,7 +108,7 @@ impl Bench {
         let lock_wait = LockWait { longest: Duration::from_mins(1), ..LockWait::none() };
         let lock_wait = LockWait { deadline: Instant::now() + Duration::from_mins(1), ..lock_wait };
         let location =
-            StateLocation::parse(&state.path().display().to_string(), lock_wait).expect("a folder");
+            StateLocation::new(Arc::new(LocalDestination::new(state.path().to_owned())), lock_wait);
         let mut checkpoint = Checkpoint::new(
             Some(location),
             fingerprint(&settings, guise),

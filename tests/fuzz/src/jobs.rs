@@ -12,8 +12,8 @@ use wickr_guest_export::guest::NetworkId;
 use wickr_guest_export::job::{Job, JobDefinition, JobOverrides, Span};
 use wickr_guest_export::period::{BillingPeriod, MAX_SELECTED_PERIODS, PeriodSelector, PeriodSpelling};
 use wickr_guest_export::publish::layout::{self, Place};
-use wickr_guest_export::storage::destination::{self, DestinationUrlError};
-use wickr_guest_export::storage::{FileDigest, RelativePath};
+use wickr_guest_export::storage::destination::DestinationUrlError;
+use wickr_guest_export::storage::{FileDigest, RelativePath, StoreUrl, local_path};
 use wickr_guest_export::task::TaskKey;
 use wickr_guest_export::wickr::EndpointRequest;
 
@@ -138,10 +138,18 @@ fn path(text: &str) {
 }
 
 fn destination(text: &str) {
-    match NAME_MEMORY.hold(text.len(), || destination::parse(text)) {
+    let bounded = |error: &DestinationUrlError| {
+        assert!(error.to_string().chars().count() <= MOST_CHARACTERS + 2 * text.chars().count());
+    };
+    match NAME_MEMORY.hold(text.len(), || StoreUrl::parse(text)) {
+        Ok(Some(url)) => assert_eq!(StoreUrl::parse(&url.to_string()).as_ref(), Ok(&Some(url))),
+        Ok(None) => {}
+        Err(error) => return bounded(&error),
+    }
+    match NAME_MEMORY.hold(text.len(), || local_path(text)) {
         Ok(_) => assert!(!text.contains("://") || text.to_ascii_lowercase().starts_with("file://")),
         Err(DestinationUrlError::Empty) => assert_eq!(text, ""),
-        Err(error) => assert!(error.to_string().chars().count() <= MOST_CHARACTERS + text.chars().count()),
+        Err(error) => bounded(&error),
     }
 }
 

@@ -1,0 +1,104 @@
+//! The URL of a place in an object store: `s3://bucket/prefix`.
+
+use std::fmt;
+
+use crate::storage::destination::DestinationUrlError;
+use crate::storage::path::RelativePath;
+
+/// A bucket of S3, or of what speaks its protocol, and a prefix of keys within it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct StoreUrl {
+    /// The bucket.
+    pub bucket: String,
+    /// What all keys begin with, if anything.
+    pub prefix: Option<RelativePath>,
+}
+
+impl StoreUrl {
+    /// Reads the URL, if its scheme is that of a store.
+    ///
+    /// # Errors
+    /// [`DestinationUrlError::Store`] if it names no bucket, or a prefix that is no path.
+    pub fn parse(text: &str) -> Result<Option<Self>, DestinationUrlError> {
+        let Some((scheme, rest)) = text.split_once("://") else { return Ok(None) };
+        if !["s3", "s3a"].contains(&scheme.to_ascii_lowercase().as_str()) {
+            return Ok(None);
+        }
+        let refuse =
+            |reason: &str| DestinationUrlError::Store { url: text.to_owned(), reason: reason.to_owned() };
+        let (bucket, prefix) = rest.split_once('/').unwrap_or((rest, ""));
+        let is_name = |character: char| character.is_ascii_alphanumeric() || "-._".contains(character);
+        if bucket.is_empty() || !bucket.chars().all(is_name) {
+            return Err(refuse("names no bucket"));
+        }
+        let prefix = prefix.trim_end_matches('/');
+        let prefix = match prefix {
+            "" => None,
+            prefix => Some(RelativePath::new(prefix).map_err(|error| refuse(&error.to_string()))?),
+        };
+        Ok(Some(Self { bucket: bucket.to_owned(), prefix }))
+    }
+
+    /// Returns the key of a path below the prefix.
+    pub(super) fn key(&self, path: &str) -> String {
+        match &self.prefix {
+            Some(prefix) => format!("{prefix}/{path}"),
+            None => path.to_owned(),
+        }
+    }
+
+    /// Returns the path below the prefix that a key is of.
+    pub(super) fn path_of<'a>(&self, key: &'a str) -> Option<&'a str> {
+        match &self.prefix {
+            Some(prefix) => key.strip_prefix(prefix.as_str())?.strip_prefix('/'),
+            None => Some(key),
+        }
+    }
+}
+
+impl fmt::Display for StoreUrl {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(formatter, "s3://{}", self.bucket)?;
+        match &self.prefix {
+            Some(prefix) => write!(formatter, "/{prefix}"),
+            None => Ok(()),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn urls_of_stores_are_read_and_written_in_one_form() {
+        for (text, shown) in [
+            ("s3://bucket", "s3://bucket"),
+            ("s3a://my.bucket-1/", "s3://my.bucket-1"),
+            ("S3://bucket/a/b/", "s3://bucket/a/b"),
+        ] {
+            let url = StoreUrl::parse(text).unwrap().expect(text);
+            assert_eq!(url.to_string(), shown);
+        }
+        assert_eq!(StoreUrl::parse("./s3/bucket"), Ok(None));
+        assert_eq!(StoreUrl::parse("file:///x"), Ok(None));
+    }
+
+    #[test]
+    fn what_names_no_place_is_refused() {
+        for text in ["s3://", "s3:///prefix", "s3://a b", "s3://user@bucket/x", "s3://b/../x", "s3://c//x"] {
+            let error = StoreUrl::parse(text).unwrap_err().to_string();
+            assert!(error.contains(text) && error.contains("s3://bucket/prefix"), "{error}");
+        }
+    }
+
+    #[test]
+    fn keys_and_paths_are_told_from_each_other_by_the_prefix() {
+        let url = StoreUrl::parse("s3://bucket/a/b").unwrap().unwrap();
+        assert_eq!(url.key("x/y"), "a/b/x/y");
+        assert_eq!(url.path_of("a/b/x/y"), Some("x/y"));
+        assert_eq!(url.path_of("a/bc/x"), None);
+        let url = StoreUrl::parse("s3://bucket").unwrap().unwrap();
+        assert_eq!(url.path_of(&url.key("x")), Some("x"));
+    }
+}

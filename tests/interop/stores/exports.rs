@@ -1,0 +1,220 @@
+//! The real program, publishing to a bucket, with its state in another place of it.
+
+use std::collections::BTreeMap;
+use std::process::{Child, Command, Output, Stdio};
+use std::thread;
+use std::time::Duration;
+
+use futures::TryStreamExt as _;
+use object_store::ObjectStoreExt as _;
+use serde_json::Value;
+use tokio::runtime::Runtime;
+use wickr_guest_export::simulator::{
+    Fault, FaultKind, Operation, Population, RunningSimulator, Simulator, SimulatorConfig, When,
+};
+
+use super::runtime;
+use super::server::{BUCKET, S3Server};
+use crate::processes::{EXPORTER, assert_code};
+use crate::python::Python;
+
+const NETWORK: &str = "01234567";
+/// Closed, and within what the count history covers.
+const MONTH: &str = "2025-09";
+const AS_OF: &str = "2025-11-02T09:00:00Z";
+
+/// A bucket, a list of guests, and whoever exports the one to the other.
+struct Scene {
+    runtime: Runtime,
+    server: S3Server,
+    simulator: RunningSimulator,
+}
+
+fn guests(numbers: std::ops::Range<u32>) -> Vec<(String, String)> {
+    numbers.map(|number| (format!("{number:08x}"), format!("guest{number}@example.com"))).collect()
+}
+
+fn list(numbers: std::ops::Range<u32>, faults: Vec<Fault>) -> SimulatorConfig {
+    let (network, month) = (NETWORK.parse().expect("an id"), MONTH.parse().expect("a month"));
+    SimulatorConfig {
+        population: Population::explicit([(network, month, guests(numbers))]),
+        now: Some(AS_OF.parse().expect("an instant")),
+        faults,
+        ..SimulatorConfig::default()
+    }
+}
+
+impl Scene {
+    fn new(python: &Python, config: SimulatorConfig) -> Self {
+        let (runtime, server) = (runtime(), S3Server::start(python));
+        let simulator = runtime.block_on(Simulator::start(config)).expect("a simulator");
+        Self { runtime, server, simulator }
+    }
+
+    fn becomes(&mut self, config: SimulatorConfig) {
+        self.simulator = self.runtime.block_on(Simulator::start(config)).expect("a simulator");
+    }
+
+    fn command(&self, arguments: &[&str]) -> Command {
+        let keys = self.simulator.credentials();
+        let mut command = Command::new(EXPORTER);
+        command
+            .args(arguments)
+            .env_clear()
+            .env("HOME", self.server.folder.path())
+            .env("AWS_EC2_METADATA_DISABLED", "true")
+            .env("AWS_ENDPOINT_URL_WICKR", self.simulator.endpoint())
+            .env("AWS_ACCESS_KEY_ID", &keys.access_key_id)
+            .env("AWS_SECRET_ACCESS_KEY", &keys.secret_access_key)
+            .env("AWS_REGION", self.simulator.region())
+            .envs(self.server.environment())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped());
+        command
+    }
+
+    fn export_to(&self, output: &str, more: &[&str]) -> Command {
+        let job = self.server.folder.path().join("job.toml");
+        std::fs::write(&job, "[resume]\nrows = 300\n[request]\nattempts = 2\n").expect("a job");
+        let job = job.display().to_string();
+        let state = format!("s3://{BUCKET}/state");
+        let mut arguments = vec!["run", &job, "--network", NETWORK, "--period", MONTH, "--as-of", AS_OF];
+        arguments.extend(["--output", output, "--state", &state, "--summary", "json"]);
+        arguments.extend(["--max-requests-per-second", "1000"]);
+        arguments.extend(more);
+        self.command(&arguments)
+    }
+
+    fn export(&self, more: &[&str]) -> Command {
+        self.export_to(&format!("s3://{BUCKET}/out"), more)
+    }
+
+    /// Exports, and returns what the summary says of the task.
+    fn run(&self, more: &[&str], code: i32) -> Value {
+        task(&self.export(more).output().expect("it runs"), code)
+    }
+
+    fn verify(&self) {
+        let verified = self.command(&["verify", &format!("s3://{BUCKET}/out")]).output().expect("it runs");
+        assert_code(&verified, 0);
+    }
+
+    fn wait_for_pages(&self, pages: u64) {
+        while self.pages() < pages {
+            thread::sleep(Duration::from_millis(10));
+        }
+    }
+
+    fn pages(&self) -> u64 {
+        self.simulator.stats().requests_of(Operation::ListGuestUsers)
+    }
+
+    /// Reads every object whose key begins so, by the rest of it.
+    fn objects(&self, prefix: &str) -> BTreeMap<String, Vec<u8>> {
+        self.runtime.block_on(async {
+            let store = self.server.store();
+            let listed: Vec<_> = store.list(None).try_collect().await.expect("a listing");
+            let mut objects = BTreeMap::new();
+            for object in listed {
+                if let Some(rest) = object.location.as_ref().strip_prefix(prefix) {
+                    let bytes = store.get(&object.location).await.expect("an object").bytes().await;
+                    objects.insert(rest.to_owned(), bytes.expect("its bytes").to_vec());
+                }
+            }
+            objects
+        })
+    }
+
+    /// The bucket holds what a folder would, byte for byte where no clock decides.
+    fn assert_as_in_a_folder(&self) {
+        let folder = tempfile::tempdir().expect("a folder");
+        let out = folder.path().join("out");
+        assert_code(&self.export_to(&out.display().to_string(), &[]).output().expect("it runs"), 0);
+        let objects = self.objects("out/guest_");
+        assert_eq!(objects.len(), 4, "{:?}", objects.keys());
+        for (key, bytes) in objects {
+            assert!(std::fs::read(out.join(format!("guest_{key}"))).expect("a file") == bytes, "{key}");
+        }
+    }
+}
+
+fn task(output: &Output, code: i32) -> Value {
+    assert_code(output, code);
+    let summary: Value = serde_json::from_slice(&output.stdout).expect("JSON");
+    summary["tasks"][0].clone()
+}
+
+fn finish(child: Child, code: i32) -> Value {
+    task(&child.wait_with_output().expect("it ends"), code)
+}
+
+#[test]
+fn a_bucket_is_published_to_as_a_folder_is() {
+    let Some(python) = Python::for_test("publishing to S3 against moto") else { return };
+    let mut scene = Scene::new(python, list(0..500, Vec::new()));
+    assert_eq!(scene.run(&[], 0)["status"], "published");
+    scene.verify();
+    scene.assert_as_in_a_folder();
+    assert_eq!(scene.run(&[], 0)["status"], "unchanged");
+
+    scene.becomes(list(3..510, Vec::new()));
+    let restated = scene.run(&[], 0);
+    assert_eq!(
+        (&restated["status"], &restated["added"], &restated["removed"]),
+        (&"restated".into(), &10.into(), &3.into())
+    );
+    scene.verify();
+    scene.assert_as_in_a_folder();
+
+    scene.becomes(list(0..100, Vec::new()));
+    let refused = scene.run(&[], 3);
+    assert!(
+        refused["message"].as_str().is_some_and(|message| message.contains("--allow-shrink")),
+        "{refused}"
+    );
+    scene.verify();
+    scene.run(&["--allow-shrink", &format!("{NETWORK}/{MONTH}")], 0);
+    scene.verify();
+    scene.assert_as_in_a_folder();
+    assert_eq!(scene.objects("state/walks"), BTreeMap::new(), "state goes away");
+}
+
+#[test]
+fn a_run_that_was_killed_is_gone_on_with_from_the_bucket() {
+    let Some(python) = Python::for_test("resuming from S3 against moto") else { return };
+    let stall = Fault::new(FaultKind::Stall, When::nth(8));
+    let scene = Scene::new(python, list(0..1050, vec![stall]));
+    let mut child = scene.export(&[]).spawn().expect("it starts");
+    scene.wait_for_pages(8);
+    child.kill().expect("it runs");
+    child.wait().expect("it ends");
+    assert_eq!(scene.objects("state/walks").len(), 3, "two runs and a cursor");
+
+    // Locks of the dead run end by themselves, which takes their term.
+    let task = scene.run(&["--lock-wait", "5m"], 0);
+    assert_eq!(scene.pages(), 8 + 5, "pages 7 to 11");
+    assert_eq!(task["guests"], 1050);
+    scene.verify();
+    scene.assert_as_in_a_folder();
+    assert_eq!(scene.objects("state/walks"), BTreeMap::new());
+}
+
+#[test]
+fn of_two_runs_at_the_same_time_one_waits_and_finds_what_the_other_published() {
+    let Some(python) = Python::for_test("locks in S3 against moto") else { return };
+    let slow = Fault::new(FaultKind::ThrottledForSeconds(2), When::nth(2));
+    let scene = Scene::new(python, list(0..300, vec![slow]));
+    let first = scene.export(&[]).spawn().expect("it starts");
+    scene.wait_for_pages(1);
+    let hasty = scene.run(&["--lock-wait", "200ms"], 75);
+    assert!(
+        hasty["message"].as_str().is_some_and(|message| message.contains("is locked by process")),
+        "{hasty}"
+    );
+    let second = scene.export(&["--lock-wait", "5m"]).spawn().expect("it starts");
+    assert_eq!(finish(first, 0)["status"], "published");
+    assert_eq!(finish(second, 0)["status"], "unchanged");
+    let revisions: Vec<String> = scene.objects("out/revisions/").into_keys().collect();
+    assert_eq!(revisions.iter().filter(|key| key.ends_with("/manifest.json")).count(), 1, "{revisions:?}");
+    scene.verify();
+}
