@@ -194,7 +194,10 @@ impl ExitStatus {
             | DestinationError::Full { .. }
             | DestinationError::Io { .. }
             | DestinationError::InTheWay { .. }
-            | DestinationError::TooLong { .. } => Self::Destination,
+            | DestinationError::TooLong { .. }
+            | DestinationError::Unconditional { .. } => Self::Destination,
+            DestinationError::Unauthorized { .. } => Self::Credentials,
+            DestinationError::Misaddressed { .. } => Self::Usage,
             DestinationError::Changed { .. }
             | DestinationError::Unavailable { .. }
             | DestinationError::Locked { .. }

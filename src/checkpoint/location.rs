@@ -90,7 +90,7 @@ impl StateLocation {
             tracing::warn!(%error, "state location not writable");
         }
         let name = RelativePath::known(format!(".locks/{folder}.lock"));
-        self.lock_wait.take(&*self.place, &name).await
+        self.place.lock(&name, &self.lock_wait).await
     }
 
     /// Lists all checkpoints.

@@ -70,6 +70,8 @@ pub struct Checkpoint {
     store: Option<RunStore>,
     lock: Option<HeldLock>,
     is_there: bool,
+    /// What the next cursor may replace: the one that was read or written last, if that is known.
+    replaces: Precondition,
 }
 
 impl Checkpoint {
@@ -88,7 +90,8 @@ impl Checkpoint {
         let folder = location::folder(&fingerprint.destination, task);
         let store =
             location.as_ref().map(|location| RunStore::new(location.place.clone(), folder.clone(), stop));
-        Self { location, folder, fingerprint, max_age, clock, store, lock: None, is_there: false }
+        let (lock, is_there, replaces) = (None, false, Precondition::Any);
+        Self { location, folder, fingerprint, max_age, clock, store, lock, is_there, replaces }
     }
 
     /// Says whether the task has left anything so far that the next process would find.
@@ -174,7 +177,7 @@ impl Checkpoint {
     }
 
     /// Reads the cursor and holds it against everything that it must fit.
-    async fn read<T: Resumable>(&self) -> Result<Result<(T, DateTime<Utc>), String>, CheckpointError> {
+    async fn read<T: Resumable>(&mut self) -> Result<Result<(T, DateTime<Utc>), String>, CheckpointError> {
         let path = location::cursor(&self.folder);
         let read = match self.place()?.read(&path, MAX_CURSOR_BYTES).await {
             Ok(Some(read)) => read,
@@ -186,6 +189,7 @@ impl Checkpoint {
             Err(DestinationError::TooLong { .. }) => return Ok(Err("its cursor is damaged".to_owned())),
             Err(error) => return Err(error.into()),
         };
+        self.replaces = Precondition::Unchanged(read.version);
         let cursor: Cursor<T> = match Cursor::parse(&read.bytes) {
             Ok(cursor) => cursor,
             Err(error) => return Ok(Err(error.to_string())),
@@ -214,12 +218,7 @@ impl Checkpoint {
     ) -> Result<(), CheckpointError> {
         self.hold().await?;
         let cursor = Cursor { fingerprint: &self.fingerprint, saved_at, document };
-        let place = self.place()?;
-        let mut staged = place.stage().await?;
-        let path = location::cursor(&self.folder);
-        std::io::Write::write_all(&mut staged, &cursor.to_sealed_json()).map_err(|error| {
-            DestinationError::io("written", format!("{}/{path}", place.describe()), error)
-        })?;
+        let json = cursor.to_sealed_json();
         if let Some(lock) = &self.lock
             && let Err(error) = lock.confirm().await
         {
@@ -227,7 +226,10 @@ impl Checkpoint {
             self.is_there &= !matches!(error, DestinationError::LockLost { .. });
             return Err(error.into());
         }
-        place.install(staged, &path, Precondition::Any).await?;
+        // If it fails, whether it took effect is not known; the lock is asked again before the next one.
+        let replaces = std::mem::replace(&mut self.replaces, Precondition::Any);
+        let version = self.place()?.put(json, &location::cursor(&self.folder), replaces).await?;
+        self.replaces = Precondition::Unchanged(version);
         self.is_there = true;
         self.sweep(&document.runs()).await;
         Ok(())
@@ -269,6 +271,7 @@ impl Checkpoint {
     /// [`CheckpointError`].
     pub async fn clear(&mut self) -> Result<(), CheckpointError> {
         let Some(lock) = self.lock.take() else { return Ok(()) };
+        self.replaces = Precondition::Any;
         location::remove_all(&**self.place()?, &self.folder, &lock).await?;
         self.is_there = false;
         Ok(())

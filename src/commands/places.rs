@@ -14,13 +14,17 @@ use super::source::ca_bundle;
 use crate::clock::{Clock, SystemClock};
 use crate::error_chain::error_chain;
 use crate::job::UsageError;
-use crate::storage::object::{LeaseTerm, S3Access, StoreAccess, connect};
+use crate::storage::object::{
+    ConditionalPuts, LeaseTerm, S3Access, StoreAccess, StoreCredentialsError, StoreSettings, connect,
+};
 use crate::storage::{Destination, LocalDestination, ObjectDestination, StoreUrl, local_path};
-use crate::wickr::{CachedCredentials, HttpSettings, TimeLimit, build_http_client, load_aws_environment};
+use crate::wickr::{
+    ApiError, CachedCredentials, HttpSettings, TimeLimit, build_http_client, load_aws_environment,
+};
 
-/// How long a store may be silent in the middle of an answer. Files are large, so answers may take as long as they go
-/// on.
-const LONGEST_SILENCE: Duration = Duration::from_secs(30);
+/// How long a store may be silent. Files are large, so answers may take as long as they go on; of a part that is sent
+/// nothing is heard before it has arrived.
+const LONGEST_SILENCE: Duration = Duration::from_mins(2);
 
 /// Which AWS identity and region reach S3, where a job says it.
 #[derive(Clone, Debug, Default)]
@@ -31,6 +35,10 @@ pub(super) struct PlaceSettings {
     pub(super) region: Option<String>,
     /// The KMS key that encrypts what is written.
     pub(super) kms_key: Option<String>,
+    /// The storage class of what is never replaced.
+    pub(super) storage_class: Option<String>,
+    /// What is done if the store ignores the conditions of puts.
+    pub(super) conditional_puts: ConditionalPuts,
 }
 
 /// Opens a place; nothing is asked of it yet.
@@ -46,7 +54,12 @@ pub(super) async fn open(text: &str, settings: &PlaceSettings) -> anyhow::Result
     };
     let access = s3(settings, client).await?;
     let store = connect(&url, &access)?;
-    Ok(Arc::new(ObjectDestination::new(store, url, LeaseTerm::default())))
+    let settings = StoreSettings {
+        term: LeaseTerm::default(),
+        conditional_puts: settings.conditional_puts,
+        storage_class: settings.storage_class.clone(),
+    };
+    Ok(Arc::new(ObjectDestination::new(store, url, settings)))
 }
 
 async fn s3(
@@ -82,9 +95,12 @@ impl CredentialProvider for Lent {
 
     async fn get_credential(&self) -> object_store::Result<Arc<AwsCredential>> {
         let credentials = self.0.current(SystemClock.now()).await.map_err(|error| {
-            // The chain in one line: what is shown of it is an error of the store.
-            let source = error_chain(&error).into();
-            object_store::Error::Unauthenticated { path: "the credentials".to_owned(), source }
+            let is_temporary = matches!(error, ApiError::CredentialsUnavailable(_));
+            let source = StoreCredentialsError { message: error_chain(&error), is_temporary };
+            object_store::Error::Unauthenticated {
+                path: "the credentials".to_owned(),
+                source: Box::new(source),
+            }
         })?;
         Ok(Arc::new(AwsCredential {
             key_id: credentials.access_key_id().to_owned(),

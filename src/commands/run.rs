@@ -64,7 +64,7 @@ pub(super) async fn run(arguments: RunArguments, bars: Option<ProgressBars>) -> 
         destination.probe_writable().await?;
     }
     let settings = PublisherSettings { shrink: job.shrink, lock_wait: lock_wait.clone() };
-    let publisher = Publisher::new(destination, settings);
+    let publisher = Publisher::new(destination, settings, clock.clone());
     if !arguments.dry_run && job.source.is_simulated() {
         publisher.check_source(SourceKind::Simulator).await?;
     }
@@ -150,7 +150,13 @@ fn place_settings(job: &Job) -> PlaceSettings {
         #[cfg(feature = "simulator")]
         JobSource::Simulator(_) => None,
     };
-    PlaceSettings { profile, region: job.output_region.clone(), kms_key: job.kms_key.clone() }
+    PlaceSettings {
+        profile,
+        region: job.output_region.clone(),
+        kms_key: job.kms_key.clone(),
+        storage_class: job.storage_class.map(|class| class.name().to_owned()),
+        conditional_puts: job.conditional_puts,
+    }
 }
 
 async fn state_location(

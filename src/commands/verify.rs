@@ -1,10 +1,9 @@
 //! `verify`: is what is published whole and unaltered?
 
-use chrono::Utc;
-
 use super::places::{self, PlaceSettings};
 use super::print;
 use crate::cli::VerifyArguments;
+use crate::clock::{Clock as _, SystemClock};
 use crate::exit::ExitStatus;
 use crate::job::UsageError;
 use crate::verify::{VerificationFilter, VerificationReport, verify as read_everything};
@@ -12,14 +11,14 @@ use crate::verify::{VerificationFilter, VerificationReport, verify as read_every
 pub(super) async fn verify(arguments: VerifyArguments) -> anyhow::Result<ExitStatus> {
     let mut filter =
         VerificationFilter { networks: arguments.network.into_iter().collect(), ..Default::default() };
+    let now = SystemClock.now();
     for selector in &arguments.period {
-        let selected = selector
-            .select(Utc::now(), arguments.settle_days)
-            .map_err(|error| UsageError(error.to_string()))?;
+        let selected =
+            selector.select(now, arguments.settle_days).map_err(|error| UsageError(error.to_string()))?;
         filter.periods.extend(selected.into_iter().map(|selected| selected.period));
     }
     let output = places::open(&arguments.output, &PlaceSettings::default()).await?;
-    let report = read_everything(output, &filter).await?;
+    let report = read_everything(output, &filter, now).await?;
     print(&shown(&report, &arguments.output))?;
     Ok(if report.is_clean() { ExitStatus::Success } else { ExitStatus::Untrusted })
 }

@@ -16,6 +16,7 @@ use crate::error_chain::excerpt;
 use crate::guest::NetworkId;
 use crate::period::{PeriodSelector, PeriodSpelling};
 use crate::publish::RosterKind;
+use crate::storage::object::ConditionalPuts;
 use crate::task::TaskKey;
 
 /// The longest job file that is read, in bytes.
@@ -108,6 +109,37 @@ pub struct SourceDefinition {
     pub period_spelling: Option<PeriodSpelling>,
 }
 
+/// A storage class of S3 whose objects are readable at once: what was published is compared with and verified.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "SCREAMING_SNAKE_CASE")]
+pub enum StorageClass {
+    /// The usual one.
+    Standard,
+    /// For what is read rarely.
+    StandardIa,
+    /// The same in one availability zone.
+    #[serde(rename = "ONEZONE_IA")]
+    OneZoneIa,
+    /// S3 decides by what is read.
+    IntelligentTiering,
+    /// For what is read once a quarter.
+    GlacierIr,
+}
+
+impl StorageClass {
+    /// Returns the name that S3 gives it.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Standard => "STANDARD",
+            Self::StandardIa => "STANDARD_IA",
+            Self::OneZoneIa => "ONEZONE_IA",
+            Self::IntelligentTiering => "INTELLIGENT_TIERING",
+            Self::GlacierIr => "GLACIER_IR",
+        }
+    }
+}
+
 /// The `[output]` table.
 #[derive(Clone, Debug, Default, Deserialize)]
 #[serde(default, deny_unknown_fields)]
@@ -118,6 +150,10 @@ pub struct OutputDefinition {
     pub region: Option<String>,
     /// The KMS key that encrypts what is written to S3.
     pub kms_key: Option<String>,
+    /// The storage class of revisions in S3.
+    pub storage_class: Option<StorageClass>,
+    /// Whether a store that ignores conditional puts will do.
+    pub conditional_puts: ConditionalPuts,
     /// The file formats.
     pub formats: Option<Vec<Format>>,
     /// How much of a roster is published.

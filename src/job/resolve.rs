@@ -9,7 +9,7 @@ use std::time::Duration;
 use chrono::{DateTime, Datelike, TimeDelta, Utc};
 
 use super::definition::{
-    JobDefinition, NetworksDefinition, OnMismatch, ResumeDefinition, SourceDefinitionKind, Span,
+    JobDefinition, NetworksDefinition, OnMismatch, ResumeDefinition, SourceDefinitionKind, Span, StorageClass,
 };
 use crate::checkpoint::{LONGEST_MAX_AGE, StateLocation};
 use crate::dataset::Format;
@@ -18,6 +18,7 @@ use crate::guest::NetworkId;
 use crate::period::{DEFAULT_SETTLE_DAYS, PeriodError, PeriodSelector, PeriodSpelling, SelectedPeriod};
 use crate::publish::{RosterKind, ShrinkLimit};
 use crate::roster::{PseudonymKey, PseudonymKeyError, RosterMode};
+use crate::storage::object::ConditionalPuts;
 use crate::task::TaskKey;
 
 /// How many tasks are worked on at once, at most.
@@ -165,6 +166,10 @@ pub struct Job {
     pub output_region: Option<String>,
     /// The KMS key that encrypts what is written to it.
     pub kms_key: Option<String>,
+    /// The storage class of its revisions.
+    pub storage_class: Option<StorageClass>,
+    /// Whether a store that ignores conditional puts will do.
+    pub conditional_puts: ConditionalPuts,
     /// The file formats, each once.
     pub formats: Vec<Format>,
     /// How much of a roster is published.
@@ -342,6 +347,8 @@ impl Job {
             output,
             output_region: definition.output.region,
             kms_key: definition.output.kms_key,
+            storage_class: definition.output.storage_class,
+            conditional_puts: definition.output.conditional_puts,
             formats,
             roster,
             csv: CsvOptions { bom: definition.csv.bom, formula_guard: definition.csv.formula_guard },

@@ -7,8 +7,6 @@ use std::time::Duration;
 
 use arrow::array::RecordBatch;
 use chrono::{DateTime, TimeDelta, Utc};
-use tokio::time::Instant;
-use tokio_util::sync::CancellationToken;
 
 use super::error::PublishError;
 use super::layout::{TaskKey, every_data_file};
@@ -17,6 +15,7 @@ use super::publication::{CompareRosters, EncodedPart, Part, Publication, RosterC
 use super::publisher::{Outcome, Publisher, PublisherSettings};
 use super::shrink::ShrinkLimit;
 use super::summary::{AttemptedTask, Summary};
+use crate::clock::SystemClock;
 use crate::dataset::csv::CsvOptions;
 use crate::dataset::error::RowsError;
 use crate::dataset::{Dataset, Format, changes, csv, parquet, schema};
@@ -201,20 +200,16 @@ pub(crate) fn local(root: &Path) -> Arc<dyn Destination> {
     Arc::new(LocalDestination::new(root.to_owned()))
 }
 
-pub(crate) fn lock_wait(longest: Duration) -> LockWait {
-    LockWait { longest, deadline: Instant::now() + longest, stop: CancellationToken::new() }
-}
-
 pub(crate) fn publisher(destination: Arc<dyn Destination>) -> Publisher {
-    let lock_wait = lock_wait(Duration::from_secs(10));
+    let lock_wait = LockWait::of(Duration::from_secs(10));
     let settings = PublisherSettings { shrink: ShrinkLimit::default(), lock_wait };
-    Publisher::new(destination, settings)
+    Publisher::new(destination, settings, Arc::new(SystemClock))
 }
 
 pub(crate) fn summary(destination: Arc<dyn Destination>) -> Summary {
     Summary::new(
         destination,
         CsvOptions { bom: false, formula_guard: true },
-        lock_wait(Duration::from_secs(10)),
+        LockWait::of(Duration::from_secs(10)),
     )
 }

@@ -8,13 +8,12 @@
 
 mod recovery;
 
-use std::io::Write;
 use std::sync::Arc;
 
 use chrono::SubsecRound;
 use tokio::sync::Mutex;
 
-use self::recovery::Standing;
+use self::recovery::{Found, Standing};
 use super::error::PublishError;
 use super::layout::{self, Place, RevisionName, TaskKey};
 use super::manifest::{
@@ -24,6 +23,7 @@ use super::manifest::{
 use super::publication::{CompareRosters, EncodedPart, Part, PartError, Publication, RosterChanges};
 use super::recheck::{finality, rechecked};
 use super::shrink::ShrinkLimit;
+use crate::clock::Clock;
 use crate::dataset::changes::{ChangesError, Side};
 use crate::dataset::{Dataset, Format, WriteError};
 use crate::storage::LockWait;
@@ -153,10 +153,11 @@ fn checked_json(manifest: &Manifest, task: TaskKey) -> Result<Vec<u8>, PublishEr
 }
 
 /// Publishes rosters to one destination.
-#[derive(Debug)]
 pub struct Publisher {
     destination: Arc<dyn Destination>,
     settings: PublisherSettings,
+    /// Tells how long ago something was written.
+    clock: Arc<dyn Clock>,
     /// What source the output's data comes from, once a manifest has been seen.
     output_source: Mutex<Option<(SourceKind, RelativePath)>>,
 }
@@ -164,8 +165,12 @@ pub struct Publisher {
 impl Publisher {
     /// Publishes to a destination.
     #[must_use]
-    pub fn new(destination: Arc<dyn Destination>, settings: PublisherSettings) -> Self {
-        Self { destination, settings, output_source: Mutex::new(None) }
+    pub fn new(
+        destination: Arc<dyn Destination>,
+        settings: PublisherSettings,
+        clock: Arc<dyn Clock>,
+    ) -> Self {
+        Self { destination, settings, clock, output_source: Mutex::new(None) }
     }
 
     /// Returns the destination.
@@ -179,7 +184,7 @@ impl Publisher {
     /// # Errors
     /// [`DestinationError::Locked`] if it is held by somebody else for longer.
     pub async fn lock(&self, task: TaskKey) -> Result<TaskLock, DestinationError> {
-        let lock = self.settings.lock_wait.take(&*self.destination, &layout::task_lock(task)).await?;
+        let lock = self.destination.lock(&layout::task_lock(task), &self.settings.lock_wait).await?;
         Ok(TaskLock { task, lock })
     }
 
@@ -201,7 +206,7 @@ impl Publisher {
     /// # Errors
     /// [`PublishError`], where what is there cannot be understood.
     pub async fn recover(&self, lock: &TaskLock) -> Result<Option<PublishedManifest>, PublishError> {
-        Ok(self.recover_standing(lock).await?.map(|standing| standing.published))
+        Ok(self.recover_standing(lock).await?.standing.map(|standing| standing.published))
     }
 
     /// Publishes a roster under its task's lock, in the order that this module is about.
@@ -210,9 +215,22 @@ impl Publisher {
     /// [`PublishError`]; what was published before then still is, unless only the current copies failed.
     pub async fn publish(&self, lock: &TaskLock, publication: Publication) -> Result<Outcome, PublishError> {
         let task = lock.task;
-        let standing = self.recover_standing(lock).await?;
+        let Found { standing, undecided } = self.recover_standing(lock).await?;
         self.check_source(publication.source.kind).await?;
+        let outcome = self.publish_over(lock, standing, publication).await?;
+        self.sweep_decided(task, &undecided).await;
+        self.follow(lock, &outcome.manifest).await?;
+        Ok(outcome)
+    }
 
+    /// Puts the manifest of a roster in place of what stands there.
+    async fn publish_over(
+        &self,
+        lock: &TaskLock,
+        standing: Option<Standing>,
+        publication: Publication,
+    ) -> Result<Outcome, PublishError> {
+        let task = lock.task;
         let Some(standing) = standing else {
             let name = RevisionName { number: 1, nonce: rand::random() };
             let plan = PlannedRevision { name, changes: None };
@@ -221,7 +239,6 @@ impl Publisher {
                 self.put_first_manifest(lock, written).await
             };
             let published = self.or_sweep(task, name, publishing.await).await?;
-            self.align_current_copies(&published).await?;
             return Ok(Outcome { manifest: published, status: PublicationStatus::Published, changes: None });
         };
 
@@ -256,7 +273,6 @@ impl Publisher {
             self.put_manifest(lock, written, Precondition::Unchanged(standing.version)).await
         };
         let published = self.or_sweep(task, name, publishing.await).await?;
-        self.align_current_copies(&published).await?;
         Ok(Outcome { manifest: published, status: PublicationStatus::Restated, changes })
     }
 
@@ -355,7 +371,7 @@ impl Publisher {
             self.destination.install(file, &path, Precondition::Absent).await?;
         }
         let kept = layout::revision_manifest(task, plan.name);
-        self.put_bytes(&json, &kept, Precondition::Absent).await?;
+        self.destination.put(json, &kept, Precondition::Absent).await?;
         Ok(WrittenRevision { manifest, name: plan.name })
     }
 
@@ -383,7 +399,7 @@ impl Publisher {
             Some((found, _place)) if found == source => None,
             Some(_) | None => {
                 let name = layout::first_publication_lock();
-                Some(self.settings.lock_wait.take(&*self.destination, &name).await?)
+                Some(self.destination.lock(&name, &self.settings.lock_wait).await?)
             }
         };
         self.check_source(source).await?;
@@ -403,21 +419,8 @@ impl Publisher {
         let task = lock.task;
         let json = checked_json(&manifest, task)?;
         lock.lock.confirm().await?;
-        self.put_bytes(&json, &layout::manifest(task), precondition).await?;
+        self.destination.put(json, &layout::manifest(task), precondition).await?;
         Ok(PublishedManifest { manifest, revision: name })
-    }
-
-    async fn put_bytes(
-        &self,
-        bytes: &[u8],
-        path: &RelativePath,
-        precondition: Precondition,
-    ) -> Result<(), PublishError> {
-        let mut staged = self.destination.stage().await?;
-        staged.write_all(bytes).and_then(|()| staged.flush()).map_err(|error| {
-            DestinationError::io("written", format!("{}/{path}", self.destination.describe()), error)
-        })?;
-        Ok(self.destination.install(staged, path, precondition).await?)
     }
 
     /// Finds out what source the output's data comes from: any one manifest tells, by rule 9 itself.
@@ -443,5 +446,7 @@ impl Publisher {
     }
 }
 
+#[cfg(test)]
+mod store_tests;
 #[cfg(test)]
 mod tests;

@@ -71,7 +71,7 @@ impl Summary {
     /// # Errors
     /// [`SummaryError`], which is a warning to the caller: publications do not depend on the summary.
     pub async fn merge(&self, attempted: &[AttemptedTask]) -> Result<SummaryTotals, SummaryError> {
-        let lock = self.lock_wait.take(&*self.destination, &layout::summary_lock()).await?;
+        let lock = self.destination.lock(&layout::summary_lock(), &self.lock_wait).await?;
         let mut rows = self.missing_rows().await?;
         for file in self.destination.list(&layout::manifests()).await?.files {
             if let Some(Place::Manifest(task)) = Place::of(&file.path)

@@ -12,11 +12,12 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use async_trait::async_trait;
-use chrono::{DateTime, Utc};
+use chrono::{DateTime, TimeDelta, Utc};
 use tempfile::NamedTempFile;
 
 use super::failpoint::{self, Operation, Site};
 use super::lock::Holder;
+use super::lock_wait::LockWait;
 use super::path::RelativePath;
 
 /// What must be true of a path for a staged file to be put there.
@@ -146,8 +147,33 @@ pub trait Destination: fmt::Debug + Send + Sync {
     /// Lists everything below a folder; a folder that is missing is empty.
     async fn list(&self, folder: &RelativePath) -> Result<Listing, DestinationError>;
 
-    /// Takes a lock, waiting at most `wait` for whoever holds it.
-    async fn lock(&self, name: &RelativePath, wait: Duration) -> Result<HeldLock, DestinationError>;
+    /// Takes a lock, waiting as long as `wait` says for whoever holds it.
+    ///
+    /// Where locks outlive their holder, it takes longer to find out that a holder is dead, whatever `wait` says.
+    ///
+    /// # Errors
+    /// [`DestinationError::Locked`] if somebody holds it for longer, [`DestinationError::Interrupted`] if they hold it
+    /// when the program is told to stop.
+    async fn lock(&self, name: &RelativePath, wait: &LockWait) -> Result<HeldLock, DestinationError>;
+
+    /// Puts bytes in place, whole and durable, or leaves the path as it was. Returns the version that they are.
+    async fn put(
+        &self,
+        bytes: Vec<u8>,
+        path: &RelativePath,
+        precondition: Precondition,
+    ) -> Result<Version, DestinationError>;
+
+    /// How long a change that was asked for, and whose answer nobody got, may still take effect.
+    fn latest_effect(&self) -> Duration {
+        Duration::ZERO
+    }
+
+    /// Says whether the run that wrote a file may yet have changed something else without knowing.
+    fn is_recent(&self, file: &ListedFile, now: DateTime<Utc>) -> bool {
+        let span = TimeDelta::from_std(self.latest_effect()).unwrap_or(TimeDelta::MAX);
+        span > TimeDelta::zero() && now.checked_sub_signed(span).is_none_or(|settled| file.modified > settled)
+    }
 
     /// Waits for what goes on after a call has returned, such as giving back a lock.
     async fn finish(&self) {}
@@ -220,6 +246,36 @@ pub enum DestinationError {
         place: String,
         /// The longest accepted, in bytes.
         limit: u64,
+    },
+    /// Who asks is not known, or no longer (exit 77).
+    #[error("{place} cannot be {operation}: {cause}; see to the credentials and run again")]
+    Unauthorized {
+        /// What was tried.
+        operation: &'static str,
+        /// Where.
+        place: String,
+        /// What the store or the provider of credentials said.
+        cause: String,
+    },
+    /// It is reached in a way that cannot work (exit 2).
+    #[error("{place} cannot be {operation}: {cause}")]
+    Misaddressed {
+        /// What was tried.
+        operation: &'static str,
+        /// Where.
+        place: String,
+        /// What is wrong, and the remedy.
+        cause: String,
+    },
+    /// A store that does not do what publications rest on (exit 73).
+    #[error(
+        "{place} ignores conditional puts, so nothing would keep two runs at the same time from overwriting each \
+         other's publications; choose another store, or, if two never run at once, set output.conditional_puts = \
+         \"best-effort\""
+    )]
+    Unconditional {
+        /// Where.
+        place: String,
     },
     /// A store that does not answer as it should (exit 75).
     #[error("{place} cannot be {operation} at the moment: {cause}; run again")]

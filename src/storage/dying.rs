@@ -6,13 +6,13 @@ use std::fs::File;
 use std::io;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::time::Duration;
 
 use async_trait::async_trait;
 
 use super::destination::{
-    Destination, DestinationError, HeldLock, Listing, Precondition, StagedFile, Versioned,
+    Destination, DestinationError, HeldLock, Listing, Precondition, StagedFile, Version, Versioned,
 };
+use super::lock_wait::LockWait;
 use super::path::RelativePath;
 
 /// When the fatal change is cut off.
@@ -53,10 +53,10 @@ impl Dying {
         if self.has_died() { Err(killed()) } else { Ok(()) }
     }
 
-    async fn change(
+    async fn change<T>(
         &self,
-        change: impl Future<Output = Result<(), DestinationError>>,
-    ) -> Result<(), DestinationError> {
+        change: impl Future<Output = Result<T, DestinationError>>,
+    ) -> Result<T, DestinationError> {
         self.alive()?;
         if self.changes.fetch_add(1, Ordering::SeqCst) < self.fatal {
             return change.await;
@@ -125,8 +125,17 @@ impl Destination for Dying {
         self.inner.list(folder).await
     }
 
-    async fn lock(&self, name: &RelativePath, wait: Duration) -> Result<HeldLock, DestinationError> {
+    async fn lock(&self, name: &RelativePath, wait: &LockWait) -> Result<HeldLock, DestinationError> {
         self.alive()?;
         self.inner.lock(name, wait).await
+    }
+
+    async fn put(
+        &self,
+        bytes: Vec<u8>,
+        path: &RelativePath,
+        precondition: Precondition,
+    ) -> Result<Version, DestinationError> {
+        self.change(self.inner.put(bytes, path, precondition)).await
     }
 }

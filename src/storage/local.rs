@@ -12,7 +12,6 @@ use std::fs::{self, File, Permissions, TryLockError};
 use std::io::{self, Read};
 use std::os::unix::fs::{MetadataExt, PermissionsExt};
 use std::path::{Path, PathBuf};
-use std::time::Duration;
 
 use async_trait::async_trait;
 use tempfile::TempPath;
@@ -25,6 +24,7 @@ use super::destination::{
 use super::digest::{FileDigest, Measure};
 use super::failpoint::{self, Operation, Site};
 use super::lock::FileLock;
+use super::lock_wait::LockWait;
 use super::path::RelativePath;
 
 const STAGING: &str = ".staging";
@@ -400,7 +400,21 @@ impl Destination for LocalDestination {
         .await
     }
 
-    async fn lock(&self, name: &RelativePath, wait: Duration) -> Result<HeldLock, DestinationError> {
+    async fn put(
+        &self,
+        bytes: Vec<u8>,
+        path: &RelativePath,
+        precondition: Precondition,
+    ) -> Result<Version, DestinationError> {
+        let mut staged = self.stage().await?;
+        let version = Version(FileDigest::of(&bytes).to_string());
+        let written = io::Write::write_all(&mut staged, &bytes).and_then(|()| io::Write::flush(&mut staged));
+        written.map_err(|error| DestinationError::io("written", shown(&self.at(path)), error))?;
+        self.install(staged, path, precondition).await?;
+        Ok(version)
+    }
+
+    async fn lock(&self, name: &RelativePath, wait: &LockWait) -> Result<HeldLock, DestinationError> {
         let path = self.at(name);
         let folder = path.parent().unwrap_or(&self.root).to_owned();
         self.blocking(&folder.clone(), move |own| own.create_folder(&folder)).await?;

@@ -18,6 +18,7 @@ use serde::{Deserialize, Serialize};
 
 use super::destination::{DestinationError, LockGuard};
 use super::failpoint::{self, Operation, Site};
+use super::lock_wait::LockWait;
 
 /// How often a lock that somebody else holds is tried.
 const POLL: Duration = Duration::from_millis(200);
@@ -74,13 +75,14 @@ pub(super) struct FileLock {
 }
 
 impl FileLock {
-    /// Takes the lock at a path below a root, whose folder exists, polling for at most `wait`.
+    /// Takes the lock at a path below a root, whose folder exists, trying it now and then while it may wait.
     pub(super) async fn acquire(
         root: &Path,
         path: PathBuf,
-        wait: Duration,
+        wait: &LockWait,
     ) -> Result<Self, DestinationError> {
-        let give_up = tokio::time::Instant::now() + wait;
+        let longest = wait.longest_from_now();
+        let give_up = tokio::time::Instant::now() + longest;
         let mut is_told = false;
         loop {
             // One attempt is two system calls: not worth another thread.
@@ -92,17 +94,20 @@ impl FileLock {
                 }
             }
             let now = tokio::time::Instant::now();
-            if now >= give_up {
-                let holder = Holder::read(&path);
-                let place = path.display().to_string();
-                return Err(DestinationError::Locked { place, holder, waited: wait });
+            if now >= give_up || wait.stop.is_cancelled() {
+                let (place, holder) = (path.display().to_string(), Holder::read(&path));
+                return Err(if wait.stop.is_cancelled() {
+                    DestinationError::Interrupted { place, holder }
+                } else {
+                    DestinationError::Locked { place, holder, waited: longest }
+                });
             }
             if !is_told {
                 let holder = Holder::read(&path).map(|holder| holder.to_string()).unwrap_or_default();
                 tracing::info!(lock = %path.display(), holder, "waiting for a lock");
                 is_told = true;
             }
-            tokio::time::sleep(POLL.min(give_up - now)).await;
+            wait.pause(POLL.min(give_up - now)).await;
         }
     }
 
@@ -163,7 +168,7 @@ mod tests {
     }
 
     async fn acquire(path: PathBuf, wait: Duration) -> Result<FileLock, DestinationError> {
-        FileLock::acquire(path.parent().unwrap(), path.clone(), wait).await
+        FileLock::acquire(path.parent().unwrap(), path.clone(), &LockWait::of(wait)).await
     }
 
     #[tokio::test(start_paused = true)]

@@ -1,15 +1,12 @@
 //! How long a run waits for what another one holds.
 //!
-//! A wait is counted from when it begins, but it ends at the run's deadline and where the run is told to stop:
-//! then the lock is tried once more, and whoever holds it is named.
+//! A wait is counted from when it begins, but it ends at the run's deadline and where the run is told to stop: then
+//! whoever holds the lock is named.
 
 use std::time::Duration;
 
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
-
-use super::destination::{Destination, DestinationError, HeldLock};
-use super::path::RelativePath;
 
 /// How long locks are waited for.
 #[derive(Clone, Debug)]
@@ -29,27 +26,22 @@ impl LockWait {
         Self { longest: Duration::ZERO, deadline: Instant::now(), stop: CancellationToken::new() }
     }
 
-    /// Takes a lock, waiting for whoever holds it.
-    ///
-    /// # Errors
-    /// [`DestinationError::Locked`] if they hold it for longer, [`DestinationError::Interrupted`] if they hold it
-    /// when the program is told to stop.
-    pub async fn take(
-        &self,
-        destination: &dyn Destination,
-        name: &RelativePath,
-    ) -> Result<HeldLock, DestinationError> {
+    /// Waits this long, whatever else happens.
+    #[must_use]
+    pub fn of(longest: Duration) -> Self {
+        Self { longest, deadline: Instant::now() + longest, stop: CancellationToken::new() }
+    }
+
+    /// Returns how long a wait that begins now may last.
+    pub(super) fn longest_from_now(&self) -> Duration {
         let left = self.deadline.saturating_duration_since(Instant::now());
-        let wait = whole_milliseconds(self.longest.min(left));
-        if let Some(taken) = self.stop.run_until_cancelled(destination.lock(name, wait)).await {
-            return taken;
-        }
-        match destination.lock(name, Duration::ZERO).await {
-            Err(DestinationError::Locked { place, holder, .. }) => {
-                Err(DestinationError::Interrupted { place, holder })
-            }
-            taken => taken,
-        }
+        whole_milliseconds(self.longest.min(left))
+    }
+
+    /// Lets some time pass, or less if the program is told to stop.
+    pub(super) async fn pause(&self, span: Duration) {
+        // Told to stop, there is nothing to be done but to go on.
+        let _passed = self.stop.run_until_cancelled(tokio::time::sleep(span)).await;
     }
 }
 
@@ -61,13 +53,13 @@ fn whole_milliseconds(wait: Duration) -> Duration {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::storage::LocalDestination;
+    use crate::storage::{Destination as _, DestinationError, LocalDestination, RelativePath};
 
     async fn waited(longest: u64, until_deadline: u64, until_stop: u64) -> Duration {
         let folder = tempfile::tempdir().unwrap();
         let output = LocalDestination::new(folder.path().to_owned());
         let name = RelativePath::new("held.lock").unwrap();
-        let _held = output.lock(&name, Duration::ZERO).await.unwrap();
+        let _held = output.lock(&name, &LockWait::none()).await.unwrap();
         let (begun, stop) = (Instant::now(), CancellationToken::new());
         let deadline = begun + Duration::from_secs(until_deadline);
         let wait = LockWait { longest: Duration::from_secs(longest), deadline, stop: stop.clone() };
@@ -75,7 +67,7 @@ mod tests {
             tokio::time::sleep(Duration::from_secs(until_stop)).await;
             stop.cancel();
         });
-        let error = wait.take(&output, &name).await.unwrap_err();
+        let error = output.lock(&name, &wait).await.unwrap_err();
         let waited = begun.elapsed();
         let is_told = if until_stop < longest.min(until_deadline) {
             matches!(error, DestinationError::Interrupted { holder: Some(_), .. })

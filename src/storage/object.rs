@@ -4,15 +4,20 @@
 //! uploaded, in parts if they are large. What must not be replaced is created by a conditional put, a manifest by one
 //! that names the version it was read at, and locks are leases ([`lease`]). A put that the store refuses may be our
 //! own, repeated after its answer was lost: then what is there has our bytes, which no other run's have, because each
-//! revision and each lease has a nonce.
+//! revision and each lease has a nonce. A put without an answer may take effect later ([`LATEST_EFFECT`]).
 
+mod answer;
 mod connect;
 mod lease;
+#[cfg(test)]
+pub(crate) mod moody;
+mod probe;
+mod upload;
 mod url;
 
 use std::fs::File;
 use std::future::Future;
-use std::io::{Read, Seek, SeekFrom, Write};
+use std::io::{Seek, SeekFrom, Write};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
@@ -22,33 +27,64 @@ use bytes::Bytes;
 use futures::TryStreamExt as _;
 use object_store::path::Path;
 use object_store::{
-    Attribute, Attributes, GetOptions, MultipartUpload, ObjectMeta, ObjectStore, ObjectStoreExt as _,
-    PutMode, PutMultipartOptions, PutOptions, PutPayload, UpdateVersion,
+    Attribute, Attributes, GetOptions, ObjectMeta, ObjectStore, ObjectStoreExt as _, PutMode, PutOptions,
+    PutPayload, UpdateVersion,
 };
 use tokio_util::task::TaskTracker;
 
+pub use self::answer::StoreCredentialsError;
 pub use self::connect::{S3Access, StoreAccess, StoreConnectError, connect};
 pub use self::lease::LeaseTerm;
+use self::upload::{PART_BYTES, read_part};
 pub use self::url::StoreUrl;
 use super::destination::{
     Destination, DestinationError, HeldLock, ListedFile, Listing, Precondition, StagedFile, Version,
     Versioned,
 };
+use super::lock_wait::LockWait;
 use super::path::RelativePath;
 
-/// What is put at once; what is longer is uploaded in parts of this length.
-const PART_BYTES: u64 = 8 * 1024 * 1024;
 /// How long a run that is done waits for its locks to be given back: little less than until they end by themselves.
 const LONGEST_FINISH: Duration = Duration::from_secs(10);
+/// How long a put without an answer may still take effect. S3 takes no request that was signed more than a quarter of
+/// an hour ago ("Authenticating Requests: Using the Authorization Header", `RequestTimeTooSkewed`), and a put is tried
+/// again for some minutes; the rest is for clocks that differ.
+const LATEST_EFFECT: Duration = Duration::from_hours(1);
+/// How long one small thing may take, attempts included: a put, a question, a page of a listing.
+const LONGEST_OPERATION: Duration = Duration::from_mins(2);
 /// The metadata key that names the path which an object was first put at: a copy has it too.
-const ORIGIN: &str = "wickr-guest-export-origin";
+const ORIGIN: &str = "guestexportorigin";
+/// What is shorter costs more in the classes for what is read rarely: they bill this length at least.
+const LEAST_CLASSED_BYTES: u64 = 128 * 1024;
+
+/// What is done in a store that ignores the conditions of puts.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, serde::Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum ConditionalPuts {
+    /// Nothing.
+    #[default]
+    Required,
+    /// All of it, with nothing that keeps two runs apart.
+    BestEffort,
+}
+
+/// How a prefix of a store is used.
+#[derive(Clone, Debug, Default)]
+pub struct StoreSettings {
+    /// How long locks last that are not renewed.
+    pub term: LeaseTerm,
+    /// What is done if the store ignores the conditions of puts.
+    pub conditional_puts: ConditionalPuts,
+    /// The storage class of what is written once and never replaced; the bucket's own without one.
+    pub storage_class: Option<String>,
+}
 
 /// A prefix of a bucket. Cheap to clone.
 #[derive(Clone, Debug)]
 pub struct ObjectDestination {
     store: Arc<dyn ObjectStore>,
     url: Arc<StoreUrl>,
-    term: LeaseTerm,
+    settings: Arc<StoreSettings>,
     /// Whether the store was found to ignore the conditions of puts.
     ignores_conditions: Arc<AtomicBool>,
     /// What is still under way when nobody waits for it: locks that are given back.
@@ -58,13 +94,13 @@ pub struct ObjectDestination {
 impl ObjectDestination {
     /// Names a prefix of a store; nothing is asked.
     #[must_use]
-    pub fn new(store: Arc<dyn ObjectStore>, url: StoreUrl, term: LeaseTerm) -> Self {
+    pub fn new(store: Arc<dyn ObjectStore>, url: StoreUrl, settings: StoreSettings) -> Self {
         let (ignores_conditions, finishing) = (Arc::default(), TaskTracker::new());
-        Self { store, url: Arc::new(url), term, ignores_conditions, finishing }
+        Self { store, url: Arc::new(url), settings: Arc::new(settings), ignores_conditions, finishing }
     }
 
     fn term(&self) -> LeaseTerm {
-        self.term
+        self.settings.term
     }
 
     fn at(&self, path: &str) -> Path {
@@ -87,9 +123,33 @@ impl ObjectDestination {
         &self,
         operation: &'static str,
         path: &RelativePath,
-        error: object_store::Error,
+        error: &object_store::Error,
     ) -> DestinationError {
-        failed(operation, self.shown(path), error)
+        answer::failed(operation, self.shown(path), error)
+    }
+
+    /// Waits for the store, but not for ever. What was asked for may be done all the same.
+    async fn in_time<T>(
+        &self,
+        operation: &'static str,
+        path: &RelativePath,
+        work: impl Future<Output = T>,
+    ) -> Result<T, DestinationError> {
+        tokio::time::timeout(LONGEST_OPERATION, work).await.map_err(|_elapsed| {
+            let cause = format!("no answer within {LONGEST_OPERATION:?}");
+            DestinationError::Unavailable { operation, place: self.shown(path), cause }
+        })
+    }
+
+    /// What is said of an object when it is put: where, and how it is kept if nobody will replace it.
+    fn attributes(&self, path: &RelativePath, precondition: &Precondition, bytes: u64) -> Attributes {
+        let mut attributes =
+            Attributes::from_iter([(Attribute::Metadata(ORIGIN.into()), path.as_str().to_owned())]);
+        let is_kept = *precondition == Precondition::Absent && bytes >= LEAST_CLASSED_BYTES;
+        if let Some(class) = self.settings.storage_class.as_ref().filter(|_| is_kept) {
+            attributes.insert(Attribute::StorageClass, class.clone().into());
+        }
+        attributes
     }
 
     fn mode(&self, precondition: &Precondition) -> PutMode {
@@ -106,16 +166,18 @@ impl ObjectDestination {
         path: &RelativePath,
         limit: u64,
     ) -> Result<Option<Versioned>, DestinationError> {
-        let got = match self.store.get(&self.at(path.as_str())).await {
+        let location = self.at(path.as_str());
+        let got = match self.in_time("read", path, self.store.get(&location)).await? {
             Ok(got) => got,
             Err(object_store::Error::NotFound { .. }) => return Ok(None),
-            Err(error) => return Err(self.failed("read", path, error)),
+            Err(error) => return Err(self.failed("read", path, &error)),
         };
         if got.meta.size > limit {
             return Err(DestinationError::TooLong { place: self.shown(path), limit });
         }
         let version = version_of(&got.meta);
-        let bytes = got.bytes().await.map_err(|error| self.failed("read", path, error))?;
+        let bytes = self.in_time("read", path, got.bytes()).await?;
+        let bytes = bytes.map_err(|error| self.failed("read", path, &error))?;
         Ok(Some(Versioned { bytes: bytes.into(), version }))
     }
 
@@ -126,107 +188,67 @@ impl ObjectDestination {
         bytes: Vec<u8>,
         precondition: Precondition,
     ) -> Result<Version, DestinationError> {
-        let bytes = Bytes::from(bytes);
-        let options =
-            PutOptions { mode: self.mode(&precondition), attributes: origin(path), ..PutOptions::default() };
-        let put =
-            self.store.put_opts(&self.at(path.as_str()), PutPayload::from(bytes.clone()), options).await;
-        match put {
+        let (bytes, location) = (Bytes::from(bytes), self.at(path.as_str()));
+        if self.ignores_conditions.load(Ordering::Relaxed) {
+            self.check_without_conditions(path, &precondition).await?;
+        }
+        let attributes = self.attributes(path, &precondition, bytes.len() as u64);
+        let options = PutOptions { mode: self.mode(&precondition), attributes, ..PutOptions::default() };
+        let put = self.store.put_opts(&location, PutPayload::from(bytes.clone()), options);
+        match self.in_time("written", path, put).await? {
             Ok(put) => Ok(version(put.e_tag, put.version)),
-            Err(
-                object_store::Error::AlreadyExists { .. }
-                | object_store::Error::Precondition { .. }
-                | object_store::Error::NotFound { .. },
-            ) => match self.read_small(path, bytes.len() as u64).await {
-                Ok(Some(found)) if found.bytes == bytes => Ok(found.version),
-                Ok(_) | Err(DestinationError::TooLong { .. }) => {
-                    Err(DestinationError::Changed { place: self.shown(path) })
+            Err(object_store::Error::AlreadyExists { .. } | object_store::Error::Precondition { .. }) => {
+                match self.read_small(path, bytes.len() as u64).await {
+                    Ok(Some(found)) if found.bytes == bytes => Ok(found.version),
+                    Ok(_) | Err(DestinationError::TooLong { .. }) => {
+                        Err(DestinationError::Changed { place: self.shown(path) })
+                    }
+                    Err(error) => Err(error),
                 }
-                Err(error) => Err(error),
-            },
-            Err(error) => Err(self.failed("written", path, error)),
+            }
+            Err(error) => Err(self.failed("written", path, &error)),
         }
     }
 
-    /// Uploads a file in parts, of which one is in memory at a time.
-    ///
-    /// Stores complete such an upload without a condition, so what must be absent is looked for first: only revisions
-    /// are as large, and no other run has a revision of the same name.
-    async fn put_large(
+    /// Holds a put against its condition by hand, as a store should by itself: another may come in between.
+    async fn check_without_conditions(
         &self,
         path: &RelativePath,
-        file: File,
         precondition: &Precondition,
     ) -> Result<(), DestinationError> {
-        let location = self.at(path.as_str());
-        match (precondition, self.store.head(&location).await) {
-            (Precondition::Absent, Ok(_)) => {
-                return Err(DestinationError::Changed { place: self.shown(path) });
-            }
-            (Precondition::Unchanged(version), Ok(meta)) if version_of(&meta) != *version => {
-                return Err(DestinationError::Changed { place: self.shown(path) });
-            }
-            (_, Ok(_) | Err(object_store::Error::NotFound { .. })) => {}
-            (_, Err(error)) => return Err(self.failed("written", path, error)),
-        }
-        let options = PutMultipartOptions { attributes: origin(path), ..PutMultipartOptions::default() };
-        let begun = self.store.put_multipart_opts(&location, options).await;
-        let mut upload = begun.map_err(|error| self.failed("written", path, error))?;
-        let uploaded = self.upload_parts(path, file, &mut *upload).await;
-        if uploaded.is_err()
-            && let Err(error) = upload.abort().await
-        {
-            tracing::warn!(path = %self.shown(path), error = %shown(&error), "parts of a broken upload are left behind");
-        }
-        uploaded
+        let found = self.origin_of(path).await?.map(|(meta, _)| version_of(&meta));
+        self.hold(path, precondition, found.as_ref())
     }
 
-    async fn upload_parts(
+    /// Holds a condition against the version that was found.
+    fn hold(
         &self,
         path: &RelativePath,
-        file: File,
-        upload: &mut dyn MultipartUpload,
+        precondition: &Precondition,
+        found: Option<&Version>,
     ) -> Result<(), DestinationError> {
-        let mut file = file;
-        loop {
-            let (back, part) = read_part(file, &self.shown(path)).await?;
-            file = back;
-            if part.is_empty() {
-                break;
-            }
-            let put = upload.put_part(PutPayload::from(part)).await;
-            put.map_err(|error| self.failed("written", path, error))?;
-        }
-        upload.complete().await.map(drop).map_err(|error| self.failed("written", path, error))
+        let holds = match precondition {
+            Precondition::Absent => found.is_none(),
+            Precondition::Unchanged(version) => found == Some(version),
+            Precondition::Any => true,
+        };
+        if holds { Ok(()) } else { Err(DestinationError::Changed { place: self.shown(path) }) }
     }
 
     /// Returns what is known of an object, and the path that it was first put at.
     async fn origin_of(&self, path: &RelativePath) -> Result<Option<(ObjectMeta, String)>, DestinationError> {
         let options = GetOptions { head: true, ..GetOptions::default() };
-        match self.store.get_opts(&self.at(path.as_str()), options).await {
+        let location = self.at(path.as_str());
+        match self.in_time("read", path, self.store.get_opts(&location, options)).await? {
             Ok(got) => {
                 let origin = got.attributes.get(&Attribute::Metadata(ORIGIN.into()));
                 let origin = origin.map(|origin| origin.as_ref().to_owned()).unwrap_or_default();
                 Ok(Some((got.meta, origin)))
             }
             Err(object_store::Error::NotFound { .. }) => Ok(None),
-            Err(error) => Err(self.failed("read", path, error)),
+            Err(error) => Err(self.failed("read", path, &error)),
         }
     }
-}
-
-/// Reads the next part of a file on a thread that may block.
-async fn read_part(mut file: File, place: &str) -> Result<(File, Bytes), DestinationError> {
-    let read = tokio::task::spawn_blocking(move || {
-        let mut part = Vec::new();
-        (&mut file).take(PART_BYTES).read_to_end(&mut part).map(|_| (file, Bytes::from(part)))
-    });
-    let read = read.await.map_err(|_| DestinationError::Worker { place: place.to_owned() })?;
-    read.map_err(|error| DestinationError::io("read again to be uploaded", place, error))
-}
-
-fn origin(path: &RelativePath) -> Attributes {
-    Attributes::from_iter([(Attribute::Metadata(ORIGIN.into()), path.as_str().to_owned())])
 }
 
 /// A store tells versions by an entity tag, a generation, or both.
@@ -244,28 +266,6 @@ fn update_version(version: &Version) -> UpdateVersion {
     UpdateVersion { e_tag: told(e_tag), version: told(version) }
 }
 
-fn shown(error: &object_store::Error) -> String {
-    crate::error_chain::excerpt(&crate::error_chain::error_chain(error), 500)
-}
-
-/// What a store says of a key, in the words of a destination.
-fn failed(operation: &'static str, place: String, error: object_store::Error) -> DestinationError {
-    use std::io;
-    let cause = |kind| io::Error::new(kind, shown(&error));
-    match error {
-        object_store::Error::PermissionDenied { .. } | object_store::Error::Unauthenticated { .. } => {
-            DestinationError::io(operation, place, cause(io::ErrorKind::PermissionDenied))
-        }
-        object_store::Error::NotFound { .. } => {
-            DestinationError::io(operation, place, cause(io::ErrorKind::NotFound))
-        }
-        object_store::Error::AlreadyExists { .. } | object_store::Error::Precondition { .. } => {
-            DestinationError::Changed { place }
-        }
-        error => DestinationError::Unavailable { operation, place, cause: shown(&error) },
-    }
-}
-
 #[async_trait]
 impl Destination for ObjectDestination {
     fn describe(&self) -> String {
@@ -278,31 +278,7 @@ impl Destination for ObjectDestination {
 
     /// Also finds out whether the store honours the conditions of puts.
     async fn probe_writable(&self) -> Result<(), DestinationError> {
-        let path = RelativePath::known(format!(".probe/{}", hex::encode(rand::random::<[u8; 16]>())));
-        let location = self.at(path.as_str());
-        let failed = |error| failed("written", self.url.to_string(), error);
-        let create = |text: &'static str| {
-            let options = PutOptions { mode: PutMode::Create, ..PutOptions::default() };
-            self.store.put_opts(&location, PutPayload::from_static(text.as_bytes()), options)
-        };
-        let first = create("first").await;
-        let honours = match first {
-            Ok(_) => create("second").await.is_err(),
-            Err(object_store::Error::NotImplemented { .. } | object_store::Error::NotSupported { .. }) => {
-                false
-            }
-            Err(error) => return Err(failed(error)),
-        };
-        if !honours {
-            self.ignores_conditions.store(true, Ordering::Relaxed);
-            self.store.put(&location, PutPayload::from_static(b"third")).await.map_err(failed)?;
-            tracing::warn!(
-                destination = %self.url,
-                "this store ignores conditional puts, so nothing keeps two runs at the same time from overwriting \
-                 each other's publications: never let two run at once"
-            );
-        }
-        self.store.delete(&location).await.map_err(failed)
+        probe::probe(self).await
     }
 
     async fn stage(&self) -> Result<StagedFile, DestinationError> {
@@ -331,7 +307,7 @@ impl Destination for ObjectDestination {
         let (file, bytes) =
             reopened.map_err(|error| DestinationError::io("read again to be uploaded", &place, error))?;
         if bytes > PART_BYTES {
-            return self.put_large(path, file, &precondition).await;
+            return self.put_large(path, file, bytes, &precondition).await;
         }
         let (_file, content) = read_part(file, &place).await?;
         self.put_small(path, content.into(), precondition).await.map(drop)
@@ -346,14 +322,14 @@ impl Destination for ObjectDestination {
         let got = match self.store.get(&self.at(path.as_str())).await {
             Ok(got) => got,
             Err(object_store::Error::NotFound { .. }) => return Ok(None),
-            Err(error) => return Err(self.failed("read", path, error)),
+            Err(error) => return Err(self.failed("read", path, &error)),
         };
         let (bytes, place) = (got.meta.size, self.shown(path));
         let spooling = |error| DestinationError::io("downloaded", &*place, error);
         let mut file = tokio::fs::File::from_std(tempfile::tempfile().map_err(spooling)?);
         let mut stream = got.into_stream();
         let mut received = 0;
-        while let Some(chunk) = stream.try_next().await.map_err(|error| self.failed("read", path, error))? {
+        while let Some(chunk) = stream.try_next().await.map_err(|error| self.failed("read", path, &error))? {
             received += chunk.len() as u64;
             tokio::io::AsyncWriteExt::write_all(&mut file, &chunk).await.map_err(spooling)?;
         }
@@ -377,14 +353,16 @@ impl Destination for ObjectDestination {
         if is_there {
             return Ok(());
         }
-        let copied = self.store.copy(&self.at(from.as_str()), &self.at(to.as_str())).await;
-        copied.map_err(|error| self.failed("written", to, error))
+        let (source, target) = (self.at(from.as_str()), self.at(to.as_str()));
+        let copied = self.in_time("written", to, self.store.copy(&source, &target)).await?;
+        copied.map_err(|error| self.failed("written", to, &error))
     }
 
     async fn remove(&self, path: &RelativePath) -> Result<(), DestinationError> {
-        match self.store.delete(&self.at(path.as_str())).await {
+        let location = self.at(path.as_str());
+        match self.in_time("removed", path, self.store.delete(&location)).await? {
             Ok(()) | Err(object_store::Error::NotFound { .. }) => Ok(()),
-            Err(error) => Err(self.failed("removed", path, error)),
+            Err(error) => Err(self.failed("removed", path, &error)),
         }
     }
 
@@ -394,7 +372,7 @@ impl Destination for ObjectDestination {
             .list(Some(&self.at(folder.as_str())))
             .try_collect()
             .await
-            .map_err(|error| self.failed("listed", folder, error))?;
+            .map_err(|error| self.failed("listed", folder, &error))?;
         let mut listing = Listing::default();
         for object in objects {
             let key = object.location.as_ref();
@@ -414,7 +392,20 @@ impl Destination for ObjectDestination {
         Ok(listing)
     }
 
-    async fn lock(&self, name: &RelativePath, wait: Duration) -> Result<HeldLock, DestinationError> {
+    async fn put(
+        &self,
+        bytes: Vec<u8>,
+        path: &RelativePath,
+        precondition: Precondition,
+    ) -> Result<Version, DestinationError> {
+        self.put_small(path, bytes, precondition).await
+    }
+
+    fn latest_effect(&self) -> Duration {
+        LATEST_EFFECT
+    }
+
+    async fn lock(&self, name: &RelativePath, wait: &LockWait) -> Result<HeldLock, DestinationError> {
         let guard = lease::acquire(self, name, wait).await?;
         Ok(HeldLock { guard: Box::new(guard) })
     }
@@ -427,3 +418,6 @@ impl Destination for ObjectDestination {
         self.finishing.reopen();
     }
 }
+
+#[cfg(test)]
+mod tests;

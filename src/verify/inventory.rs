@@ -5,6 +5,8 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use chrono::{DateTime, Utc};
+
 use crate::dataset::{Dataset, Format};
 use crate::publish::layout::{self, Place, RevisionName, TaskKey};
 use crate::storage::destination::{Destination, DestinationError};
@@ -30,18 +32,23 @@ pub(super) struct TaskFiles {
 pub(super) struct RevisionFiles {
     pub(super) manifest: bool,
     pub(super) data: BTreeSet<(Dataset, Format)>,
+    /// Set if the manifest that names it may yet take effect.
+    pub(super) is_recent: bool,
 }
 
 impl Inventory {
     /// Lists the output.
-    pub(super) async fn take(destination: &dyn Destination) -> Result<Self, DestinationError> {
+    pub(super) async fn take(
+        destination: &dyn Destination,
+        now: DateTime<Utc>,
+    ) -> Result<Self, DestinationError> {
         let mut inventory = Self::default();
         for prefix in layout::published_prefixes() {
             let listing = destination.list(&prefix).await?;
             inventory.strays.extend(listing.foreign);
             for file in listing.files {
                 match Place::of(&file.path) {
-                    Some(place) => inventory.enter(place),
+                    Some(place) => inventory.enter(place, destination.is_recent(&file, now)),
                     None => inventory.strays.push(file.path.to_string()),
                 }
             }
@@ -49,16 +56,20 @@ impl Inventory {
         Ok(inventory)
     }
 
-    fn enter(&mut self, place: Place) {
+    fn enter(&mut self, place: Place, is_recent: bool) {
         let Some(task) = place.task() else { return };
         let files = self.tasks.entry(task).or_default();
         match place {
             Place::Manifest(_) => files.manifest = true,
             Place::RevisionManifest(_, revision) => {
-                files.revisions.entry(revision).or_default().manifest = true;
+                let files = files.revisions.entry(revision).or_default();
+                files.manifest = true;
+                files.is_recent |= is_recent;
             }
             Place::RevisionFile(_, revision, dataset, format) => {
-                files.revisions.entry(revision).or_default().data.insert((dataset, format));
+                let files = files.revisions.entry(revision).or_default();
+                files.data.insert((dataset, format));
+                files.is_recent |= is_recent;
             }
             Place::Current(_, dataset, format) => {
                 files.current.insert((dataset, format));

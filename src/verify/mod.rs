@@ -14,6 +14,8 @@ mod task;
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
+use chrono::{DateTime, Utc};
+
 use self::inventory::Inventory;
 pub use self::report::{Finding, Totals, VerificationReport};
 use self::task::{TaskVerifier, Verified};
@@ -46,21 +48,22 @@ impl VerificationFilter {
     }
 }
 
-/// Reads and checks everything that the filter selects.
+/// Reads and checks everything that the filter selects. `now` tells what a run may be about to publish.
 ///
 /// # Errors
 /// [`DestinationError`] if the output cannot be listed; whatever else is wrong is in the report.
 pub async fn verify(
     destination: Arc<dyn Destination>,
     filter: &VerificationFilter,
+    now: DateTime<Utc>,
 ) -> Result<VerificationReport, DestinationError> {
-    let inventory = Inventory::take(&*destination).await?;
+    let inventory = Inventory::take(&*destination, now).await?;
     let mut report = VerificationReport::default();
     report_strays(&inventory, filter, &mut report);
 
     let mut published = Vec::new();
     for task in inventory.tasks.keys().copied().filter(|task| filter.selects(*task)) {
-        if let Some(row) = verify_task(&destination, &inventory, task, &mut report).await? {
+        if let Some(row) = verify_task(&destination, &inventory, task, now, &mut report).await? {
             published.push(row);
         }
     }
@@ -77,6 +80,7 @@ async fn verify_task(
     destination: &Arc<dyn Destination>,
     inventory: &Inventory,
     task: TaskKey,
+    now: DateTime<Utc>,
     report: &mut VerificationReport,
 ) -> Result<Option<SummaryRow>, DestinationError> {
     let mut files = inventory.tasks.get(&task).cloned().unwrap_or_default();
@@ -88,7 +92,7 @@ async fn verify_task(
             report.append(&mut found);
             return Ok(row);
         }
-        files = Inventory::take(&**destination).await?.tasks.remove(&task).unwrap_or_default();
+        files = Inventory::take(&**destination, now).await?.tasks.remove(&task).unwrap_or_default();
     }
     unreachable!("the last attempt returns")
 }

@@ -12,7 +12,7 @@ use crate::publish::manifest::RosterKind;
 use crate::storage::seal;
 
 async fn report(root: &Path) -> VerificationReport {
-    verify(local(root), &VerificationFilter::default()).await.unwrap()
+    verify(local(root), &VerificationFilter::default(), chrono::Utc::now()).await.unwrap()
 }
 
 /// Two networks, one of them in two revisions, and two periods.
@@ -323,15 +323,16 @@ async fn a_filter_selects_and_misses_what_it_names() {
         (&[], &["2026-09", "2026-08"], 1, 1),
         (&["01234567", "12345678"], &["2026-09"], 1, 1),
     ] {
-        let report = verify(local(root.path()), &filter(networks, periods)).await.unwrap();
+        let report =
+            verify(local(root.path()), &filter(networks, periods), chrono::Utc::now()).await.unwrap();
         assert_eq!(report.totals.publications, publications, "{networks:?} {periods:?}");
         assert_eq!(report.findings.len(), findings, "{networks:?} {periods:?} {:?}", report.findings);
     }
     let damaged = layout::current(task("01234567", "2026-10"), Dataset::GuestCounts, Format::Csv);
     fs::remove_file(root.path().join(damaged.as_str())).unwrap();
-    let other = verify(local(root.path()), &filter(&["12345678"], &[])).await.unwrap();
+    let other = verify(local(root.path()), &filter(&["12345678"], &[]), chrono::Utc::now()).await.unwrap();
     assert!(other.is_clean());
-    let own = verify(local(root.path()), &filter(&["01234567"], &[])).await.unwrap();
+    let own = verify(local(root.path()), &filter(&["01234567"], &[]), chrono::Utc::now()).await.unwrap();
     assert_eq!(own.findings.len(), 1);
 }
 

@@ -4,14 +4,13 @@
 //! the lock itself, and the others say that they wait before anything goes on.
 
 use std::process::Child;
-use std::time::Duration;
 
 use rustix::process::{Signal, WaitOptions, waitpid};
 use serde_json::json;
 use tokio::runtime::Builder;
 use wickr_guest_export::publish::{TaskKey, layout};
 use wickr_guest_export::simulator::SimulatorConfig;
-use wickr_guest_export::storage::{Destination, HeldLock, LocalDestination, RelativePath};
+use wickr_guest_export::storage::{Destination, HeldLock, LocalDestination, LockWait, RelativePath};
 
 use crate::support::{
     CLOSED, Exporter, NETWORK, Scene, guests, network, period, pid, population, small, tell,
@@ -39,7 +38,7 @@ fn waiting_for(exporter: &Exporter, lock: &RelativePath) -> Child {
 fn hold(scene: &Scene, lock: &RelativePath) -> HeldLock {
     let runtime = Builder::new_current_thread().enable_all().build().expect("a runtime");
     let output = LocalDestination::new(scene.path("out"));
-    runtime.block_on(output.lock(lock, Duration::ZERO)).expect("nobody holds it")
+    runtime.block_on(output.lock(lock, &LockWait::none())).expect("nobody holds it")
 }
 
 fn task_lock() -> RelativePath {

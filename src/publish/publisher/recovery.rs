@@ -3,6 +3,8 @@
 //! Nothing that was ever published is swept. Without a manifest that cannot be known of any revision but the
 //! first attempt's, so everything else without a manifest stops the task rather than its history.
 
+use std::collections::BTreeSet;
+
 use super::{PublishedManifest, Publisher, TaskLock, read_published};
 use crate::publish::error::PublishError;
 use crate::publish::layout::{self, Place, RevisionName, TaskKey};
@@ -21,24 +23,33 @@ pub(super) struct Standing {
     pub(super) is_whole: bool,
 }
 
+/// What is found of a task when its turn comes.
+#[derive(Debug)]
+pub(super) struct Found {
+    /// What is published, if anything.
+    pub(super) standing: Option<Standing>,
+    /// Revisions that nothing names, and whose manifest may yet take effect: until another manifest does.
+    pub(super) undecided: BTreeSet<RevisionName>,
+}
+
 impl Publisher {
-    pub(super) async fn recover_standing(&self, lock: &TaskLock) -> Result<Option<Standing>, PublishError> {
+    pub(super) async fn recover_standing(&self, lock: &TaskLock) -> Result<Found, PublishError> {
         let task = lock.task;
         lock.lock.confirm().await?;
         let listing = self.destination.list(&layout::task_revisions(task)).await?;
         let Some((published, version)) = read_published(&*self.destination, task).await? else {
             self.refuse_lost_manifest(task, &listing).await?;
-            self.sweep_orphans(&listing, None).await?;
-            return Ok(None);
+            let undecided = self.sweep_orphans(&listing, None).await?;
+            return Ok(Found { standing: None, undecided });
         };
-        self.sweep_orphans(&listing, Some(published.revision)).await?;
+        let undecided = self.sweep_orphans(&listing, Some(published.revision)).await?;
         let is_whole = is_whole(&published, &listing);
         if is_whole {
-            self.align_current_copies(&published).await?;
+            self.follow(lock, &published).await?;
         } else {
             tracing::warn!(%task, "published files are missing or cut short; the roster is published again");
         }
-        Ok(Some(Standing { published, version, is_whole }))
+        Ok(Found { standing: Some(Standing { published, version, is_whole }), undecided })
     }
 
     /// Reads the published files again: those that were altered in place are replaced, not called unchanged.
@@ -82,22 +93,57 @@ impl Publisher {
     }
 
     /// Removes revisions that were written and never published: at or past the published number, unnamed.
+    ///
+    /// Where a put may take effect long after its run has died, the manifest that names a young one may yet come; those
+    /// stay, and are returned.
     async fn sweep_orphans(
         &self,
         listing: &Listing,
         published: Option<RevisionName>,
-    ) -> Result<(), PublishError> {
-        let is_orphan = |revision: RevisionName| match published {
-            Some(published) => revision.number >= published.number && revision != published,
+    ) -> Result<BTreeSet<RevisionName>, PublishError> {
+        let is_orphan = |revision: &RevisionName| match published {
+            Some(published) => revision.number >= published.number && *revision != published,
             None => true,
         };
+        let (mut orphans, mut undecided) = (BTreeSet::new(), BTreeSet::new());
+        let now = self.clock.now();
         for file in &listing.files {
-            if revision_at(&file.path).is_some_and(is_orphan) {
+            let Some(revision) = revision_at(&file.path).filter(is_orphan) else { continue };
+            orphans.insert(revision);
+            if self.destination.is_recent(file, now) {
+                undecided.insert(revision);
+            }
+        }
+        self.remove_revisions(listing, &(&orphans - &undecided)).await?;
+        Ok(undecided)
+    }
+
+    async fn remove_revisions(
+        &self,
+        listing: &Listing,
+        revisions: &BTreeSet<RevisionName>,
+    ) -> Result<(), PublishError> {
+        for file in &listing.files {
+            if revision_at(&file.path).is_some_and(|revision| revisions.contains(&revision)) {
                 tracing::info!(path = %file.path, "sweeping a file that a dead run left");
                 self.destination.remove(&file.path).await?;
             }
         }
         Ok(())
+    }
+
+    /// Removes revisions that were undecided until a manifest was put just now, on whose predecessor theirs depend.
+    pub(super) async fn sweep_decided(&self, task: TaskKey, revisions: &BTreeSet<RevisionName>) {
+        if revisions.is_empty() {
+            return;
+        }
+        let swept = async {
+            let listing = self.destination.list(&layout::task_revisions(task)).await?;
+            self.remove_revisions(&listing, revisions).await
+        };
+        if let Err(error) = swept.await {
+            tracing::warn!(%task, %error, "files of an attempt that failed are left for the next run to sweep");
+        }
     }
 
     /// Removes what an attempt has written that failed, so that a full disk is left no fuller.
@@ -107,9 +153,12 @@ impl Publisher {
         attempt: RevisionName,
         published: Result<PublishedManifest, PublishError>,
     ) -> Result<PublishedManifest, PublishError> {
-        if published.is_err()
-            && let Err(error) = self.sweep_attempt(task, attempt).await
-        {
+        // A manifest whose put got no answer may yet take effect.
+        let is_refused = match &published {
+            Ok(_) | Err(PublishError::Destination(DestinationError::Unavailable { .. })) => false,
+            Err(_) => true,
+        };
+        if is_refused && let Err(error) = self.sweep_attempt(task, attempt).await {
             tracing::warn!(%task, %error, "files of the failed attempt are left for the next run to sweep");
         }
         published
@@ -121,19 +170,31 @@ impl Publisher {
         if standing.is_some_and(|(published, _)| published.revision == attempt) {
             return Ok(());
         }
-        for file in self.destination.list(&layout::task_revisions(task)).await?.files {
-            if revision_at(&file.path) == Some(attempt) {
-                self.destination.remove(&file.path).await?;
-            }
+        let listing = self.destination.list(&layout::task_revisions(task)).await?;
+        self.remove_revisions(&listing, &BTreeSet::from([attempt])).await
+    }
+
+    /// Makes the current copies those of the published revision.
+    ///
+    /// A run that was held up for so long that another has taken its lock away may have copied over what that one has
+    /// copied, so it copies again what is published then.
+    pub(super) async fn follow(
+        &self,
+        lock: &TaskLock,
+        published: &PublishedManifest,
+    ) -> Result<(), PublishError> {
+        self.align_current_copies(published).await?;
+        let Err(lost) = lock.lock.confirm().await else { return Ok(()) };
+        if let Some((standing, _)) = read_published(&*self.destination, lock.task).await?
+            && standing.revision != published.revision
+        {
+            self.align_current_copies(&standing).await?;
         }
-        Ok(())
+        Err(lost.into())
     }
 
     /// Makes the current copies those of the published revision, and removes what it does not have.
-    pub(super) async fn align_current_copies(
-        &self,
-        published: &PublishedManifest,
-    ) -> Result<(), PublishError> {
+    async fn align_current_copies(&self, published: &PublishedManifest) -> Result<(), PublishError> {
         let manifest = &published.manifest;
         for (dataset, format) in layout::every_data_file() {
             let current = layout::current(manifest.task(), dataset, format);

@@ -21,7 +21,7 @@ fn root() -> tempfile::TempDir {
 }
 
 async fn verified(root: &Path) -> VerificationReport {
-    verify(local(root), &VerificationFilter::default()).await.unwrap()
+    verify(local(root), &VerificationFilter::default(), chrono::Utc::now()).await.unwrap()
 }
 
 async fn assert_clean(root: &Path) {

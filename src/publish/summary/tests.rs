@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use super::*;
 use crate::period::PeriodState;
-use crate::publish::fixture::{Sample, local, lock_wait, publisher, summary, task};
+use crate::publish::fixture::{Sample, local, publisher, summary, task};
 use crate::publish::manifest::MAX_MANIFEST_BYTES;
 
 fn attempted(task: TaskKey) -> AttemptedTask {
@@ -152,11 +152,11 @@ async fn runs_that_merge_at_the_same_time_lose_nothing() {
 async fn a_locked_summary_is_waited_for_and_then_an_error() {
     let root = tempfile::tempdir().unwrap();
     let destination = local(root.path());
-    let _held = destination.lock(&layout::summary_lock(), Duration::ZERO).await.unwrap();
+    let _held = destination.lock(&layout::summary_lock(), &LockWait::none()).await.unwrap();
     let waiting = Summary::new(
         destination,
         CsvOptions { bom: false, formula_guard: true },
-        lock_wait(Duration::from_millis(10)),
+        LockWait::of(Duration::from_millis(10)),
     );
     let error = waiting.merge(&[]).await.unwrap_err();
     assert!(matches!(error, SummaryError::Destination(DestinationError::Locked { .. })), "{error}");

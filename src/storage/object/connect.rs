@@ -10,6 +10,7 @@ use object_store::aws::{AmazonS3Builder, AwsCredentialProvider, S3ConditionalPut
 use object_store::client::{ClientOptions, HttpClient, HttpConnector};
 use object_store::{BackoffConfig, ObjectStore, RetryConfig};
 
+use super::answer::{Exchange, shown};
 use super::url::StoreUrl;
 
 /// How S3 is reached.
@@ -58,7 +59,7 @@ pub fn connect(url: &StoreUrl, access: &StoreAccess) -> Result<Arc<dyn ObjectSto
     let connector = Lent(access.client.clone());
     let settings = |error: object_store::Error| StoreConnectError::Settings {
         url: url.to_string(),
-        reason: super::shown(&error),
+        reason: shown(&error),
     };
     let s3 = access.s3.as_ref().ok_or_else(|| StoreConnectError::NoRegion(url.to_string()))?;
     let mut builder = AmazonS3Builder::new()
@@ -66,6 +67,8 @@ pub fn connect(url: &StoreUrl, access: &StoreAccess) -> Result<Arc<dyn ObjectSto
         .with_region(&s3.region)
         .with_credentials(Arc::clone(&s3.credentials))
         .with_conditional_put(S3ConditionalPut::ETagMatch)
+        // One by one: what removes many at once is not known to every server, and few are removed here.
+        .with_disable_bulk_delete(true)
         .with_retry(retry())
         .with_http_connector(connector);
     if let Some(endpoint) = &s3.endpoint {
@@ -115,6 +118,6 @@ struct Lent(reqwest::Client);
 
 impl HttpConnector for Lent {
     fn connect(&self, _options: &ClientOptions) -> object_store::Result<HttpClient> {
-        Ok(HttpClient::new(self.0.clone()))
+        Ok(HttpClient::new(Exchange(self.0.clone())))
     }
 }

@@ -2,6 +2,8 @@
 
 use std::fmt;
 
+use object_store::path::Path;
+
 use crate::storage::destination::DestinationUrlError;
 use crate::storage::path::RelativePath;
 
@@ -34,6 +36,10 @@ impl StoreUrl {
         let prefix = prefix.trim_end_matches('/');
         let prefix = match prefix {
             "" => None,
+            // Keys with other characters would be written in one form and listed in another.
+            prefix if Path::from(prefix).as_ref() != prefix => {
+                return Err(refuse("has a prefix with a character that keys cannot have as it is"));
+            }
             prefix => Some(RelativePath::new(prefix).map_err(|error| refuse(&error.to_string()))?),
         };
         Ok(Some(Self { bucket: bucket.to_owned(), prefix }))
@@ -90,6 +96,15 @@ mod tests {
             let error = StoreUrl::parse(text).unwrap_err().to_string();
             assert!(error.contains(text) && error.contains("s3://bucket/prefix"), "{error}");
         }
+    }
+
+    #[test]
+    fn a_prefix_whose_keys_would_be_listed_in_another_form_is_refused() {
+        for character in "%~#[]{}^*?\"<>|`\\".chars() {
+            let error = StoreUrl::parse(&format!("s3://bucket/a{character}b")).unwrap_err().to_string();
+            assert!(error.contains("prefix") || error.contains("path"), "{error}");
+        }
+        assert!(StoreUrl::parse("s3://bucket/a b=c+d,e;f@g!h$i&j'(k)").unwrap().is_some());
     }
 
     #[test]

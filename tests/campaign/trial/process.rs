@@ -105,8 +105,7 @@ impl Bench {
         });
         let api = paced(interrupter.clone());
         // Whoever forks meanwhile, as histories do, holds every open file of this process until it has become another.
-        let lock_wait = LockWait { longest: Duration::from_mins(1), ..LockWait::none() };
-        let lock_wait = LockWait { deadline: Instant::now() + Duration::from_mins(1), ..lock_wait };
+        let lock_wait = LockWait::of(Duration::from_mins(1));
         let location =
             StateLocation::new(Arc::new(LocalDestination::new(state.path().to_owned())), lock_wait);
         let mut checkpoint = Checkpoint::new(

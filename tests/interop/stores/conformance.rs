@@ -4,7 +4,7 @@ use std::io::{Read as _, Write as _};
 use std::sync::Arc;
 use std::time::Duration;
 
-use wickr_guest_export::storage::{Destination, DestinationError, Precondition, RelativePath};
+use wickr_guest_export::storage::{Destination, DestinationError, LockWait, Precondition, RelativePath};
 
 /// One place, as two processes see it that share nothing else.
 pub(crate) type Handles = (Arc<dyn Destination>, Arc<dyn Destination>);
@@ -43,6 +43,7 @@ pub(crate) async fn hold((one, other): Handles) {
     assert!(one.open(&path("a/b")).await.expect("nothing is no error").is_none());
 
     files_come_into_place_only_as_they_may(&one, &other).await;
+    a_put_tells_the_version_that_replaces_it(&one, &other).await;
     of_many_at_once_one_creates_a_file(&one).await;
     copies_are_the_files_that_they_are_of(&one).await;
     a_large_file_comes_back_exactly(&one).await;
@@ -76,6 +77,19 @@ async fn files_come_into_place_only_as_they_may(one: &Arc<dyn Destination>, othe
         one.remove(&path(name)).await.expect("what is gone is no error");
     }
     assert_eq!(listed(other, "a").await, []);
+}
+
+async fn a_put_tells_the_version_that_replaces_it(one: &Arc<dyn Destination>, other: &Arc<dyn Destination>) {
+    let put = async |place: &Arc<dyn Destination>, text: &str, precondition| {
+        place.put(text.as_bytes().to_vec(), &path("cursor"), precondition).await
+    };
+    let first = put(one, "first", Precondition::Absent).await.expect("nothing is there");
+    assert!(matches!(put(other, "other", Precondition::Absent).await, Err(DestinationError::Changed { .. })));
+    let second = put(one, "second", Precondition::Unchanged(first.clone())).await.expect("it is unchanged");
+    let stale = put(other, "other", Precondition::Unchanged(first)).await;
+    assert!(matches!(stale, Err(DestinationError::Changed { .. })), "{stale:?}");
+    let read = other.read(&path("cursor"), 10).await.expect("read").expect("there");
+    assert_eq!((read.bytes, read.version), (b"second".to_vec(), second));
 }
 
 async fn of_many_at_once_one_creates_a_file(one: &Arc<dyn Destination>) {
@@ -122,9 +136,9 @@ async fn a_large_file_comes_back_exactly(one: &Arc<dyn Destination>) {
 
 async fn a_lock_is_one_process_s_at_a_time(one: &Arc<dyn Destination>, other: &Arc<dyn Destination>) {
     let name = path(".locks/task.lock");
-    let held = one.lock(&name, Duration::ZERO).await.expect("nobody holds it");
+    let held = one.lock(&name, &LockWait::of(Duration::ZERO)).await.expect("nobody holds it");
     held.confirm().await.expect("it is ours");
-    match other.lock(&name, Duration::from_millis(300)).await {
+    match other.lock(&name, &LockWait::of(Duration::from_millis(300))).await {
         Err(DestinationError::Locked { holder: Some(holder), .. }) => {
             assert_eq!(holder.pid, std::process::id());
         }
@@ -132,12 +146,15 @@ async fn a_lock_is_one_process_s_at_a_time(one: &Arc<dyn Destination>, other: &A
     }
     let waiting = tokio::spawn({
         let (other, name) = (Arc::clone(other), name.clone());
-        async move { other.lock(&name, Duration::from_mins(1)).await }
+        async move { other.lock(&name, &LockWait::of(Duration::from_mins(1))).await }
     });
     held.confirm().await.expect("it is ours still");
     drop(held);
     one.finish().await;
     let taken = waiting.await.expect("no panic").expect("it was given back");
     taken.confirm().await.expect("it is the other's now");
-    assert!(matches!(one.lock(&name, Duration::ZERO).await, Err(DestinationError::Locked { .. })));
+    assert!(matches!(
+        one.lock(&name, &LockWait::of(Duration::ZERO)).await,
+        Err(DestinationError::Locked { .. })
+    ));
 }

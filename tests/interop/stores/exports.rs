@@ -202,7 +202,7 @@ fn a_run_that_was_killed_is_gone_on_with_from_the_bucket() {
 #[test]
 fn of_two_runs_at_the_same_time_one_waits_and_finds_what_the_other_published() {
     let Some(python) = Python::for_test("locks in S3 against moto") else { return };
-    let slow = Fault::new(FaultKind::ThrottledForSeconds(2), When::nth(2));
+    let slow = Fault::new(FaultKind::ThrottledForSeconds(8), When::nth(2));
     let scene = Scene::new(python, list(0..300, vec![slow]));
     let first = scene.export(&[]).spawn().expect("it starts");
     scene.wait_for_pages(1);
@@ -217,4 +217,56 @@ fn of_two_runs_at_the_same_time_one_waits_and_finds_what_the_other_published() {
     let revisions: Vec<String> = scene.objects("out/revisions/").into_keys().collect();
     assert_eq!(revisions.iter().filter(|key| key.ends_with("/manifest.json")).count(), 1, "{revisions:?}");
     scene.verify();
+}
+
+#[test]
+fn what_keeps_a_run_from_a_bucket_decides_its_exit_code_and_is_told_with_its_remedy() {
+    let Some(python) = Python::for_test("refusals of S3 against moto") else { return };
+    let scene = Scene::new(python, list(0..30, Vec::new()));
+    let refused = |change: &dyn Fn(&mut Command), output: &str, code: i32, told: &[&str]| {
+        let mut command = scene.export_to(output, &[]);
+        change(&mut command);
+        let output = command.output().expect("it runs");
+        assert_code(&output, code);
+        let said = String::from_utf8_lossy(&output.stderr);
+        for part in told {
+            assert!(said.contains(part), "`{part}` in {said}");
+        }
+        assert_eq!(scene.pages(), 0, "no page is asked for");
+    };
+    let unchanged = |_: &mut Command| {};
+    refused(&unchanged, "s3://no-such-bucket/out", 73, &["NoSuchBucket", "create it first"]);
+    refused(&unchanged, "s3://billing-exports/a#b", 2, &["has a prefix with a character"]);
+    let without_keys = |command: &mut Command| {
+        command.env_remove("AWS_ACCESS_KEY_ID").env_remove("AWS_SECRET_ACCESS_KEY");
+    };
+    refused(&without_keys, "s3://billing-exports/out", 77, &["see to the credentials"]);
+    let without_region = |command: &mut Command| {
+        command.env_remove("AWS_REGION");
+    };
+    refused(&without_region, "s3://billing-exports/out", 2, &["no region is known"]);
+    let nobody_listens = |command: &mut Command| {
+        command.env("AWS_ENDPOINT_URL_S3", "http://127.0.0.1:9");
+    };
+    refused(&nobody_listens, "s3://billing-exports/out", 75, &["at the moment", "run again"]);
+    let in_the_clear = |command: &mut Command| {
+        command.env("AWS_ENDPOINT_URL_S3", "http://s3.example.com");
+    };
+    refused(&in_the_clear, "s3://billing-exports/out", 2, &["plain http to another machine"]);
+}
+
+#[test]
+fn revisions_are_kept_in_the_storage_class_of_the_job() {
+    let Some(python) = Python::for_test("storage classes of S3 against moto") else { return };
+    let scene = Scene::new(python, list(0..5000, Vec::new()));
+    let mut export = scene.export(&["--format", "csv"]);
+    let job = scene.server.folder.path().join("job.toml");
+    std::fs::write(&job, "[output]\nstorage_class = \"STANDARD_IA\"\n").expect("a job");
+    assert_eq!(task(&export.output().expect("it runs"), 0)["status"], "published");
+    let classes = scene.runtime.block_on(scene.server.storage_classes());
+    for (key, class) in &classes {
+        let is_classed = key.starts_with("out/revisions/") && key.ends_with("guest_roster.csv");
+        assert_eq!(class == "STANDARD_IA", is_classed, "{key}: {class}");
+    }
+    assert!(classes.values().any(|class| class == "STANDARD_IA"), "{classes:?}");
 }

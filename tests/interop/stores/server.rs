@@ -1,5 +1,7 @@
 //! An S3 server of somebody else's making: moto's.
 
+#[cfg(feature = "simulator")]
+use std::collections::BTreeMap;
 use std::io::{BufRead as _, BufReader};
 use std::process::{Child, Stdio};
 use std::sync::Arc;
@@ -54,6 +56,19 @@ impl S3Server {
         let access = StoreAccess { client: build_http_client(&settings).expect("a client"), s3: Some(s3) };
         let url = StoreUrl::parse(&format!("s3://{BUCKET}")).expect("a URL").expect("a store");
         connect(&url, &access).expect("it is set up")
+    }
+
+    #[cfg(feature = "simulator")]
+    /// Lists the keys of the bucket with their storage classes, as the server tells anybody.
+    pub(super) async fn storage_classes(&self) -> BTreeMap<String, String> {
+        let url = format!("{}/{BUCKET}?list-type=2", self.endpoint);
+        let text = reqwest::get(url).await.expect("an answer").text().await.expect("its text");
+        let element = |object: &str, name: &str| {
+            let (_, rest) = object.split_once(&format!("<{name}>")).expect("the element");
+            rest.split_once('<').expect("its end").0.to_owned()
+        };
+        let objects = text.split("<Contents>").skip(1);
+        objects.map(|object| (element(object, "Key"), element(object, "StorageClass"))).collect()
     }
 
     #[cfg(feature = "simulator")]
