@@ -15,7 +15,8 @@ use crate::clock::{Clock, SystemClock};
 use crate::error_chain::error_chain;
 use crate::job::UsageError;
 use crate::storage::object::{
-    ConditionalPuts, LeaseTerm, S3Access, StoreAccess, StoreCredentialsError, StoreSettings, connect,
+    AzureAccess, ConditionalPuts, LeaseTerm, S3Access, StoreAccess, StoreCredentialsError, StoreIdentity,
+    StoreKind, StoreSettings, connect,
 };
 use crate::storage::{Destination, LocalDestination, ObjectDestination, StoreUrl, local_path};
 use crate::wickr::{
@@ -52,7 +53,10 @@ pub(super) async fn open(text: &str, settings: &PlaceSettings) -> anyhow::Result
         let settings = HttpSettings { time_limit, ca_bundle: ca_bundle.clone(), use_proxies };
         build_http_client(&settings).map_err(|error| UsageError(format!("AWS_CA_BUNDLE or TLS: {error}")))
     };
-    let access = s3(settings, client).await?;
+    let access = match url.kind {
+        StoreKind::S3 => s3(settings, client).await?,
+        StoreKind::Azure => azure(&url, settings, client)?,
+    };
     let store = connect(&url, &access)?;
     let settings = StoreSettings {
         term: LeaseTerm::default(),
@@ -71,13 +75,33 @@ async fn s3(
     // Plain http is for this machine, where a proxy would carry it elsewhere.
     let is_plain = environment.s3_endpoint_url.as_ref().is_some_and(|url| url.starts_with("http://"));
     let credentials = Arc::new(Lent(environment.credentials));
-    let s3 = environment.region.map(|region| S3Access {
-        region,
+    let identity = StoreIdentity::S3(S3Access {
+        region: environment.region,
         endpoint: environment.s3_endpoint_url,
         credentials,
         kms_key: settings.kms_key.clone(),
     });
-    Ok(StoreAccess { client: client(!is_plain)?, s3 })
+    Ok(StoreAccess { client: client(!is_plain)?, identity })
+}
+
+/// Azure's tools are set up by variables, which is all that is known of an account here.
+fn azure(
+    url: &StoreUrl,
+    settings: &PlaceSettings,
+    client: impl Fn(bool) -> Result<reqwest::Client, UsageError>,
+) -> Result<StoreAccess, UsageError> {
+    if settings.region.is_some() || settings.kms_key.is_some() || settings.storage_class.is_some() {
+        return Err(UsageError(format!(
+            "output.region, output.kms_key and output.storage_class are settings of S3, and {url} is in Azure; remove \
+             them, and set these things for the container"
+        )));
+    }
+    let variables: Vec<(String, String)> = std::env::vars_os()
+        .filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?)))
+        .filter(|(name, value)| name.starts_with("AZURE_") && !value.is_empty())
+        .collect();
+    let is_plain = variables.iter().any(|(_, value)| value.starts_with("http://"));
+    Ok(StoreAccess { client: client(!is_plain)?, identity: StoreIdentity::Azure(AzureAccess(variables)) })
 }
 
 /// The credentials of the API, as a store wants them.

@@ -33,10 +33,10 @@ use object_store::{
 use tokio_util::task::TaskTracker;
 
 pub use self::answer::StoreCredentialsError;
-pub use self::connect::{S3Access, StoreAccess, StoreConnectError, connect};
+pub use self::connect::{AzureAccess, S3Access, StoreAccess, StoreConnectError, StoreIdentity, connect};
 pub use self::lease::LeaseTerm;
 use self::upload::{PART_BYTES, read_part};
-pub use self::url::StoreUrl;
+pub use self::url::{StoreKind, StoreUrl};
 use super::destination::{
     Destination, DestinationError, HeldLock, ListedFile, Listing, Precondition, StagedFile, Version,
     Versioned,

@@ -32,9 +32,9 @@ fn is_there(name: &str, sources: &[String]) -> bool {
         return repository(name).is_dir();
     }
     match name.rsplit_once("::") {
-        Some((modules, "tests")) => {
+        Some((modules, file)) if file.ends_with("tests") => {
             let module = repository("src").join(modules.replace("::", "/"));
-            module.join("tests.rs").is_file()
+            module.join(format!("{file}.rs")).is_file()
         }
         Some((_, function)) => sources.iter().any(|source| source.contains(&format!("fn {function}("))),
         None => {

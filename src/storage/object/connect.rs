@@ -3,10 +3,12 @@
 //! A store is reached through the program's own HTTP client, so that proxies, `AWS_CA_BUNDLE` and TLS are the same
 //! everywhere, and by the credentials that the API is asked with.
 
+use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
 use object_store::aws::{AmazonS3Builder, AwsCredentialProvider, S3ConditionalPut};
+use object_store::azure::{AzureConfigKey, MicrosoftAzureBuilder};
 use object_store::client::{ClientOptions, HttpClient, HttpConnector};
 use object_store::{BackoffConfig, ObjectStore, RetryConfig};
 
@@ -16,8 +18,8 @@ use super::url::StoreUrl;
 /// How S3 is reached.
 #[derive(Clone, Debug)]
 pub struct S3Access {
-    /// The bucket's region.
-    pub region: String,
+    /// The bucket's region, if any is known.
+    pub region: Option<String>,
     /// Another endpoint than the region's own.
     pub endpoint: Option<String>,
     /// Who signs.
@@ -26,13 +28,33 @@ pub struct S3Access {
     pub kms_key: Option<String>,
 }
 
+/// How Azure is reached: settings by the names that its tools give them in the environment
+/// (`AZURE_STORAGE_ACCOUNT_NAME`, `AZURE_CLIENT_ID`, …).
+#[derive(Clone, Default)]
+pub struct AzureAccess(pub Vec<(String, String)>);
+
+impl fmt::Debug for AzureAccess {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.debug_list().entries(self.0.iter().map(|(name, _)| name)).finish()
+    }
+}
+
+/// Who reaches a store, and by which settings.
+#[derive(Clone, Debug)]
+pub enum StoreIdentity {
+    /// For S3.
+    S3(S3Access),
+    /// For Azure.
+    Azure(AzureAccess),
+}
+
 /// What it takes to reach a store.
 #[derive(Clone, Debug)]
 pub struct StoreAccess {
     /// Speaks HTTP.
     pub client: reqwest::Client,
-    /// How; none if no region is known.
-    pub s3: Option<S3Access>,
+    /// Who asks.
+    pub identity: StoreIdentity,
 }
 
 /// A store cannot be reached as it is set up (exit 2).
@@ -57,14 +79,21 @@ pub enum StoreConnectError {
 /// [`StoreConnectError`].
 pub fn connect(url: &StoreUrl, access: &StoreAccess) -> Result<Arc<dyn ObjectStore>, StoreConnectError> {
     let connector = Lent(access.client.clone());
-    let settings = |error: object_store::Error| StoreConnectError::Settings {
-        url: url.to_string(),
-        reason: shown(&error),
-    };
-    let s3 = access.s3.as_ref().ok_or_else(|| StoreConnectError::NoRegion(url.to_string()))?;
+    match &access.identity {
+        StoreIdentity::S3(s3) => connect_s3(url, s3, connector),
+        StoreIdentity::Azure(azure) => connect_azure(url, azure, connector),
+    }
+}
+
+fn connect_s3(
+    url: &StoreUrl,
+    s3: &S3Access,
+    connector: Lent,
+) -> Result<Arc<dyn ObjectStore>, StoreConnectError> {
+    let region = s3.region.as_ref().ok_or_else(|| StoreConnectError::NoRegion(url.to_string()))?;
     let mut builder = AmazonS3Builder::new()
         .with_bucket_name(&url.bucket)
-        .with_region(&s3.region)
+        .with_region(region)
         .with_credentials(Arc::clone(&s3.credentials))
         .with_conditional_put(S3ConditionalPut::ETagMatch)
         // One by one: what removes many at once is not known to every server, and few are removed here.
@@ -72,14 +101,46 @@ pub fn connect(url: &StoreUrl, access: &StoreAccess) -> Result<Arc<dyn ObjectSto
         .with_retry(retry())
         .with_http_connector(connector);
     if let Some(endpoint) = &s3.endpoint {
-        let checked = check_endpoint(endpoint);
-        checked.map_err(|reason| StoreConnectError::Settings { url: url.to_string(), reason })?;
+        check_endpoint(endpoint, "AWS_ENDPOINT_URL_S3").map_err(|reason| settings(url, reason))?;
         builder = builder.with_endpoint(endpoint).with_allow_http(true);
     }
     if let Some(key) = &s3.kms_key {
         builder = builder.with_sse_kms_encryption(key);
     }
-    Ok(Arc::new(builder.build().map_err(settings)?))
+    Ok(Arc::new(builder.build().map_err(|error| settings(url, shown(&error)))?))
+}
+
+fn connect_azure(
+    url: &StoreUrl,
+    azure: &AzureAccess,
+    connector: Lent,
+) -> Result<Arc<dyn ObjectStore>, StoreConnectError> {
+    let mut builder = MicrosoftAzureBuilder::new()
+        .with_container_name(&url.bucket)
+        .with_retry(retry())
+        .with_http_connector(connector);
+    for (name, value) in &azure.0 {
+        // The HTTP client is the program's own, and Azure's tools have settings that are of no concern here.
+        let Ok(key) = name.to_ascii_lowercase().parse::<AzureConfigKey>() else { continue };
+        match key {
+            AzureConfigKey::Client(_) => continue,
+            AzureConfigKey::Endpoint => {
+                check_endpoint(value, name).map_err(|reason| settings(url, reason))?;
+                builder = builder.with_allow_http(true);
+            }
+            _ => {}
+        }
+        builder = builder.with_config(key, value);
+    }
+    let built = builder.build().map_err(|error| {
+        let reason = shown(&error);
+        settings(url, format!("{reason}; AZURE_STORAGE_ACCOUNT_NAME says which account, and who asks is found as by Azure's tools"))
+    });
+    Ok(Arc::new(built?))
+}
+
+fn settings(url: &StoreUrl, reason: String) -> StoreConnectError {
+    StoreConnectError::Settings { url: url.to_string(), reason }
 }
 
 /// A few attempts within a minute: the run has a deadline, and another run comes.
@@ -93,7 +154,7 @@ fn retry() -> RetryConfig {
 }
 
 /// An endpoint is a URL, and plain http is for this machine alone, as everywhere.
-fn check_endpoint(endpoint: &str) -> Result<(), String> {
+fn check_endpoint(endpoint: &str, variable: &str) -> Result<(), String> {
     let of = |url: &reqwest::Url| url.host_str().map(|host| host.trim_matches(['[', ']']).to_owned());
     let url = reqwest::Url::parse(endpoint).ok();
     let host = url.as_ref().and_then(of);
@@ -106,9 +167,7 @@ fn check_endpoint(endpoint: &str) -> Result<(), String> {
         (Some("http"), Some(_)) => {
             Err(format!("the endpoint {endpoint} is plain http to another machine; write https://"))
         }
-        _ => Err(format!(
-            "the endpoint {endpoint} is no URL such as https://host; correct AWS_ENDPOINT_URL_S3"
-        )),
+        _ => Err(format!("the endpoint {endpoint} is no URL such as https://host; correct {variable}")),
     }
 }
 

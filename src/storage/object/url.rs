@@ -1,4 +1,4 @@
-//! The URL of a place in an object store: `s3://bucket/prefix`.
+//! The URL of a place in an object store: `s3://bucket/prefix`, `az://container/prefix`.
 
 use std::fmt;
 
@@ -7,10 +7,38 @@ use object_store::path::Path;
 use crate::storage::destination::DestinationUrlError;
 use crate::storage::path::RelativePath;
 
-/// A bucket of S3, or of what speaks its protocol, and a prefix of keys within it.
+/// Whose protocol a store speaks.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum StoreKind {
+    /// Amazon's.
+    S3,
+    /// That of Azure Blob Storage.
+    Azure,
+}
+
+impl StoreKind {
+    fn of(scheme: &str) -> Option<Self> {
+        match scheme.to_ascii_lowercase().as_str() {
+            "s3" | "s3a" => Some(Self::S3),
+            "az" | "azure" => Some(Self::Azure),
+            _ => None,
+        }
+    }
+
+    const fn scheme(self) -> &'static str {
+        match self {
+            Self::S3 => "s3",
+            Self::Azure => "az",
+        }
+    }
+}
+
+/// A bucket of S3 or a container of Azure, and a prefix of keys within it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct StoreUrl {
-    /// The bucket.
+    /// What speaks there.
+    pub kind: StoreKind,
+    /// The bucket, or container.
     pub bucket: String,
     /// What all keys begin with, if anything.
     pub prefix: Option<RelativePath>,
@@ -23,9 +51,7 @@ impl StoreUrl {
     /// [`DestinationUrlError::Store`] if it names no bucket, or a prefix that is no path.
     pub fn parse(text: &str) -> Result<Option<Self>, DestinationUrlError> {
         let Some((scheme, rest)) = text.split_once("://") else { return Ok(None) };
-        if !["s3", "s3a"].contains(&scheme.to_ascii_lowercase().as_str()) {
-            return Ok(None);
-        }
+        let Some(kind) = StoreKind::of(scheme) else { return Ok(None) };
         let refuse =
             |reason: &str| DestinationUrlError::Store { url: text.to_owned(), reason: reason.to_owned() };
         let (bucket, prefix) = rest.split_once('/').unwrap_or((rest, ""));
@@ -42,7 +68,7 @@ impl StoreUrl {
             }
             prefix => Some(RelativePath::new(prefix).map_err(|error| refuse(&error.to_string()))?),
         };
-        Ok(Some(Self { bucket: bucket.to_owned(), prefix }))
+        Ok(Some(Self { kind, bucket: bucket.to_owned(), prefix }))
     }
 
     /// Returns the key of a path below the prefix.
@@ -64,7 +90,7 @@ impl StoreUrl {
 
 impl fmt::Display for StoreUrl {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(formatter, "s3://{}", self.bucket)?;
+        write!(formatter, "{}://{}", self.kind.scheme(), self.bucket)?;
         match &self.prefix {
             Some(prefix) => write!(formatter, "/{prefix}"),
             None => Ok(()),
@@ -82,6 +108,7 @@ mod tests {
             ("s3://bucket", "s3://bucket"),
             ("s3a://my.bucket-1/", "s3://my.bucket-1"),
             ("S3://bucket/a/b/", "s3://bucket/a/b"),
+            ("az://container/a", "az://container/a"),
         ] {
             let url = StoreUrl::parse(text).unwrap().expect(text);
             assert_eq!(url.to_string(), shown);

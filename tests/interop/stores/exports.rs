@@ -14,7 +14,7 @@ use wickr_guest_export::simulator::{
 };
 
 use super::runtime;
-use super::server::{BUCKET, S3Server};
+use super::server::StoreServer;
 use crate::processes::{EXPORTER, assert_code};
 use crate::python::Python;
 
@@ -26,7 +26,7 @@ const AS_OF: &str = "2025-11-02T09:00:00Z";
 /// A bucket, a list of guests, and whoever exports the one to the other.
 struct Scene {
     runtime: Runtime,
-    server: S3Server,
+    server: StoreServer,
     simulator: RunningSimulator,
 }
 
@@ -45,8 +45,8 @@ fn list(numbers: std::ops::Range<u32>, faults: Vec<Fault>) -> SimulatorConfig {
 }
 
 impl Scene {
-    fn new(python: &Python, config: SimulatorConfig) -> Self {
-        let (runtime, server) = (runtime(), S3Server::start(python));
+    fn new(server: StoreServer, config: SimulatorConfig) -> Self {
+        let runtime = runtime();
         let simulator = runtime.block_on(Simulator::start(config)).expect("a simulator");
         Self { runtime, server, simulator }
     }
@@ -77,7 +77,7 @@ impl Scene {
         let job = self.server.folder.path().join("job.toml");
         std::fs::write(&job, "[resume]\nrows = 300\n[request]\nattempts = 2\n").expect("a job");
         let job = job.display().to_string();
-        let state = format!("s3://{BUCKET}/state");
+        let state = self.server.url("state");
         let mut arguments = vec!["run", &job, "--network", NETWORK, "--period", MONTH, "--as-of", AS_OF];
         arguments.extend(["--output", output, "--state", &state, "--summary", "json"]);
         arguments.extend(["--max-requests-per-second", "1000"]);
@@ -86,7 +86,7 @@ impl Scene {
     }
 
     fn export(&self, more: &[&str]) -> Command {
-        self.export_to(&format!("s3://{BUCKET}/out"), more)
+        self.export_to(&self.server.url("out"), more)
     }
 
     /// Exports, and returns what the summary says of the task.
@@ -95,7 +95,7 @@ impl Scene {
     }
 
     fn verify(&self) {
-        let verified = self.command(&["verify", &format!("s3://{BUCKET}/out")]).output().expect("it runs");
+        let verified = self.command(&["verify", &self.server.url("out")]).output().expect("it runs");
         assert_code(&verified, 0);
     }
 
@@ -151,7 +151,11 @@ fn finish(child: Child, code: i32) -> Value {
 #[test]
 fn a_bucket_is_published_to_as_a_folder_is() {
     let Some(python) = Python::for_test("publishing to S3 against moto") else { return };
-    let mut scene = Scene::new(python, list(0..500, Vec::new()));
+    publish_restate_and_refuse(StoreServer::s3(python));
+}
+
+fn publish_restate_and_refuse(server: StoreServer) {
+    let mut scene = Scene::new(server, list(0..500, Vec::new()));
     assert_eq!(scene.run(&[], 0)["status"], "published");
     scene.verify();
     scene.assert_as_in_a_folder();
@@ -182,8 +186,12 @@ fn a_bucket_is_published_to_as_a_folder_is() {
 #[test]
 fn a_run_that_was_killed_is_gone_on_with_from_the_bucket() {
     let Some(python) = Python::for_test("resuming from S3 against moto") else { return };
+    resume_after_a_kill(StoreServer::s3(python));
+}
+
+fn resume_after_a_kill(server: StoreServer) {
     let stall = Fault::new(FaultKind::Stall, When::nth(8));
-    let scene = Scene::new(python, list(0..1050, vec![stall]));
+    let scene = Scene::new(server, list(0..1050, vec![stall]));
     let mut child = scene.export(&[]).spawn().expect("it starts");
     scene.wait_for_pages(8);
     child.kill().expect("it runs");
@@ -202,8 +210,12 @@ fn a_run_that_was_killed_is_gone_on_with_from_the_bucket() {
 #[test]
 fn of_two_runs_at_the_same_time_one_waits_and_finds_what_the_other_published() {
     let Some(python) = Python::for_test("locks in S3 against moto") else { return };
+    wait_for_each_other(StoreServer::s3(python));
+}
+
+fn wait_for_each_other(server: StoreServer) {
     let slow = Fault::new(FaultKind::ThrottledForSeconds(8), When::nth(2));
-    let scene = Scene::new(python, list(0..300, vec![slow]));
+    let scene = Scene::new(server, list(0..300, vec![slow]));
     let first = scene.export(&[]).spawn().expect("it starts");
     scene.wait_for_pages(1);
     let hasty = scene.run(&["--lock-wait", "200ms"], 75);
@@ -222,7 +234,7 @@ fn of_two_runs_at_the_same_time_one_waits_and_finds_what_the_other_published() {
 #[test]
 fn what_keeps_a_run_from_a_bucket_decides_its_exit_code_and_is_told_with_its_remedy() {
     let Some(python) = Python::for_test("refusals of S3 against moto") else { return };
-    let scene = Scene::new(python, list(0..30, Vec::new()));
+    let scene = Scene::new(StoreServer::s3(python), list(0..30, Vec::new()));
     let refused = |change: &dyn Fn(&mut Command), output: &str, code: i32, told: &[&str]| {
         let mut command = scene.export_to(output, &[]);
         change(&mut command);
@@ -258,7 +270,7 @@ fn what_keeps_a_run_from_a_bucket_decides_its_exit_code_and_is_told_with_its_rem
 #[test]
 fn revisions_are_kept_in_the_storage_class_of_the_job() {
     let Some(python) = Python::for_test("storage classes of S3 against moto") else { return };
-    let scene = Scene::new(python, list(0..5000, Vec::new()));
+    let scene = Scene::new(StoreServer::s3(python), list(0..5000, Vec::new()));
     let mut export = scene.export(&["--format", "csv"]);
     let job = scene.server.folder.path().join("job.toml");
     std::fs::write(&job, "[output]\nstorage_class = \"STANDARD_IA\"\n").expect("a job");
@@ -269,4 +281,22 @@ fn revisions_are_kept_in_the_storage_class_of_the_job() {
         assert_eq!(class == "STANDARD_IA", is_classed, "{key}: {class}");
     }
     assert!(classes.values().any(|class| class == "STANDARD_IA"), "{classes:?}");
+}
+
+#[test]
+#[ignore = "takes Node.js and a hundred megabytes of packages"]
+fn a_container_of_azure_is_published_to_as_a_folder_is() {
+    publish_restate_and_refuse(StoreServer::azure());
+}
+
+#[test]
+#[ignore = "takes Node.js and a hundred megabytes of packages"]
+fn a_run_that_was_killed_is_gone_on_with_from_the_container_of_azure() {
+    resume_after_a_kill(StoreServer::azure());
+}
+
+#[test]
+#[ignore = "takes Node.js and a hundred megabytes of packages"]
+fn of_two_runs_at_the_same_time_one_waits_in_azure_too() {
+    wait_for_each_other(StoreServer::azure());
 }

@@ -1,10 +1,13 @@
-//! An S3 server of somebody else's making: moto's.
+//! Object stores of somebody else's making: moto's S3, and Microsoft's Azurite.
 
 #[cfg(feature = "simulator")]
 use std::collections::BTreeMap;
+use std::fs;
 use std::io::{BufRead as _, BufReader};
-use std::process::{Child, Stdio};
-use std::sync::Arc;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+use std::sync::{Arc, LazyLock};
+use std::time::Duration;
 
 use object_store::ObjectStore;
 use object_store::StaticCredentialProvider;
@@ -12,7 +15,9 @@ use object_store::aws::AwsCredential;
 
 use tempfile::TempDir;
 use wickr_guest_export::storage::StoreUrl;
-use wickr_guest_export::storage::object::{S3Access, StoreAccess, connect};
+use wickr_guest_export::storage::object::{
+    AzureAccess, S3Access, StoreAccess, StoreIdentity, StoreKind, connect,
+};
 use wickr_guest_export::wickr::{HttpSettings, TimeLimit, build_http_client};
 
 use crate::python::Python;
@@ -20,41 +25,81 @@ use crate::python::Python;
 pub(super) const BUCKET: &str = "billing-exports";
 const KEY: &str = "stores";
 
-/// A server that ends with its standard input.
-pub(super) struct S3Server {
+/// What the Azure servers of developers are all called ("Use the Azurite emulator", Microsoft Learn).
+const AZURE_ACCOUNT: &str = "devstoreaccount1";
+const AZURE_KEY: &str =
+    "Eby8vdM02xNOcqFlqUwJPLlmEtlCDXJ1OUzFT50uSRZ6IFsuFq2UVErCz4I6tq/K1SZFPTOtr/KBHBeksoGMGw==";
+/// Azurite, and Azure's client, which makes the container.
+const AZURE_PACKAGES: [&str; 2] = ["azurite@3.35.0", "@azure/storage-blob@12.32.0"];
+
+/// A server that ends with its test.
+pub(super) struct StoreServer {
     process: Child,
+    kind: StoreKind,
     pub(super) endpoint: String,
-    #[cfg_attr(not(feature = "simulator"), expect(dead_code, reason = "it is the server's home"))]
     pub(super) folder: TempDir,
 }
 
-impl S3Server {
-    pub(super) fn start(python: &Python) -> Self {
+impl StoreServer {
+    /// Starts moto's S3.
+    pub(super) fn s3(python: &Python) -> Self {
         let folder = TempDir::new().expect("a folder");
         let mut command = python.script("s3_server.py", folder.path());
-        command.arg(BUCKET).stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::null());
-        let mut process = command.spawn().expect("the server starts");
-        let mut endpoint = String::new();
-        let stdout = process.stdout.take().expect("a pipe");
-        BufReader::new(stdout).read_line(&mut endpoint).expect("the server prints");
-        let endpoint = endpoint.trim().to_owned();
-        assert!(endpoint.starts_with("http://127.0.0.1:"), "{endpoint}");
-        Self { process, endpoint, folder }
+        command.arg(BUCKET).stdin(Stdio::piped());
+        let (process, endpoint) = started(command, |line| line.starts_with("http").then(|| line.to_owned()));
+        Self { process, kind: StoreKind::S3, endpoint, folder }
+    }
+
+    /// Installs Azurite where it is not yet, and starts it.
+    pub(super) fn azure() -> Self {
+        let folder = TempDir::new().expect("a folder");
+        let packages = azure_packages();
+        let mut command = Command::new("node");
+        command
+            .arg(packages.join("azurite/dist/src/blob/main.js"))
+            .args(["--disableTelemetry", "--skipApiVersionCheck", "--inMemoryPersistence"])
+            .args(["--blobHost", "127.0.0.1", "--blobPort", "0"])
+            .current_dir(folder.path());
+        let listens = |line: &str| line.split_once(" listens on ").map(|(_, url)| url.trim().to_owned());
+        let (process, root) = started(command, listens);
+        let server =
+            Self { process, kind: StoreKind::Azure, endpoint: format!("{root}/{AZURE_ACCOUNT}"), folder };
+        let made = Command::new("node")
+            .arg(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/interop/azure_container.mjs"))
+            .args([packages.as_os_str(), server.endpoint.as_ref(), BUCKET.as_ref()])
+            .envs(server.environment())
+            .status();
+        assert!(made.expect("node runs").success(), "the container is made");
+        server
+    }
+
+    /// Names a place in it.
+    pub(super) fn url(&self, prefix: &str) -> String {
+        let scheme = match self.kind {
+            StoreKind::S3 => "s3",
+            StoreKind::Azure => "az",
+        };
+        format!("{scheme}://{BUCKET}/{prefix}")
     }
 
     /// Connects as the program does.
     pub(super) fn store(&self) -> Arc<dyn ObjectStore> {
-        let time_limit = TimeLimit::Silence(std::time::Duration::from_secs(20));
+        let time_limit = TimeLimit::Silence(Duration::from_secs(20));
         let settings = HttpSettings { time_limit, ca_bundle: None, use_proxies: false };
         let credential = AwsCredential { key_id: KEY.to_owned(), secret_key: KEY.to_owned(), token: None };
-        let s3 = S3Access {
-            region: "us-east-1".to_owned(),
-            endpoint: Some(self.endpoint.clone()),
-            credentials: Arc::new(StaticCredentialProvider::new(credential)),
-            kms_key: None,
+        let identity = match self.kind {
+            StoreKind::S3 => StoreIdentity::S3(S3Access {
+                region: Some("us-east-1".to_owned()),
+                endpoint: Some(self.endpoint.clone()),
+                credentials: Arc::new(StaticCredentialProvider::new(credential)),
+                kms_key: None,
+            }),
+            StoreKind::Azure => StoreIdentity::Azure(AzureAccess(
+                self.environment().into_iter().map(|(name, value)| (name.to_owned(), value)).collect(),
+            )),
         };
-        let access = StoreAccess { client: build_http_client(&settings).expect("a client"), s3: Some(s3) };
-        let url = StoreUrl::parse(&format!("s3://{BUCKET}")).expect("a URL").expect("a store");
+        let access = StoreAccess { client: build_http_client(&settings).expect("a client"), identity };
+        let url = StoreUrl::parse(&self.url("")).expect("a URL").expect("a store");
         connect(&url, &access).expect("it is set up")
     }
 
@@ -71,14 +116,59 @@ impl S3Server {
         objects.map(|object| (element(object, "Key"), element(object, "StorageClass"))).collect()
     }
 
-    #[cfg(feature = "simulator")]
     /// The variables that lead the program to the server.
-    pub(super) fn environment(&self) -> [(&'static str, String); 1] {
-        [("AWS_ENDPOINT_URL_S3", self.endpoint.clone())]
+    pub(super) fn environment(&self) -> Vec<(&'static str, String)> {
+        match self.kind {
+            StoreKind::S3 => vec![("AWS_ENDPOINT_URL_S3", self.endpoint.clone())],
+            StoreKind::Azure => vec![
+                ("AZURE_STORAGE_ENDPOINT", self.endpoint.clone()),
+                ("AZURE_STORAGE_ACCOUNT_NAME", AZURE_ACCOUNT.to_owned()),
+                ("AZURE_STORAGE_ACCOUNT_KEY", AZURE_KEY.to_owned()),
+            ],
+        }
     }
 }
 
-impl Drop for S3Server {
+/// Starts a server and waits until a line of its output tells where it is.
+fn started(mut command: Command, endpoint: impl Fn(&str) -> Option<String>) -> (Child, String) {
+    command.stdout(Stdio::piped()).stderr(Stdio::null());
+    let mut process = command.spawn().expect("the server starts");
+    let mut stdout = BufReader::new(process.stdout.take().expect("a pipe"));
+    let mut line = String::new();
+    loop {
+        line.clear();
+        assert!(stdout.read_line(&mut line).expect("the server prints") > 0, "the server tells where it is");
+        if let Some(endpoint) = endpoint(line.trim()) {
+            assert!(endpoint.starts_with("http://127.0.0.1:"), "{endpoint}");
+            // It may go on printing, to nobody.
+            std::thread::spawn(move || std::io::copy(&mut stdout, &mut std::io::sink()));
+            return (process, endpoint);
+        }
+    }
+}
+
+/// Returns the folder that holds the packages, installed once below `target/`.
+fn azure_packages() -> &'static Path {
+    static INSTALLED: LazyLock<PathBuf> = LazyLock::new(install_azure_packages);
+    &INSTALLED
+}
+
+fn install_azure_packages() -> PathBuf {
+    let folder = Path::new(env!("CARGO_TARGET_TMPDIR")).join("azure");
+    let packages = folder.join("node_modules");
+    let installed = folder.join("installed");
+    if fs::read_to_string(&installed).ok() != Some(AZURE_PACKAGES.join(" ")) {
+        fs::create_dir_all(&folder).expect("room for a folder");
+        let mut npm = Command::new("npm");
+        npm.args(["install", "--no-fund", "--no-audit", "--silent", "--prefix"]).arg(&folder);
+        let status = npm.args(AZURE_PACKAGES).status().expect("npm runs: this test takes Node.js");
+        assert!(status.success(), "npm installs {AZURE_PACKAGES:?}");
+        fs::write(&installed, AZURE_PACKAGES.join(" ")).expect("room for a file");
+    }
+    packages
+}
+
+impl Drop for StoreServer {
     fn drop(&mut self) {
         drop(self.process.stdin.take());
         let _ = self.process.kill();
