@@ -18,6 +18,7 @@ use crate::pacing::RequestCount;
 use crate::period::{BillingPeriod, PeriodState};
 use crate::publish::{Manifest, PublicationStatus};
 use crate::task::TaskKey;
+use crate::telemetry::RunId;
 
 /// The version of the JSON form.
 pub const SUMMARY_VERSION: u32 = 1;
@@ -27,6 +28,8 @@ pub const SUMMARY_VERSION: u32 = 1;
 pub struct RunSummary {
     /// Always [`SUMMARY_VERSION`].
     pub summary_version: u32,
+    /// What the run is called, here and in the log.
+    pub run_id: RunId,
     /// Where the files are.
     pub output: String,
     /// The instant that decided on the state of periods.
@@ -153,6 +156,8 @@ pub struct TaskSummary {
 /// The facts of a run that its tasks do not have.
 #[derive(Clone, Debug)]
 pub struct RunFacts {
+    /// What the run is called.
+    pub run_id: RunId,
     /// Where the files are.
     pub output: String,
     /// The instant that decided on the state of periods.
@@ -221,6 +226,12 @@ impl TaskSummary {
         }
     }
 
+    /// Says whether the service's own count contradicts the number of a period that has ended.
+    #[must_use]
+    pub fn is_contradicted(&self) -> bool {
+        self.reconciliation == Some(Reconciliation::Mismatch) && self.period_state.has_ended()
+    }
+
     /// Sums up a task that failed.
     #[must_use]
     pub fn of_failure(
@@ -270,6 +281,7 @@ impl RunSummary {
         let throttled_share = if requests == 0 { 0.0 } else { throttled as f64 / requests as f64 };
         Self {
             summary_version: SUMMARY_VERSION,
+            run_id: facts.run_id,
             output: facts.output,
             as_of: facts.as_of,
             started_at: facts.started_at,
@@ -281,6 +293,18 @@ impl RunSummary {
             throttled_share: (throttled_share * 10_000.0).round() / 10_000.0,
             tasks,
         }
+    }
+
+    /// Counts the tasks of which this became.
+    #[must_use]
+    pub fn tasks_of(&self, status: TaskStatus) -> usize {
+        self.tasks.iter().filter(|task| task.status == status).count()
+    }
+
+    /// Counts the ended periods whose published number the service's own count contradicts.
+    #[must_use]
+    pub fn mismatches(&self) -> usize {
+        self.tasks.iter().filter(|task| task.is_contradicted()).count()
     }
 }
 

@@ -2,6 +2,8 @@
 
 mod logging;
 mod progress;
+mod run_id;
 
 pub use logging::{LogFormat, LoggingError, init_logging};
 pub use progress::{Progress, ProgressBars, Silent};
+pub use run_id::RunId;

@@ -13,6 +13,7 @@ mod hostile;
 mod interruption;
 mod jobs;
 mod locks;
+mod logs;
 mod pacing;
 mod power;
 mod publication;
