@@ -2,6 +2,7 @@
 
 mod completions;
 mod conclusion;
+mod metrics;
 mod places;
 mod run;
 #[cfg(feature = "simulator")]

@@ -21,7 +21,7 @@ use crate::clock::{Clock, SystemClock};
 use crate::error_chain::error_chain;
 use crate::exit::ExitStatus;
 use crate::export::{ExportContext, Exported, KnownNetworks, NoNetworks, Task, TaskError, describe_networks};
-use crate::job::{Job, JobDefinition, JobSource, Networks, OnMismatch, UsageError};
+use crate::job::{Job, JobDefinition, JobSource, MetricsSettings, Networks, OnMismatch, UsageError};
 use crate::pacing::{Paced, Pacer, PacerSettings, RequestCount, RetryPolicy};
 use crate::publish::{
     AttemptedTask, Publisher, PublisherSettings, SourceKind, Summary, TaskKey, layout, read_manifest,
@@ -43,7 +43,9 @@ pub(super) async fn run(
     conclusion: &mut Conclusion,
 ) -> anyhow::Result<ExitStatus> {
     let ended = AssertUnwindSafe(export_job(arguments, bars, conclusion)).catch_unwind().await;
-    ended.unwrap_or_else(|_payload| Err(Panicked.into()))
+    let result = ended.unwrap_or_else(|_payload| Err(Panicked.into()));
+    conclusion.tell_metrics(&result).await;
+    result
 }
 
 async fn export_job(
@@ -54,16 +56,9 @@ async fn export_job(
     let clock: Arc<dyn Clock> = Arc::new(SystemClock);
     let started_at = clock.now();
     let deadline_from = Instant::now();
-    let definition = match &arguments.job {
-        Some(path) => JobDefinition::read(path)?,
-        None => JobDefinition::default(),
-    };
-    let job = Job::resolve(arguments.overrides(), definition, started_at, |name| std::env::var(name).ok())
-        .with_context(|| match &arguments.job {
-            Some(path) => format!("job file {}", path.display()),
-            None => "command line".to_owned(),
-        })?;
+    let job = resolve(&arguments, started_at, conclusion)?;
     let stop = stop::on_signal()?;
+    conclusion.stop = stop.clone();
     let place = place_settings(&job);
     let destination = places::open(&job.output, &place).await?;
     let deadline = deadline_from + job.deadline;
@@ -133,6 +128,7 @@ async fn export_job(
     }
     let (summaries, exit) = export_all(&context, tasks).await;
     update_summary(&context, &summaries).await;
+    conclusion.find_unclosed(&context, &summaries).await;
     clean_up(&context).await;
     let facts = RunFacts {
         run_id: conclusion.run_id,
@@ -152,6 +148,24 @@ async fn export_job(
         Err(error) if exit == ExitStatus::Success => Err(error.into()),
         Ok(()) | Err(_) => Ok(exit),
     }
+}
+
+/// Works out what the command line and the job file mean, where metrics go first of all.
+fn resolve(arguments: &RunArguments, now: DateTime<Utc>, conclusion: &mut Conclusion) -> anyhow::Result<Job> {
+    let definition = match &arguments.job {
+        Some(path) => JobDefinition::read(path)?,
+        None => JobDefinition::default(),
+    };
+    let named = || match &arguments.job {
+        Some(path) => format!("job file {}", path.display()),
+        None => "command line".to_owned(),
+    };
+    let metrics = arguments.metrics.overrides();
+    let metrics = MetricsSettings::resolve(metrics, &definition.metrics, arguments.job.as_deref())
+        .with_context(named)?;
+    conclusion.metrics = (!arguments.dry_run && metrics.go_somewhere()).then_some(metrics);
+    let variable = |name: &str| std::env::var(name).ok();
+    Job::resolve(arguments.overrides(), definition, now, variable).with_context(named)
 }
 
 /// Divides the memory among the tasks that run at once.

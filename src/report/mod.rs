@@ -1,7 +1,9 @@
-//! What a run tells whoever started it: one summary, printed as a table or as JSON.
+//! What a run tells whoever started it: one summary, printed as a table or as JSON, and told in metrics.
 //!
-//! The summary is plain data made from what happened; both printed forms show the same facts.
+//! The summary is plain data made from what happened; all forms of it show the same facts.
 
+pub mod closing;
+pub mod metrics;
 mod table;
 
 pub use table::{kept_walks, table};
@@ -93,6 +95,9 @@ pub enum TaskStatus {
 }
 
 impl TaskStatus {
+    /// All of them.
+    pub const ALL: [Self; 5] = [Self::Published, Self::Restated, Self::Unchanged, Self::Kept, Self::Failed];
+
     /// Returns the word used in the table and in JSON.
     #[must_use]
     pub const fn as_str(self) -> &'static str {

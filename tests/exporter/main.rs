@@ -14,6 +14,7 @@ mod interruption;
 mod jobs;
 mod locks;
 mod logs;
+mod metrics;
 mod pacing;
 mod power;
 mod publication;
