@@ -17,6 +17,7 @@ mod logs;
 mod metrics;
 mod pacing;
 mod power;
+mod prometheus;
 mod publication;
 mod readme;
 mod resume;
