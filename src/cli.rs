@@ -8,7 +8,7 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
 
 use crate::dataset::Format;
 use crate::guest::NetworkId;
-use crate::job::{JobOverrides, Networks, OnMismatch, Span};
+use crate::job::{JobOverrides, MetricsOverrides, Networks, OnMismatch, SecretUrl, Span};
 use crate::period::{BillingPeriod, DEFAULT_SETTLE_DAYS, PeriodSelector};
 use crate::task::TaskKey;
 use crate::telemetry::LogFormat;
@@ -173,6 +173,10 @@ pub struct RunArguments {
     #[arg(long, default_value = "text", env = "WICKR_GUEST_EXPORT_SUMMARY")]
     pub summary: SummaryFormat,
 
+    /// Where its metrics go.
+    #[command(flatten)]
+    pub metrics: MetricsArguments,
+
     /// Say what would be done and where it would go, and do nothing.
     #[arg(long, env = "WICKR_GUEST_EXPORT_DRY_RUN", value_parser = BoolishValueParser::new())]
     pub dry_run: bool,
@@ -205,6 +209,27 @@ impl RunArguments {
             accept_zero: self.accept_zero.clone(),
             on_mismatch: self.on_mismatch,
         }
+    }
+}
+
+/// Where the metrics of a run go.
+#[derive(Clone, Debug, Args)]
+pub struct MetricsArguments {
+    /// Write metrics to this file, which should end in .prom, for the textfile collector of
+    /// Prometheus's node exporter.
+    #[arg(long, value_name = "FILE", env = "WICKR_GUEST_EXPORT_METRICS_FILE")]
+    pub metrics_file: Option<PathBuf>,
+
+    /// Push metrics to this Prometheus Pushgateway; https or http, with user:password@ if need be.
+    #[arg(long, value_name = "URL", env = "WICKR_GUEST_EXPORT_PUSHGATEWAY_URL", hide_env_values = true)]
+    pub pushgateway_url: Option<SecretUrl>,
+}
+
+impl MetricsArguments {
+    /// Returns what the flags say about metrics.
+    #[must_use]
+    pub fn overrides(&self) -> MetricsOverrides {
+        MetricsOverrides { file: self.metrics_file.clone(), pushgateway: self.pushgateway_url.clone() }
     }
 }
 

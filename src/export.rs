@@ -8,7 +8,7 @@ pub use networks::{KnownNetworks, NetworksError, describe_networks};
 
 use std::sync::Arc;
 
-use chrono::{SubsecRound, TimeDelta};
+use chrono::{DateTime, SubsecRound, TimeDelta, Utc};
 use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
 
@@ -130,8 +130,14 @@ impl ExportContext {
     /// Returns the state that a period has now, or on the day that a simulator pretends.
     #[must_use]
     pub fn state_of(&self, period: BillingPeriod) -> PeriodState {
+        period.state_at(self.today(), self.job.settle_days)
+    }
+
+    /// Returns the present instant, or the one that a simulator pretends.
+    #[must_use]
+    pub fn today(&self) -> DateTime<Utc> {
         let pretended = self.job.as_of.filter(|_| self.is_simulated());
-        period.state_at(pretended.unwrap_or_else(|| self.clock.now()), self.job.settle_days)
+        pretended.unwrap_or_else(|| self.clock.now())
     }
 
     /// Returns what kind of service answers, as far as it has answered.

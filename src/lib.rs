@@ -23,7 +23,7 @@
 //!                                                 ▼
 //!   publish::Publisher: immutable revision ──▶ manifest (THE publication) ──▶ current copies ──▶ summary
 //!                                                 ▼
-//!   report::RunSummary ──▶ table, JSON ──▶ exit::ExitStatus
+//!   report::RunSummary ──▶ table, JSON, metrics ──▶ exit::ExitStatus
 //! ```
 //!
 //! # Modules, lower ones first
@@ -31,7 +31,7 @@
 //! | module | owns |
 //! |---|---|
 //! | [`guest`], [`period`], [`task`], [`clock`], [`error_chain`] | the vocabulary: ids, hashes, tokens, billing periods and their selectors, tasks, wall time, errors on one line |
-//! | [`telemetry`] | log lines and progress bars |
+//! | [`telemetry`] | log lines, progress bars; what metrics are called, how they are written, where they go |
 //! | [`wickr`] | the API: operations, endpoint, credentials, signing, errors; one attempt a call |
 //! | [`pacing`] | the rate, the waiting, the retries; decorates the API |
 //! | [`storage`] | files in a folder or a bucket: putting in place, locks, digests; paths are others' business |
@@ -45,7 +45,7 @@
 //! | [`simulator`] | a Wickr Admin API on loopback; shares no wire code with [`wickr`] |
 //! | [`job`] | job files and flags, and what they mean |
 //! | [`export`] | the pipeline of one task |
-//! | [`exit`], [`report`] | what a run tells whoever started it |
+//! | [`exit`], [`report`] | what a run tells whoever started it, and what it states in metrics |
 //! | [`limits`] | what the process asks of the system for itself |
 //! | [`cli`], [`commands`] | the command line; commands wire parts together |
 

@@ -1,6 +1,8 @@
 //! One file a command. Commands wire parts together and hold no logic of their own.
 
 mod completions;
+mod conclusion;
+mod metrics;
 mod places;
 mod run;
 #[cfg(feature = "simulator")]
@@ -12,10 +14,11 @@ mod verify;
 
 use std::io::{self, IsTerminal, Write};
 
+use self::conclusion::Conclusion;
 use crate::cli::{Cli, Command, LogArguments};
 use crate::exit::ExitStatus;
 use crate::report::PrintError;
-use crate::telemetry::{LoggingError, ProgressBars, init_logging};
+use crate::telemetry::{LogFormat, LoggingError, ProgressBars, RunId, init_logging};
 
 /// Runs a command to its end.
 ///
@@ -23,26 +26,46 @@ use crate::telemetry::{LoggingError, ProgressBars, init_logging};
 /// Whatever ends the command as a whole; [`ExitStatus::of`] knows the code. Tasks that fail one by one are part
 /// of an `Ok`.
 pub fn run(cli: Cli) -> anyhow::Result<ExitStatus> {
+    let run_id = RunId::random();
     match cli.command {
         Command::Run(arguments) => {
-            let bars = start_logging(arguments.log)?;
-            runtime()?.block_on(run::run(*arguments, bars))
+            let bars = start_logging(run_id, arguments.log)?;
+            let mut conclusion = Conclusion::begin(run_id, arguments.log.log_format);
+            let result = runtime()?.block_on(run::run(*arguments, bars, &mut conclusion));
+            conclusion.tell(result)
         }
         Command::Verify(arguments) => {
-            start_logging(arguments.log)?;
-            runtime()?.block_on(verify::verify(arguments))
+            start_logging(run_id, arguments.log)?;
+            told(arguments.log, runtime()?.block_on(verify::verify(arguments)))
         }
         Command::State(arguments) => {
-            start_logging(arguments.log)?;
-            runtime()?.block_on(state::state(arguments))
+            start_logging(run_id, arguments.log)?;
+            told(arguments.log, runtime()?.block_on(state::state(arguments)))
         }
         #[cfg(feature = "simulator")]
         Command::Simulate(arguments) => {
-            start_logging(arguments.log)?;
-            runtime()?.block_on(simulate::simulate(arguments))
+            start_logging(run_id, arguments.log)?;
+            told(arguments.log, runtime()?.block_on(simulate::simulate(arguments)))
         }
         Command::Completions { shell } => completions::completions(shell),
     }
+}
+
+/// Says in a log of JSON what ended a command; elsewhere that is still to be printed.
+fn told(log: LogArguments, result: anyhow::Result<ExitStatus>) -> anyhow::Result<ExitStatus> {
+    match result {
+        Err(error) if is_told_in_json(log.log_format) => {
+            let exit = ExitStatus::of(&error);
+            tracing::error!(exit_code = exit.code(), error = format!("{error:#}"), "command failed");
+            Ok(exit)
+        }
+        result => result,
+    }
+}
+
+/// Says whether errors are lines of JSON: not where `RUST_LOG` shows no errors, as they must not get lost.
+fn is_told_in_json(log_format: LogFormat) -> bool {
+    log_format == LogFormat::Json && tracing::enabled!(tracing::Level::ERROR)
 }
 
 fn runtime() -> io::Result<tokio::runtime::Runtime> {
@@ -50,12 +73,12 @@ fn runtime() -> io::Result<tokio::runtime::Runtime> {
 }
 
 /// Starts logging, and drawing progress if somebody watches.
-fn start_logging(arguments: LogArguments) -> Result<Option<ProgressBars>, LoggingError> {
+fn start_logging(run_id: RunId, arguments: LogArguments) -> Result<Option<ProgressBars>, LoggingError> {
     let watched = io::stderr().is_terminal();
     let bars = (watched && !arguments.quiet).then(ProgressBars::default);
     let colour = watched && std::env::var_os("NO_COLOR").is_none();
     let filter = std::env::var("RUST_LOG").ok();
-    init_logging(arguments.log_format, arguments.quiet, colour, filter.as_deref(), bars.clone())?;
+    init_logging(run_id, arguments.log_format, arguments.quiet, colour, filter.as_deref(), bars.clone())?;
     Ok(bars)
 }
 

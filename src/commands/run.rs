@@ -1,15 +1,18 @@
 //! `run`: from a job to published rosters and a summary.
 
+use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::Context as _;
 use chrono::{DateTime, SubsecRound, Utc};
+use futures::FutureExt as _;
 use tokio::sync::Semaphore;
 use tokio::task::JoinSet;
 use tokio::time::Instant;
 use tracing::Instrument as _;
 
+use super::conclusion::{Conclusion, Panicked};
 use super::places::{self, PlaceSettings};
 use super::{print, source, stop};
 use crate::checkpoint::StateLocation;
@@ -18,7 +21,7 @@ use crate::clock::{Clock, SystemClock};
 use crate::error_chain::error_chain;
 use crate::exit::ExitStatus;
 use crate::export::{ExportContext, Exported, KnownNetworks, NoNetworks, Task, TaskError, describe_networks};
-use crate::job::{Job, JobDefinition, JobSource, Networks, OnMismatch, UsageError};
+use crate::job::{Job, JobDefinition, JobSource, MetricsSettings, Networks, OnMismatch, UsageError};
 use crate::pacing::{Paced, Pacer, PacerSettings, RequestCount, RetryPolicy};
 use crate::publish::{
     AttemptedTask, Publisher, PublisherSettings, SourceKind, Summary, TaskKey, layout, read_manifest,
@@ -33,20 +36,29 @@ use crate::telemetry::ProgressBars;
 const MEMORY_OF_ONE: usize = 32 * 1024 * 1024;
 const MEMORY_OF_SEVERAL: usize = 12 * 1024 * 1024;
 
-pub(super) async fn run(arguments: RunArguments, bars: Option<ProgressBars>) -> anyhow::Result<ExitStatus> {
+/// Runs to the end, and leaves in `conclusion` what there is to tell of it, however it ends.
+pub(super) async fn run(
+    arguments: RunArguments,
+    bars: Option<ProgressBars>,
+    conclusion: &mut Conclusion,
+) -> anyhow::Result<ExitStatus> {
+    let ended = AssertUnwindSafe(export_job(arguments, bars, conclusion)).catch_unwind().await;
+    let result = ended.unwrap_or_else(|_payload| Err(Panicked.into()));
+    conclusion.tell_metrics(&result).await;
+    result
+}
+
+async fn export_job(
+    arguments: RunArguments,
+    bars: Option<ProgressBars>,
+    conclusion: &mut Conclusion,
+) -> anyhow::Result<ExitStatus> {
     let clock: Arc<dyn Clock> = Arc::new(SystemClock);
     let started_at = clock.now();
     let deadline_from = Instant::now();
-    let definition = match &arguments.job {
-        Some(path) => JobDefinition::read(path)?,
-        None => JobDefinition::default(),
-    };
-    let job = Job::resolve(arguments.overrides(), definition, started_at, |name| std::env::var(name).ok())
-        .with_context(|| match &arguments.job {
-            Some(path) => format!("job file {}", path.display()),
-            None => "command line".to_owned(),
-        })?;
+    let job = resolve(&arguments, started_at, conclusion)?;
     let stop = stop::on_signal()?;
+    conclusion.stop = stop.clone();
     let place = place_settings(&job);
     let destination = places::open(&job.output, &place).await?;
     let deadline = deadline_from + job.deadline;
@@ -74,13 +86,14 @@ pub(super) async fn run(arguments: RunArguments, bars: Option<ProgressBars>) -> 
     let rate = PacerSettings { max_requests_per_second: job.max_requests_per_second };
     let pacer = Arc::new(Pacer::new(rate, || rand::random_range(0.0..=1.0)));
     let policy = RetryPolicy { attempts: job.request_attempts, deadline };
-    let asking = Paced::new(api.clone(), pacer.clone(), policy, clock.clone());
+    let asking = Arc::new(Paced::new(api.clone(), pacer.clone(), policy, clock.clone()));
+    conclusion.asking = Some(asking.clone());
     let known = match &job.networks {
         Networks::Listed(ids) if arguments.dry_run => {
             ids.iter().map(|id| (*id, Ok(crate::export::NetworkFacts::default()))).collect()
         }
         wanted => stop
-            .run_until_cancelled(describe_networks(&asking, wanted, job.concurrency))
+            .run_until_cancelled(describe_networks(asking.as_ref(), wanted, job.concurrency))
             .await
             .ok_or(TaskError::Interrupted)?
             .context("listing the account's networks")?,
@@ -115,8 +128,10 @@ pub(super) async fn run(arguments: RunArguments, bars: Option<ProgressBars>) -> 
     }
     let (summaries, exit) = export_all(&context, tasks).await;
     update_summary(&context, &summaries).await;
+    conclusion.find_unclosed(&context, &summaries).await;
     clean_up(&context).await;
     let facts = RunFacts {
+        run_id: conclusion.run_id,
         output: context.publisher.destination().describe(),
         as_of: context.job.decided_at.trunc_subsecs(0),
         started_at: started_at.trunc_subsecs(0),
@@ -124,14 +139,33 @@ pub(super) async fn run(arguments: RunArguments, bars: Option<ProgressBars>) -> 
         asked: asking.count(),
     };
     let run_summary = RunSummary::new(facts, summaries, exit);
+    let run_summary = conclusion.summary.insert(run_summary);
     let printed = print(&match arguments.summary {
-        SummaryFormat::Text => table(&run_summary),
-        SummaryFormat::Json => serde_json::to_string_pretty(&run_summary)?,
+        SummaryFormat::Text => table(run_summary),
+        SummaryFormat::Json => serde_json::to_string_pretty(run_summary)?,
     });
     match printed {
         Err(error) if exit == ExitStatus::Success => Err(error.into()),
         Ok(()) | Err(_) => Ok(exit),
     }
+}
+
+/// Works out what the command line and the job file mean, where metrics go first of all.
+fn resolve(arguments: &RunArguments, now: DateTime<Utc>, conclusion: &mut Conclusion) -> anyhow::Result<Job> {
+    let definition = match &arguments.job {
+        Some(path) => JobDefinition::read(path)?,
+        None => JobDefinition::default(),
+    };
+    let named = || match &arguments.job {
+        Some(path) => format!("job file {}", path.display()),
+        None => "command line".to_owned(),
+    };
+    let metrics = arguments.metrics.overrides();
+    let metrics = MetricsSettings::resolve(metrics, &definition.metrics, arguments.job.as_deref())
+        .with_context(named)?;
+    conclusion.metrics = (!arguments.dry_run && metrics.go_somewhere()).then_some(metrics);
+    let variable = |name: &str| std::env::var(name).ok();
+    Job::resolve(arguments.overrides(), definition, now, variable).with_context(named)
 }
 
 /// Divides the memory among the tasks that run at once.
@@ -182,12 +216,16 @@ async fn clean_up(context: &ExportContext) {
 async fn remove_expired(state: &StateLocation, now: DateTime<Utc>) {
     match state.remove_expired(now).await {
         Ok(expired) => {
-            for (task, removed) in expired {
+            for (TaskKey { network, period }, removed) in expired {
                 match removed {
                     Ok(()) => {
-                        tracing::warn!(%task, "unfinished walk removed, it is too old for any job to go on with");
+                        tracing::warn!(
+                            %network,
+                            %period,
+                            "unfinished walk removed, it is too old for any job to go on with"
+                        );
                     }
-                    Err(error) => tracing::warn!(%task, %error, "old state not removed"),
+                    Err(error) => tracing::warn!(%network, %period, %error, "old state not removed"),
                 }
             }
         }
@@ -249,7 +287,8 @@ fn sum_up(
             let summary = TaskSummary::of(&exported, count, fails);
             let status = if summary.exit_code == 0 { ExitStatus::Success } else { ExitStatus::Refused };
             tracing::info!(
-                task = %task.key,
+                network = %task.key.network,
+                period = %task.key.period,
                 status = summary.status.as_str(),
                 guests = summary.guests,
                 "task done"
@@ -258,7 +297,9 @@ fn sum_up(
         }
         Err(error) => {
             let status = ExitStatus::of_task(&error);
-            tracing::error!(task = %task.key, exit_code = status.code(), error = %error_chain(&error), "task failed");
+            let TaskKey { network, period } = task.key;
+            let error_text = error_chain(&error);
+            tracing::error!(%network, %period, exit_code = status.code(), error = error_text, "task failed");
             let state = context.state_of(task.key.period);
             let name = context.networks.get(&task.key.network).and_then(|known| known.as_ref().ok());
             let name = name.and_then(|facts| facts.name.clone());

@@ -95,7 +95,8 @@ async fn clear(
                 bytes += walk.bytes;
             }
             Err(error) => {
-                tracing::error!(task = %walk.task, error = %error_chain(&error), "not removed");
+                let (network, period) = (walk.task.network, walk.task.period);
+                tracing::error!(%network, %period, error = %error_chain(&error), "not removed");
                 statuses.push(ExitStatus::of(&error.into()));
             }
         }

@@ -70,7 +70,7 @@ pub async fn read_control_total(
             .find(|month| month.period == period)
             .map_or(ControlTotal::NotListed, |month| ControlTotal::Listed(month.count))),
         Err(error) if leaves_count_unavailable(&error) => {
-            tracing::warn!(%network, %period, error = %error, "count history unavailable");
+            tracing::warn!(error = %error, "count history unavailable");
             Ok(ControlTotal::Unavailable)
         }
         Err(error) => Err(error),

@@ -210,6 +210,37 @@ pub struct ResumeDefinition {
     pub rows: Option<u32>,
 }
 
+/// A URL that may hold a password, and so is never shown as it is written.
+#[derive(Clone, PartialEq, Eq, Deserialize)]
+#[serde(transparent)]
+pub struct SecretUrl(pub String);
+
+impl std::str::FromStr for SecretUrl {
+    type Err = std::convert::Infallible;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        Ok(Self(text.to_owned()))
+    }
+}
+
+impl std::fmt::Debug for SecretUrl {
+    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        formatter.write_str("SecretUrl(redacted)")
+    }
+}
+
+/// The `[metrics]` table.
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct MetricsDefinition {
+    /// What the job is called in its metrics.
+    pub job: Option<String>,
+    /// The file that they are written to.
+    pub file: Option<PathBuf>,
+    /// The Pushgateway that they are pushed to.
+    pub pushgateway: Option<SecretUrl>,
+}
+
 /// A job file.
 #[derive(Clone, Debug, Default, Deserialize)]
 #[serde(default, deny_unknown_fields)]
@@ -252,6 +283,8 @@ pub struct JobDefinition {
     pub request: RequestDefinition,
     /// What is kept of an interrupted walk.
     pub resume: ResumeDefinition,
+    /// Where metrics go.
+    pub metrics: MetricsDefinition,
     /// The embedded simulator, for a source of that kind.
     #[cfg(feature = "simulator")]
     pub simulator: Option<crate::simulator::SimulatorConfig>,
@@ -269,7 +302,7 @@ pub enum JobFileError {
         reason: std::io::Error,
     },
     /// The text is not a job.
-    #[error("job file {path}: {reason}")]
+    #[error("job file {path}: {}", without_passwords(&reason.to_string()))]
     Invalid {
         /// The file.
         path: PathBuf,
@@ -297,6 +330,19 @@ impl JobDefinition {
     pub fn parse(text: &str) -> Result<Self, toml::de::Error> {
         toml::from_str(text)
     }
+}
+
+/// Takes out of a text, which quotes a line of a job file, what stands in URLs before the host.
+fn without_passwords(text: &str) -> String {
+    let mut parts = text.split("://");
+    let mut shown = parts.next().unwrap_or_default().to_owned();
+    for part in parts {
+        let authority = part.split(['/', '"', '\'', '\n', ' ']).next().unwrap_or_default();
+        let host = authority.rfind('@').map_or(part, |at| &part[at..]);
+        shown.push_str("://");
+        shown.push_str(host);
+    }
+    shown
 }
 
 /// Reads a text that is no longer than any job file: the path may be that of something without end.
@@ -360,6 +406,18 @@ mod tests {
     fn a_file_that_is_no_job_file_is_not_read_to_its_end() {
         let error = JobDefinition::read(Path::new("/dev/zero")).unwrap_err().to_string();
         assert!(error.starts_with("job file /dev/zero: it is longer than the MiB"), "{error}");
+    }
+
+    #[test]
+    fn a_line_that_is_quoted_shows_no_password() {
+        for line in
+            ["pushgateway = http://me:secret@gateway:9091/x", "pushgateway = [\"https://me:secret@gateway\"]"]
+        {
+            let reason = Box::new(JobDefinition::parse(&format!("[metrics]\n{line}\n")).expect_err(line));
+            assert!(reason.to_string().contains("secret"), "the line is quoted: {reason}");
+            let shown = JobFileError::Invalid { path: PathBuf::from("job.toml"), reason }.to_string();
+            assert!(!shown.contains("secret") && shown.contains("://@gateway"), "{shown}");
+        }
     }
 
     #[test]

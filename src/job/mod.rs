@@ -4,7 +4,9 @@
 //! ([`Job`]). Below this module nobody reads a file, a flag, the environment or the clock to find out what to do.
 
 mod definition;
+mod metrics;
 mod resolve;
 
-pub use definition::{JobDefinition, JobFileError, OnMismatch, Span};
+pub use definition::{JobDefinition, JobFileError, OnMismatch, SecretUrl, Span};
+pub use metrics::{MetricsOverrides, MetricsSettings};
 pub use resolve::{Job, JobError, JobOverrides, JobSource, Networks, UsageError};

@@ -131,7 +131,8 @@ impl Summary {
                 Err(error.into())
             }
             Err(error) => {
-                tracing::warn!(%task, %error, "the summary leaves out a manifest that cannot be read");
+                let TaskKey { network, period } = task;
+                tracing::warn!(%network, %period, %error, "the summary leaves out a manifest that cannot be read");
                 Ok(None)
             }
         }

@@ -1,7 +1,9 @@
-//! What a run tells whoever started it: one summary, printed as a table or as JSON.
+//! What a run tells whoever started it: one summary, printed as a table or as JSON, and told in metrics.
 //!
-//! The summary is plain data made from what happened; both printed forms show the same facts.
+//! The summary is plain data made from what happened; all forms of it show the same facts.
 
+pub mod closing;
+pub mod metrics;
 mod table;
 
 pub use table::{kept_walks, table};
@@ -18,6 +20,7 @@ use crate::pacing::RequestCount;
 use crate::period::{BillingPeriod, PeriodState};
 use crate::publish::{Manifest, PublicationStatus};
 use crate::task::TaskKey;
+use crate::telemetry::RunId;
 
 /// The version of the JSON form.
 pub const SUMMARY_VERSION: u32 = 1;
@@ -27,6 +30,8 @@ pub const SUMMARY_VERSION: u32 = 1;
 pub struct RunSummary {
     /// Always [`SUMMARY_VERSION`].
     pub summary_version: u32,
+    /// What the run is called, here and in the log.
+    pub run_id: RunId,
     /// Where the files are.
     pub output: String,
     /// The instant that decided on the state of periods.
@@ -90,6 +95,9 @@ pub enum TaskStatus {
 }
 
 impl TaskStatus {
+    /// All of them.
+    pub const ALL: [Self; 5] = [Self::Published, Self::Restated, Self::Unchanged, Self::Kept, Self::Failed];
+
     /// Returns the word used in the table and in JSON.
     #[must_use]
     pub const fn as_str(self) -> &'static str {
@@ -153,6 +161,8 @@ pub struct TaskSummary {
 /// The facts of a run that its tasks do not have.
 #[derive(Clone, Debug)]
 pub struct RunFacts {
+    /// What the run is called.
+    pub run_id: RunId,
     /// Where the files are.
     pub output: String,
     /// The instant that decided on the state of periods.
@@ -221,6 +231,12 @@ impl TaskSummary {
         }
     }
 
+    /// Says whether the service's own count contradicts the number of a period that has ended.
+    #[must_use]
+    pub fn is_contradicted(&self) -> bool {
+        self.reconciliation == Some(Reconciliation::Mismatch) && self.period_state.has_ended()
+    }
+
     /// Sums up a task that failed.
     #[must_use]
     pub fn of_failure(
@@ -270,6 +286,7 @@ impl RunSummary {
         let throttled_share = if requests == 0 { 0.0 } else { throttled as f64 / requests as f64 };
         Self {
             summary_version: SUMMARY_VERSION,
+            run_id: facts.run_id,
             output: facts.output,
             as_of: facts.as_of,
             started_at: facts.started_at,
@@ -281,6 +298,18 @@ impl RunSummary {
             throttled_share: (throttled_share * 10_000.0).round() / 10_000.0,
             tasks,
         }
+    }
+
+    /// Counts the tasks of which this became.
+    #[must_use]
+    pub fn tasks_of(&self, status: TaskStatus) -> usize {
+        self.tasks.iter().filter(|task| task.status == status).count()
+    }
+
+    /// Counts the ended periods whose published number the service's own count contradicts.
+    #[must_use]
+    pub fn mismatches(&self) -> usize {
+        self.tasks.iter().filter(|task| task.is_contradicted()).count()
     }
 }
 

@@ -1,15 +1,20 @@
 //! Log lines on stderr: a constant message plus fields, as text or JSON.
 //!
 //! The level comes from `RUST_LOG` where it is set, in its usual syntax. No field ever carries a username, a
-//! hash, a token or a credential: their types print redacted.
+//! hash, a token or a credential: their types print redacted. A line of JSON is flat: the run's id and the network
+//! and period of its task stand beside the message, so that a query needs no path and no lookup in another line.
 
 use std::io::{self, Write};
+use std::panic::PanicHookInfo;
 
 use serde::{Deserialize, Serialize};
 use tracing_subscriber::EnvFilter;
 use tracing_subscriber::fmt::MakeWriter;
+use tracing_subscriber::layer::SubscriberExt as _;
+use tracing_subscriber::util::SubscriberInitExt as _;
 
 use super::progress::ProgressBars;
+use super::run_id::RunId;
 
 /// The signing library's own log repeats whole requests, page tokens included; no filter brings it back.
 const SIGNING_IS_SILENT: &str = "aws_sigv4=warn";
@@ -35,6 +40,7 @@ pub struct LoggingError(String);
 /// # Errors
 /// [`LoggingError`] if `filter` (the value of `RUST_LOG`) is no filter.
 pub fn init_logging(
+    run_id: RunId,
     format: LogFormat,
     quiet: bool,
     colour: bool,
@@ -46,13 +52,41 @@ pub fn init_logging(
     let filter = EnvFilter::try_new(filter.filter(|text| !text.is_empty()).unwrap_or(default))
         .map_err(|error| LoggingError(error.to_string()))?
         .add_directive(SIGNING_IS_SILENT.parse().expect("a directive"));
-    let lines = tracing_subscriber::fmt().with_env_filter(filter).with_writer(BetweenBars { bars });
+    let writer = BetweenBars { bars };
     // A second initialisation in one process (tests) keeps the first.
     let _ = match format {
-        LogFormat::Text => lines.with_target(false).with_ansi(colour).try_init(),
-        LogFormat::Json => lines.json().flatten_event(true).with_target(false).try_init(),
+        LogFormat::Text => {
+            let lines = tracing_subscriber::fmt().with_env_filter(filter).with_writer(writer);
+            lines.with_target(false).with_ansi(colour).try_init().map_err(drop)
+        }
+        LogFormat::Json => {
+            std::panic::set_hook(Box::new(log_panic));
+            tracing_subscriber::registry()
+                .with(filter)
+                .with(flat_json(run_id, writer))
+                .try_init()
+                .map_err(drop)
+        }
     };
     Ok(())
+}
+
+/// Makes a line of the fields of an event and of all spans around it, and puts the run's id into it.
+fn flat_json<S>(run_id: RunId, writer: BetweenBars) -> json_subscriber::fmt::Layer<S, BetweenBars>
+where
+    S: tracing::Subscriber + for<'lookup> tracing_subscriber::registry::LookupSpan<'lookup>,
+{
+    let layer = json_subscriber::layer().with_writer(writer).with_target(false).flatten_event(true);
+    let mut layer = layer.with_current_span(false).with_span_list(false).flatten_span_list_on_top_level(true);
+    layer.inner_layer_mut().add_static_field("run_id", run_id.to_string().into());
+    layer
+}
+
+/// Says as a line of the log what the standard hook prints as text, which no reader of JSON could take.
+fn log_panic(panic: &PanicHookInfo<'_>) {
+    let words = panic.payload_as_str().unwrap_or("without a word");
+    let place = panic.location().map(ToString::to_string);
+    tracing::error!(place, error = words, "panicked");
 }
 
 /// Writes lines to stderr, with the progress bars out of the way.

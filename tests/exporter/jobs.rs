@@ -4,7 +4,7 @@ use std::fmt::Write as _;
 
 use wickr_guest_export::simulator::{Operation, SimulatorConfig};
 
-use crate::support::{AS_OF, CLOSED, NETWORK, OLD, Scene, network, small};
+use crate::support::{AS_OF, CLOSED, NETWORK, OLD, PlainAnswer, PlainServer, Scene, network, small};
 
 /// Takes out of a text what differs from run to run.
 fn settled(scene: &Scene, text: &str) -> String {
@@ -115,6 +115,7 @@ fn every_flag_of_run_has_a_variable() {
     let scene = Scene::new(small());
     let job = scene.write("variables.toml", "periods = [\"2025-01\"]\n");
     let output = scene.path("out").display().to_string();
+    let gateway = PlainServer::start(|_| PlainAnswer::ok(&""));
     let exporter =
         scene.exporter().without_env("AWS_ENDPOINT_URL_WICKR").without_env("AWS_REGION").args(["run"]);
     let all_but_keys = [
@@ -138,6 +139,8 @@ fn every_flag_of_run_has_a_variable() {
         ("LOG_FORMAT", "json"),
         ("QUIET", "true"),
         ("DRY_RUN", "false"),
+        ("METRICS_FILE", "variables.prom"),
+        ("PUSHGATEWAY_URL", &gateway.url()),
     ];
     let set = |exporter: crate::support::Exporter, (name, value): &(&str, &str)| {
         exporter.env(&format!("WICKR_GUEST_EXPORT_{name}"), value)
@@ -145,12 +148,14 @@ fn every_flag_of_run_has_a_variable() {
     let run = all_but_keys.iter().fold(exporter, set).without_env("RUST_LOG").run().exits(0);
     assert_eq!(run.summary()["tasks"].as_array().map(Vec::len), Some(2));
     assert_eq!(run.stderr, "", "quiet");
+    assert!(scene.path("variables.prom").exists());
+    assert!(gateway.seen()[0].starts_with("POST /metrics/job/variables "), "{:?}", gateway.seen());
     assert_eq!(scene.simulator.stats().max_concurrent, 1);
     scene.assert_published_whole(CLOSED);
     scene.assert_published_whole(OLD);
 
     // And each of them is read: a value that makes no sense is refused.
-    for (name, _) in &all_but_keys {
+    for (name, _) in all_but_keys.iter().filter(|(name, _)| *name != "METRICS_FILE") {
         let nonsense = if *name == "OUTPUT" || *name == "ENDPOINT_URL" { "ftp://x" } else { "no sense" };
         let variable = format!("WICKR_GUEST_EXPORT_{name}");
         let export = scene.export(CLOSED);

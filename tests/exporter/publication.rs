@@ -25,6 +25,7 @@ fn settled() -> insta::Settings {
         (r#""((?:manifest_)?sha256)": "[0-9a-f]{64}""#, r#""$1": "[sha256]""#),
         (r#""bytes": \d+"#, r#""bytes": "[bytes]""#),
         (r"Files in \S+", "Files in [output]"),
+        (r#""run_id": "[0-9a-f]{16}""#, r#""run_id": "[id]""#),
     ] {
         settings.add_filter(pattern, replacement);
     }

@@ -1,0 +1,58 @@
+//! Which period is still to be closed: what the month's end waits for, and what time runs out for.
+//!
+//! A period counts as closed once every network of the run has a manifest of its closed state. What a task that failed
+//! has left published stands in its manifest, so that one failure does not reopen a month.
+
+use std::collections::BTreeMap;
+
+use chrono::{DateTime, TimeDelta, Utc};
+use futures::{StreamExt as _, TryStreamExt as _, stream};
+
+use super::{TaskStatus, TaskSummary};
+use crate::evidence::HISTORY_DAYS;
+use crate::period::{BillingPeriod, PeriodState};
+use crate::publish::{PublishError, read_manifest};
+use crate::storage::Destination;
+use crate::task::TaskKey;
+
+/// How many manifests are read at once.
+const READ_AT_ONCE: usize = 16;
+
+/// Finds the oldest period of a run that is not published as closed; if all are, the next one to close, which the
+/// run had no reason to name.
+///
+/// # Errors
+/// [`PublishError`] if a manifest that decides cannot be read.
+pub async fn oldest_unclosed(
+    destination: &dyn Destination,
+    tasks: &[TaskSummary],
+    now: DateTime<Utc>,
+    settle_days: u32,
+) -> Result<BillingPeriod, PublishError> {
+    let mut periods: BTreeMap<BillingPeriod, Vec<&TaskSummary>> = BTreeMap::new();
+    for task in tasks {
+        periods.entry(task.billing_period).or_default().push(task);
+    }
+    for (period, tasks) in periods {
+        let (failed, done): (Vec<_>, Vec<_>) =
+            tasks.into_iter().partition(|task| task.status == TaskStatus::Failed);
+        if done.iter().any(|task| task.period_state != PeriodState::Closed) {
+            return Ok(period);
+        }
+        let keys = failed.into_iter().map(|task| TaskKey::new(task.network_id, period));
+        let mut manifests =
+            stream::iter(keys).map(|key| read_manifest(destination, key)).buffer_unordered(READ_AT_ONCE);
+        while let Some(manifest) = manifests.try_next().await? {
+            if manifest.is_none_or(|manifest| manifest.period_state != PeriodState::Closed) {
+                return Ok(period);
+            }
+        }
+    }
+    Ok(BillingPeriod::containing(now - TimeDelta::days(i64::from(settle_days))))
+}
+
+/// Returns when the service's count history no longer covers a period, so that only two walks can confirm it.
+#[must_use]
+pub fn history_horizon(period: BillingPeriod) -> DateTime<Utc> {
+    period.start() + TimeDelta::days(HISTORY_DAYS)
+}
