@@ -275,9 +275,13 @@ pub struct LogArguments {
 /// The arguments of `verify`.
 #[derive(Debug, Args)]
 pub struct VerifyArguments {
-    /// The folder that was published to, or the URL of a prefix in S3.
+    /// The folder or the prefix of a store that was published to.
     #[arg(value_name = "OUTPUT")]
     pub output: String,
+
+    /// Where its rosters are, if the job has `output.roster_url`.
+    #[arg(long, value_name = "DIR|URL", env = "WICKR_GUEST_EXPORT_ROSTER_URL")]
+    pub roster_url: Option<String>,
 
     /// Only this network. May be repeated.
     #[arg(long, value_name = "ID", value_delimiter = ',')]

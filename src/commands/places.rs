@@ -6,6 +6,7 @@ use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
+use anyhow::Context as _;
 use async_trait::async_trait;
 use object_store::CredentialProvider;
 use object_store::aws::AwsCredential;
@@ -14,6 +15,7 @@ use super::source::ca_bundle;
 use crate::clock::{Clock, SystemClock};
 use crate::error_chain::error_chain;
 use crate::job::UsageError;
+use crate::publish::DividedOutput;
 use crate::storage::object::{
     AzureAccess, ConditionalPuts, LeaseTerm, S3Access, StoreAccess, StoreCredentialsError, StoreIdentity,
     StoreKind, StoreSettings, connect,
@@ -40,6 +42,18 @@ pub(super) struct PlaceSettings {
     pub(super) storage_class: Option<String>,
     /// What is done if the store ignores the conditions of puts.
     pub(super) conditional_puts: ConditionalPuts,
+}
+
+/// Opens an output, whose rosters may lie elsewhere.
+pub(super) async fn open_output(
+    counts: &str,
+    rosters: Option<&str>,
+    settings: &PlaceSettings,
+) -> anyhow::Result<Arc<dyn Destination>> {
+    let counts = open(counts, settings).await?;
+    let Some(rosters) = rosters else { return Ok(counts) };
+    let rosters = open(rosters, settings).await.context("output.roster_url or --roster-url")?;
+    Ok(Arc::new(DividedOutput::new(counts, rosters)))
 }
 
 /// Opens a place; nothing is asked of it yet.

@@ -60,7 +60,7 @@ async fn export_job(
     let stop = stop::on_signal()?;
     conclusion.stop = stop.clone();
     let place = place_settings(&job);
-    let destination = places::open(&job.output, &place).await?;
+    let destination = places::open_output(&job.output, job.roster_output.as_deref(), &place).await?;
     let deadline = deadline_from + job.deadline;
     let lock_wait = LockWait { longest: job.lock_wait, deadline, stop: stop.clone() };
     let state = state_location(&job, &place, &lock_wait).await?;

@@ -17,7 +17,8 @@ pub(super) async fn verify(arguments: VerifyArguments) -> anyhow::Result<ExitSta
             selector.select(now, arguments.settle_days).map_err(|error| UsageError(error.to_string()))?;
         filter.periods.extend(selected.into_iter().map(|selected| selected.period));
     }
-    let output = places::open(&arguments.output, &PlaceSettings::default()).await?;
+    let rosters = arguments.roster_url.as_deref();
+    let output = places::open_output(&arguments.output, rosters, &PlaceSettings::default()).await?;
     let report = read_everything(output, &filter, now).await?;
     print(&shown(&report, &arguments.output))?;
     Ok(if report.is_clean() { ExitStatus::Success } else { ExitStatus::Untrusted })

@@ -146,6 +146,8 @@ impl StorageClass {
 pub struct OutputDefinition {
     /// The folder or the store that is published to.
     pub url: Option<String>,
+    /// Where rosters go, if not there.
+    pub roster_url: Option<String>,
     /// The region of the bucket, where it is not the environment's.
     pub region: Option<String>,
     /// The KMS key that encrypts what is written to S3.

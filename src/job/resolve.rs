@@ -162,6 +162,8 @@ pub struct Job {
     pub accept_zero: BTreeSet<TaskKey>,
     /// The folder or the store that is published to.
     pub output: String,
+    /// Where its rosters go, if not there.
+    pub roster_output: Option<String>,
     /// The region of its bucket, where it is not the environment's.
     pub output_region: Option<String>,
     /// The KMS key that encrypts what is written to it.
@@ -234,6 +236,9 @@ pub enum JobError {
         "source.kind is `simulator`, and this program was built without the simulator; build it with the default features"
     )]
     NoSimulator,
+    /// A place for rosters that makes no sense.
+    #[error("output.roster_url: {0}")]
+    RosterPlace(&'static str),
     /// A roster mode and its key do not go together.
     #[error("output.roster: {0}")]
     PseudonymKey(String),
@@ -344,9 +349,10 @@ impl Job {
             },
             allow_shrink: overrides.allow_shrink.into_iter().chain(definition.allow_shrink).collect(),
             accept_zero: overrides.accept_zero.into_iter().chain(definition.accept_zero).collect(),
-            output,
+            roster_output: roster_output(definition.output.roster_url, &output, &roster)?,
             output_region: definition.output.region,
             kms_key: definition.output.kms_key,
+            output,
             storage_class: definition.output.storage_class,
             conditional_puts: definition.output.conditional_puts,
             formats,
@@ -510,6 +516,22 @@ fn networks(flags: Vec<Networks>, written: Option<NetworksDefinition>) -> Result
             ids.dedup();
             Ok(Networks::Listed(ids))
         }
+    }
+}
+
+fn roster_output(
+    written: Option<String>,
+    output: &str,
+    roster: &RosterMode,
+) -> Result<Option<String>, JobError> {
+    match (written, roster) {
+        (Some(_), RosterMode::CountsOnly) => Err(JobError::RosterPlace(
+            "with output.roster = \"none\" there are no rosters; remove the one or change the other",
+        )),
+        (Some(place), _) if place.trim_end_matches('/') == output.trim_end_matches('/') => {
+            Err(JobError::RosterPlace("it is the output itself; give another folder or bucket, or remove it"))
+        }
+        (written, _) => Ok(written),
     }
 }
 

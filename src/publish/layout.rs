@@ -97,6 +97,15 @@ impl Place {
     }
 }
 
+/// Says whether a file holds guests one by one: personal data.
+#[must_use]
+pub fn holds_guests(path: &RelativePath) -> bool {
+    matches!(
+        Place::of(path),
+        Some(Place::RevisionFile(_, _, Dataset::GuestRoster, _) | Place::Current(_, Dataset::GuestRoster, _))
+    )
+}
+
 fn file_name(dataset: Dataset, format: Format) -> String {
     format!("{}.{}", dataset.name(), format.name())
 }

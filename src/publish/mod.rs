@@ -1,9 +1,11 @@
 //! Publication: from a confirmed roster to files that finance and engines read.
 //!
-//! Files are stored through [`crate::storage`]; [`layout`] knows every path; [`manifest`] is the document whose replacement is the publication; [`publisher`] keeps the order in
-//! which all this happens, and [`summary`] is derived from it. Rosters come as parts that write
-//! themselves; nothing here reads a clock.
+//! Files are stored through [`crate::storage`]; [`layout`] knows every path, and [`divided`] which of them lie
+//! elsewhere; [`manifest`] is the document whose replacement is the publication; [`publisher`] keeps the order in which
+//! all this happens, and [`summary`] is derived from it. Rosters come as parts that write themselves. A clock tells no
+//! more than how long ago a run left what it did not publish.
 
+pub mod divided;
 pub mod error;
 #[cfg(test)]
 pub(crate) mod fixture;
@@ -16,6 +18,7 @@ pub mod shrink;
 pub mod summary;
 pub mod summary_row;
 
+pub use divided::DividedOutput;
 pub use error::PublishError;
 pub use layout::TaskKey;
 pub use manifest::{

@@ -332,8 +332,8 @@ impl Publisher {
         let mut guarded_cells = 0;
         for part in parts {
             let (dataset, format) = (part.dataset, part.format);
-            let file = self.encode(task, part).await?;
             let path = layout::revision_file(task, plan.name, dataset, format);
+            let file = self.encode(task, &path, part).await?;
             let Measure { bytes, sha256 } = file.measure;
             let rows = file.encoded.rows;
             files.push(FileRecord { path: path.clone(), dataset, format, rows, bytes, sha256 });
@@ -375,9 +375,14 @@ impl Publisher {
         Ok(WrittenRevision { manifest, name: plan.name })
     }
 
-    async fn encode(&self, task: TaskKey, part: Part) -> Result<EncodedFile<EncodedPart>, PublishError> {
+    async fn encode(
+        &self,
+        task: TaskKey,
+        path: &RelativePath,
+        part: Part,
+    ) -> Result<EncodedFile<EncodedPart>, PublishError> {
         let (dataset, format) = (part.dataset.name(), part.format.name());
-        encode(&*self.destination, part.encode).await.map_err(|error| match error {
+        encode(&*self.destination, path, part.encode).await.map_err(|error| match error {
             EncodeError::Destination(error) => error.into(),
             EncodeError::Encoder(source) => match source.downcast_ref() {
                 Some(WriteError::Rows(_)) => PublishError::Rows { task, source },

@@ -89,7 +89,9 @@ impl Summary {
         let rows = Arc::new(rows);
         // The Parquet is what the next merge reads, so it comes first.
         for format in Format::ALL {
-            let file = encode(&*self.destination, self.encoder(format, Arc::clone(&rows))).await;
+            let file =
+                encode(&*self.destination, &layout::summary(format), self.encoder(format, Arc::clone(&rows)))
+                    .await;
             let file = file.map_err(|error| match error {
                 EncodeError::Destination(error) => SummaryError::Destination(error),
                 EncodeError::Encoder(error) => SummaryError::Encode(error),

@@ -84,7 +84,7 @@ impl RunStore {
         &self,
         mut rows: impl SortedRows + Send + 'static,
     ) -> Result<RunRecord, RunStoreError> {
-        let written = encode(&*self.place, move |out| {
+        let written = encode(&*self.place, &self.folder, move |out| {
             run_file::write(&mut rows, out).map_err(|error| match error {
                 WriteError::Rows(error) => error.into(),
                 WriteError::Io(error) => error.into(),

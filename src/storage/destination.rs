@@ -121,8 +121,8 @@ pub trait Destination: fmt::Debug + Send + Sync {
     /// Makes sure that files can be created and removed, creating the root where it is missing.
     async fn probe_writable(&self) -> Result<(), DestinationError>;
 
-    /// Begins a file that [`Self::install`] puts in place.
-    async fn stage(&self) -> Result<StagedFile, DestinationError>;
+    /// Begins a file that [`Self::install`] puts in place, at this path or beside it.
+    async fn stage(&self, path: &RelativePath) -> Result<StagedFile, DestinationError>;
 
     /// Puts a staged file in place, whole and durable, or leaves the path as it was.
     async fn install(

@@ -88,9 +88,9 @@ impl Destination for Dying {
         self.inner.probe_writable().await
     }
 
-    async fn stage(&self) -> Result<StagedFile, DestinationError> {
+    async fn stage(&self, path: &RelativePath) -> Result<StagedFile, DestinationError> {
         self.alive()?;
-        self.inner.stage().await
+        self.inner.stage(path).await
     }
 
     async fn install(

@@ -8,6 +8,7 @@ use std::io::{BufWriter, Write};
 
 use super::destination::{Destination, DestinationError, StagedFile};
 use super::digest::{Measure, Measured};
+use super::path::RelativePath;
 
 /// What an encoder may fail with.
 pub type EncoderError = Box<dyn std::error::Error + Send + Sync>;
@@ -34,15 +35,16 @@ pub struct EncodedFile<T> {
     pub measure: Measure,
 }
 
-/// Stages a file and lets the encoder write it.
+/// Stages a file for a path and lets the encoder write it.
 ///
 /// # Errors
 /// [`EncodeError`]; nothing is left behind.
 pub async fn encode<T: Send + 'static>(
     destination: &dyn Destination,
+    path: &RelativePath,
     write: impl FnOnce(&mut (dyn Write + Send)) -> Result<T, EncoderError> + Send + 'static,
 ) -> Result<EncodedFile<T>, EncodeError> {
-    let staged = destination.stage().await?;
+    let staged = destination.stage(path).await?;
     let place = destination.describe();
     let encoding = tokio::task::spawn_blocking(move || {
         let mut out = BufWriter::with_capacity(128 * 1024, Measured::new(staged));
@@ -74,7 +76,7 @@ mod tests {
         let (_folder, output) = output();
         let text = b"some rows\n".repeat(50_000);
         let expected = Measure::of(&text[..]).unwrap();
-        let file = encode(&output, move |out| {
+        let file = encode(&output, &RelativePath::new("file").unwrap(), move |out| {
             out.write_all(&text)?;
             Ok(7)
         })
@@ -87,9 +89,12 @@ mod tests {
     #[tokio::test]
     async fn an_encoder_that_fails_or_panics_is_an_error_and_leaves_nothing() {
         let (folder, output) = output();
-        let failed = encode::<()>(&output, |_| Err("no rows".into())).await;
+        let failed =
+            encode::<()>(&output, &RelativePath::new("file").unwrap(), |_| Err("no rows".into())).await;
         assert!(matches!(failed, Err(EncodeError::Encoder(_))));
-        let panicked = encode::<()>(&output, |_| panic!("a bug in the encoder")).await;
+        let panicked =
+            encode::<()>(&output, &RelativePath::new("file").unwrap(), |_| panic!("a bug in the encoder"))
+                .await;
         assert!(matches!(panicked, Err(EncodeError::Encoder(_))));
         assert_eq!(std::fs::read_dir(folder.path().join(".staging")).unwrap().count(), 0);
     }

@@ -313,7 +313,7 @@ impl Destination for LocalDestination {
         .await
     }
 
-    async fn stage(&self) -> Result<StagedFile, DestinationError> {
+    async fn stage(&self, _path: &RelativePath) -> Result<StagedFile, DestinationError> {
         self.blocking(&self.root, Self::staged).await
     }
 
@@ -406,7 +406,7 @@ impl Destination for LocalDestination {
         path: &RelativePath,
         precondition: Precondition,
     ) -> Result<Version, DestinationError> {
-        let mut staged = self.stage().await?;
+        let mut staged = self.stage(path).await?;
         let version = Version(FileDigest::of(&bytes).to_string());
         let written = io::Write::write_all(&mut staged, &bytes).and_then(|()| io::Write::flush(&mut staged));
         written.map_err(|error| DestinationError::io("written", shown(&self.at(path)), error))?;

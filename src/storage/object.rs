@@ -281,7 +281,7 @@ impl Destination for ObjectDestination {
         probe::probe(self).await
     }
 
-    async fn stage(&self) -> Result<StagedFile, DestinationError> {
+    async fn stage(&self, _path: &RelativePath) -> Result<StagedFile, DestinationError> {
         let staged = tokio::task::spawn_blocking(|| {
             tempfile::Builder::new().prefix("wickr-guest-export-").tempfile().map(|file| StagedFile { file })
         });

@@ -155,6 +155,20 @@ fn a_run_that_fails_as_a_whole_says_why_in_the_last_line_and_nowhere_else() {
 }
 
 #[test]
+fn a_panic_is_a_line_like_any_other() {
+    let scene = Scene::new(small());
+    // An action that no step knows makes it panic.
+    let export =
+        scene.export(CLOSED).args(["--log-format", "json"]).fail_points("durable-step=return(panic)");
+    let run = export.run().exits(70);
+    let (lines, _) = lines(&run);
+    let panicked = lines.iter().find(|line| line["message"] == "panicked").expect("a panic");
+    assert!(panicked["place"].as_str().expect("a place").starts_with("src/storage/failpoint.rs:"));
+    assert!(panicked["error"].as_str().expect("its words").contains("is no action of a durable step"));
+    assert_eq!(last(&lines)["exit_code"], 70);
+}
+
+#[test]
 fn other_commands_tell_their_error_in_the_log_as_well() {
     let scene = Scene::new(small());
     let verify =

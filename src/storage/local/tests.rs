@@ -15,7 +15,7 @@ fn path(text: &str) -> RelativePath {
 }
 
 async fn put(destination: &LocalDestination, to: &str, text: &str, precondition: Precondition) -> bool {
-    let mut staged = destination.stage().await.unwrap();
+    let mut staged = destination.stage(&path(to)).await.unwrap();
     staged.write_all(text.as_bytes()).unwrap();
     match destination.install(staged, &path(to), precondition).await {
         Ok(()) => true,
@@ -134,7 +134,7 @@ async fn links_folders_and_overlong_files_are_not_read() {
 #[tokio::test]
 async fn a_sweep_takes_what_the_dead_left_and_nothing_of_the_living() {
     let (_folder, output) = output();
-    let mut living = output.stage().await.unwrap();
+    let mut living = output.stage(&path("x")).await.unwrap();
     fs::write(output.staging().join("part-dead"), "half").unwrap();
     output.probe_writable().await.unwrap();
     assert_eq!(staged_files(&output), 1);

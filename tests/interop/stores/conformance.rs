@@ -19,7 +19,7 @@ async fn put(
     bytes: &[u8],
     precondition: Precondition,
 ) -> Result<(), DestinationError> {
-    let mut staged = place.stage().await?;
+    let mut staged = place.stage(&path(at)).await?;
     staged.write_all(bytes).expect("room for a file");
     place.install(staged, &path(at), precondition).await
 }

@@ -268,6 +268,28 @@ fn what_keeps_a_run_from_a_bucket_decides_its_exit_code_and_is_told_with_its_rem
 }
 
 #[test]
+fn rosters_may_lie_where_whoever_reads_the_counts_cannot_read() {
+    let Some(python) = Python::for_test("rosters in a place of their own against moto") else { return };
+    let scene = Scene::new(StoreServer::s3(python), list(0..500, Vec::new()));
+    let private = scene.server.url("private");
+    let mut export = scene.export(&[]);
+    let job = scene.server.folder.path().join("job.toml");
+    std::fs::write(&job, format!("[output]\nroster_url = \"{private}\"\n")).expect("a job");
+    assert_eq!(task(&export.output().expect("it runs"), 0)["status"], "published");
+    let holds_guests = |key: &String| key.contains("guest_roster");
+    assert!(!scene.objects("out/").keys().any(holds_guests), "{:?}", scene.objects("out/").keys());
+    let rosters = scene.objects("private/");
+    assert!(rosters.len() == 4 && rosters.keys().all(holds_guests), "{:?}", rosters.keys());
+
+    let verify = |more: &[&str], code: i32| {
+        let mut command = scene.command(&["verify", &scene.server.url("out")]);
+        assert_code(&command.args(more).output().expect("it runs"), code);
+    };
+    verify(&["--roster-url", &private], 0);
+    verify(&[], 65);
+}
+
+#[test]
 fn revisions_are_kept_in_the_storage_class_of_the_job() {
     let Some(python) = Python::for_test("storage classes of S3 against moto") else { return };
     let scene = Scene::new(StoreServer::s3(python), list(0..5000, Vec::new()));
