@@ -3,7 +3,7 @@
 #[cfg(feature = "simulator")]
 use std::collections::BTreeMap;
 use std::fs;
-use std::io::{BufRead as _, BufReader};
+use std::io::{BufRead as _, BufReader, Read as _};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::sync::{Arc, LazyLock};
@@ -37,6 +37,7 @@ pub(super) struct StoreServer {
     process: Child,
     kind: StoreKind,
     pub(super) endpoint: String,
+    #[cfg_attr(not(feature = "simulator"), expect(dead_code, reason = "it is the server's home"))]
     pub(super) folder: TempDir,
 }
 
@@ -134,17 +135,13 @@ fn started(mut command: Command, endpoint: impl Fn(&str) -> Option<String>) -> (
     command.stdout(Stdio::piped()).stderr(Stdio::null());
     let mut process = command.spawn().expect("the server starts");
     let mut stdout = BufReader::new(process.stdout.take().expect("a pipe"));
-    let mut line = String::new();
-    loop {
-        line.clear();
-        assert!(stdout.read_line(&mut line).expect("the server prints") > 0, "the server tells where it is");
-        if let Some(endpoint) = endpoint(line.trim()) {
-            assert!(endpoint.starts_with("http://127.0.0.1:"), "{endpoint}");
-            // It may go on printing, to nobody.
-            std::thread::spawn(move || std::io::copy(&mut stdout, &mut std::io::sink()));
-            return (process, endpoint);
-        }
-    }
+    let told = stdout.by_ref().lines().map_while(Result::ok).find_map(|line| endpoint(line.trim()));
+    let Some(endpoint) = told.filter(|endpoint| endpoint.starts_with("http://127.0.0.1:")) else {
+        panic!("the server does not tell where it is: {:?}", process.wait());
+    };
+    // It may go on printing, to nobody.
+    std::thread::spawn(move || std::io::copy(&mut stdout, &mut std::io::sink()));
+    (process, endpoint)
 }
 
 /// Returns the folder that holds the packages, installed once below `target/`.
