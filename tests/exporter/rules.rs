@@ -434,7 +434,7 @@ fn simulated_guests_never_go_where_real_ones_stand() {
     let real = scene.output().manifest(NETWORK, CLOSED);
 
     let run = scene.run(CLOSED).exits(73);
-    insta::assert_snapshot!(run.stderr.trim(), @"error: data of the simulator source cannot go where data of the wickr source stands (manifests/period=2025-09/network=12345678/manifest.json); choose another output");
+    insta::assert_snapshot!(run.error(), @"data of the simulator source cannot go where data of the wickr source stands (manifests/period=2025-09/network=12345678/manifest.json); choose another output");
     scene.run(OLD).exits(73);
     assert_eq!(scene.output().manifest(NETWORK, CLOSED), real);
     assert!(!scene.output().is_published(NETWORK, OLD), "another period of the same output");
