@@ -5,6 +5,8 @@
 
 mod definition;
 mod resolve;
+mod shard;
 
 pub use definition::{JobDefinition, JobFileError, OnMismatch, Span};
 pub use resolve::{Job, JobError, JobOverrides, JobSource, Networks, UsageError};
+pub use shard::{Shard, ShardDefinition, ShardError};

@@ -20,4 +20,5 @@ mod readme;
 mod resume;
 mod rules;
 mod selectors;
+mod shards;
 mod support;
