@@ -8,7 +8,7 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
 
 use crate::dataset::Format;
 use crate::guest::NetworkId;
-use crate::job::{JobOverrides, MetricsOverrides, Networks, OnMismatch, SecretUrl, Span};
+use crate::job::{JobOverrides, MetricsOverrides, Networks, OnMismatch, SecretUrl, ShardDefinition, Span};
 use crate::period::{BillingPeriod, DEFAULT_SETTLE_DAYS, PeriodSelector};
 use crate::task::TaskKey;
 use crate::telemetry::LogFormat;
@@ -136,6 +136,12 @@ pub struct RunArguments {
     #[arg(long, value_name = "N", env = "WICKR_GUEST_EXPORT_CONCURRENCY")]
     pub concurrency: Option<usize>,
 
+    /// Export this share of the networks only, of N that other processes export at the same time: a number
+    /// from 0 and how many there are, such as 3/16, or index/16 for what `JOB_COMPLETION_INDEX` says in an
+    /// Indexed Job of Kubernetes. Each process asks an N-th of --max-requests-per-second. [default: all]
+    #[arg(long, value_name = "I/N", env = "WICKR_GUEST_EXPORT_SHARD")]
+    pub shard: Option<ShardDefinition>,
+
     /// Leave alone what was checked within this time, so that a retried run does not walk it again.
     /// [default: 0s]
     #[arg(long, value_name = "SPAN", env = "WICKR_GUEST_EXPORT_FRESH_FOR")]
@@ -207,6 +213,7 @@ impl RunArguments {
             lock_wait: self.lock_wait,
             allow_shrink: self.allow_shrink.clone(),
             accept_zero: self.accept_zero.clone(),
+            shard: self.shard,
             on_mismatch: self.on_mismatch,
         }
     }

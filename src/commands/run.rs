@@ -20,13 +20,16 @@ use crate::cli::{RunArguments, SummaryFormat};
 use crate::clock::{Clock, SystemClock};
 use crate::error_chain::error_chain;
 use crate::exit::ExitStatus;
-use crate::export::{ExportContext, Exported, KnownNetworks, NoNetworks, Task, TaskError, describe_networks};
+use crate::export::{
+    ExportContext, Exported, KnownNetworks, NetworkFacts, NoNetworks, Task, TaskError, describe_networks,
+};
+use crate::guest::NetworkId;
 use crate::job::{Job, JobDefinition, JobSource, MetricsSettings, Networks, OnMismatch, UsageError};
 use crate::pacing::{Paced, Pacer, PacerSettings, RequestCount, RetryPolicy};
 use crate::publish::{
     AttemptedTask, Publisher, PublisherSettings, SourceKind, Summary, TaskKey, layout, read_manifest,
 };
-use crate::report::{RunFacts, RunSummary, TaskSummary, table};
+use crate::report::{RunFacts, RunSummary, ShardSummary, TaskSummary, table};
 use crate::roster::RunBound;
 use crate::storage::LockWait;
 use crate::telemetry::ProgressBars;
@@ -88,19 +91,11 @@ async fn export_job(
     let policy = RetryPolicy { attempts: job.request_attempts, deadline };
     let asking = Arc::new(Paced::new(api.clone(), pacer.clone(), policy, clock.clone()));
     conclusion.asking = Some(asking.clone());
-    let known = match &job.networks {
-        Networks::Listed(ids) if arguments.dry_run => {
-            ids.iter().map(|id| (*id, Ok(crate::export::NetworkFacts::default()))).collect()
-        }
-        wanted => stop
-            .run_until_cancelled(describe_networks(asking.as_ref(), wanted, job.concurrency))
-            .await
-            .ok_or(TaskError::Interrupted)?
-            .context("listing the account's networks")?,
-    };
-    if known.is_empty() {
-        return Err(NoNetworks(source.endpoint.region.clone()).into());
-    }
+    let known = stop
+        .run_until_cancelled(own_networks(&job, &asking, arguments.dry_run))
+        .await
+        .ok_or(TaskError::Interrupted)??;
+    let (known, share) = known.ok_or_else(|| NoNetworks(source.endpoint.region.clone()))?;
 
     let tasks = tasks(&job, &known);
     let bound = run_bound(&job, tasks.len());
@@ -120,14 +115,16 @@ async fn export_job(
         stop,
     });
     if arguments.dry_run {
-        return dry_run(&context, &tasks).await;
+        return dry_run(&context, &tasks, share).await;
     }
     // What answers is known by now: numbers of another kind of source are not even looked at.
     if context.api.has_answered() {
         context.publisher.check_source(context.source_kind()).await?;
     }
     let (summaries, exit) = export_all(&context, tasks).await;
-    update_summary(&context, &summaries).await;
+    if !summaries.is_empty() {
+        update_summary(&context, &summaries).await;
+    }
     conclusion.find_unclosed(&context, &summaries).await;
     clean_up(&context).await;
     let facts = RunFacts {
@@ -136,6 +133,7 @@ async fn export_job(
         as_of: context.job.decided_at.trunc_subsecs(0),
         started_at: started_at.trunc_subsecs(0),
         finished_at: clock.now().trunc_subsecs(0),
+        shard: share,
         asked: asking.count(),
     };
     let run_summary = RunSummary::new(facts, summaries, exit);
@@ -165,7 +163,54 @@ fn resolve(arguments: &RunArguments, now: DateTime<Utc>, conclusion: &mut Conclu
         .with_context(named)?;
     conclusion.metrics = (!arguments.dry_run && metrics.go_somewhere()).then_some(metrics);
     let variable = |name: &str| std::env::var(name).ok();
-    Job::resolve(arguments.overrides(), definition, now, variable).with_context(named)
+    let job = Job::resolve(arguments.overrides(), definition, now, variable).with_context(named)?;
+    conclusion.metrics = conclusion.metrics.take().map(|metrics| metrics.of_shard(job.shard));
+    Ok(job)
+}
+
+/// Finds out which networks there are and keeps those that fall to this process; none if there are none at all.
+async fn own_networks(
+    job: &Job,
+    asking: &Paced,
+    dry_run: bool,
+) -> anyhow::Result<Option<(KnownNetworks, Option<ShardSummary>)>> {
+    let own = |network: &NetworkId| job.shard.holds(*network);
+    let describe = async |wanted: &Networks| {
+        let described = describe_networks(asking, wanted, job.concurrency).await;
+        described.context("listing the account's networks")
+    };
+    let (known, of_networks) = match &job.networks {
+        Networks::All => {
+            let mut known = describe(&Networks::All).await?;
+            let all = known.len();
+            known.retain(|network, _| own(network));
+            (known, all)
+        }
+        Networks::Listed(ids) => {
+            let share: Vec<NetworkId> = ids.iter().copied().filter(own).collect();
+            let known = if dry_run {
+                share.into_iter().map(|id| (id, Ok(NetworkFacts::default()))).collect()
+            } else {
+                describe(&Networks::Listed(share)).await?
+            };
+            (known, ids.len())
+        }
+    };
+    if of_networks == 0 {
+        return Ok(None);
+    }
+    let share = ShardSummary { shard: job.shard, networks: known.len(), of_networks };
+    if job.shard.is_whole() {
+        return Ok(Some((known, None)));
+    }
+    tracing::info!(
+        shard = %share.shard,
+        networks = share.networks,
+        of_networks,
+        max_requests_per_second = job.max_requests_per_second,
+        "share of the networks"
+    );
+    Ok(Some((known, Some(share))))
 }
 
 /// Divides the memory among the tasks that run at once.
@@ -337,7 +382,11 @@ async fn update_summary(context: &ExportContext, tasks: &[TaskSummary]) {
 }
 
 /// Says what would be done, task by task, and where it would go.
-async fn dry_run(context: &ExportContext, tasks: &[Task]) -> anyhow::Result<ExitStatus> {
+async fn dry_run(
+    context: &ExportContext,
+    tasks: &[Task],
+    share: Option<ShardSummary>,
+) -> anyhow::Result<ExitStatus> {
     let destination = context.publisher.destination();
     let mut lines = Vec::new();
     for task in tasks {
@@ -361,6 +410,7 @@ async fn dry_run(context: &ExportContext, tasks: &[Task]) -> anyhow::Result<Exit
         let place = layout::manifest(task.key);
         lines.push(format!("{} {} {state}: {plan}{kept} -> {place}", task.key.network, task.key.period));
     }
+    lines.extend(share.map(|share| share.to_string()));
     lines.push(format!(
         "Dry run: nothing was walked or written. {} would be asked, and files would go to {}",
         context.endpoint.url.as_str().trim_end_matches('/'),

@@ -11,6 +11,7 @@ use std::time::Duration;
 use chrono::{DateTime, Utc};
 use serde::{Deserialize, Deserializer};
 
+use super::shard::ShardDefinition;
 use crate::dataset::Format;
 use crate::error_chain::excerpt;
 use crate::guest::NetworkId;
@@ -263,6 +264,8 @@ pub struct JobDefinition {
     pub concurrency: Option<usize>,
     /// The most requests a second.
     pub max_requests_per_second: Option<f64>,
+    /// The share of the networks that is exported.
+    pub shard: Option<ShardDefinition>,
     /// What a mismatch does to the exit code.
     pub on_mismatch: Option<OnMismatch>,
     /// The share of its guests that a roster may lose without being asked for.

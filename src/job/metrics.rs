@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 
 use super::definition::{MetricsDefinition, SecretUrl};
 use super::resolve::UsageError;
+use super::shard::Shard;
 use crate::telemetry::metrics::pushgateway::PushgatewayUrl;
 
 /// The job's name where no file and no key names it.
@@ -54,6 +55,15 @@ impl MetricsSettings {
         Ok(Self { job, file: overrides.file.or_else(|| definition.file.clone()), pushgateway })
     }
 
+    /// Gives each share of the networks a name of its own: shares that run at once would push over each other.
+    #[must_use]
+    pub fn of_shard(mut self, shard: Shard) -> Self {
+        if !shard.is_whole() {
+            self.job = format!("{}-{}-of-{}", self.job, shard.index(), shard.count());
+        }
+        self
+    }
+
     /// Says whether they go anywhere.
     #[must_use]
     pub const fn go_somewhere(&self) -> bool {
@@ -75,6 +85,7 @@ fn checked(name: &str) -> Result<&str, UsageError> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::job::ShardDefinition;
 
     fn resolve(definition: &MetricsDefinition, file: Option<&str>) -> Result<MetricsSettings, String> {
         MetricsSettings::resolve(MetricsOverrides::default(), definition, file.map(Path::new))
@@ -95,6 +106,14 @@ mod tests {
             let wrong = MetricsDefinition { job: Some(name.to_owned()), ..MetricsDefinition::default() };
             assert!(resolve(&wrong, None).unwrap_err().starts_with("metrics.job is no name"), "{name:?}");
         }
+    }
+
+    #[test]
+    fn shares_of_one_job_do_not_push_over_each_other() {
+        let settings = resolve(&MetricsDefinition::default(), Some("jobs/daily.toml")).unwrap();
+        assert_eq!(settings.clone().of_shard(Shard::WHOLE).job, "daily");
+        let ShardDefinition::Numbered(shard) = "3/16".parse().unwrap() else { panic!("it is numbered") };
+        assert_eq!(settings.of_shard(shard).job, "daily-3-of-16");
     }
 
     #[test]

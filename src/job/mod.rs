@@ -6,7 +6,9 @@
 mod definition;
 mod metrics;
 mod resolve;
+mod shard;
 
 pub use definition::{JobDefinition, JobFileError, OnMismatch, SecretUrl, Span};
 pub use metrics::{MetricsOverrides, MetricsSettings};
 pub use resolve::{Job, JobError, JobOverrides, JobSource, Networks, UsageError};
+pub use shard::{Shard, ShardDefinition, ShardError};

@@ -11,6 +11,7 @@ use chrono::{DateTime, Datelike, TimeDelta, Utc};
 use super::definition::{
     JobDefinition, NetworksDefinition, OnMismatch, ResumeDefinition, SourceDefinitionKind, Span, StorageClass,
 };
+use super::shard::{Shard, ShardDefinition, ShardError};
 use crate::checkpoint::{LONGEST_MAX_AGE, StateLocation};
 use crate::dataset::Format;
 use crate::dataset::csv::CsvOptions;
@@ -64,6 +65,8 @@ pub struct JobOverrides {
     pub allow_shrink: Vec<TaskKey>,
     /// `--accept-zero`.
     pub accept_zero: Vec<TaskKey>,
+    /// `--shard`.
+    pub shard: Option<ShardDefinition>,
     /// `--on-mismatch`.
     pub on_mismatch: Option<OnMismatch>,
 }
@@ -142,7 +145,9 @@ pub struct Job {
     pub lock_wait: Duration,
     /// How many tasks are worked on at once.
     pub concurrency: usize,
-    /// The most requests a second.
+    /// The share of the networks that falls to this process.
+    pub shard: Shard,
+    /// The most requests a second of this process: its share of what the job says.
     pub max_requests_per_second: f64,
     /// How long one attempt may take.
     pub request_timeout: Duration,
@@ -239,6 +244,9 @@ pub enum JobError {
     /// A place for rosters that makes no sense.
     #[error("output.roster_url: {0}")]
     RosterPlace(&'static str),
+    /// There is no such share of the networks.
+    #[error("--shard or shard")]
+    Shard(#[from] ShardError),
     /// A roster mode and its key do not go together.
     #[error("output.roster: {0}")]
     PseudonymKey(String),
@@ -250,7 +258,8 @@ pub enum JobError {
 impl Job {
     /// Works out what a job means at an instant.
     ///
-    /// `variable` reads the environment: the pseudonym key, and where the state folder is by default.
+    /// `variable` reads the environment: the pseudonym key, which pod of an Indexed Job this is, and where the state
+    /// folder is by default.
     ///
     /// # Errors
     /// [`JobError`], which names the setting and what to write there.
@@ -287,6 +296,8 @@ impl Job {
             &variable,
         )?;
         let resume = resume(overrides.state, definition.resume, &variable)?;
+        let shard = overrides.shard.or(definition.shard);
+        let shard = shard.map_or(Ok(Shard::WHOLE), |shard| shard.resolve(&variable))?;
         let rate = overrides.max_requests_per_second.or(definition.max_requests_per_second).unwrap_or(10.0);
         let max_shrink = definition.max_shrink.unwrap_or(0.10);
         let fresh_for = within(
@@ -322,12 +333,8 @@ impl Job {
                 1..=MAX_CONCURRENCY,
                 "1 to 256 tasks",
             )?,
-            max_requests_per_second: within(
-                rate,
-                "max_requests_per_second",
-                0.01..=10_000.0,
-                "0.01 to 10000 requests",
-            )?,
+            shard,
+            max_requests_per_second: share_of_rate(rate, shard)?,
             request_timeout: within(
                 span(definition.request.timeout, Duration::from_secs(30)),
                 "request.timeout",
@@ -384,6 +391,14 @@ fn resume(
             "100 to 1000000 rows",
         )?,
     })
+}
+
+/// Divides the rate among the processes that do the job together.
+fn share_of_rate(rate: f64, shard: Shard) -> Result<f64, JobError> {
+    const BOUNDS: std::ops::RangeInclusive<f64> = 0.01..=10_000.0;
+    let rate = within(rate, "max_requests_per_second", BOUNDS, "0.01 to 10000 requests")?;
+    let own = rate / f64::from(shard.count());
+    within(own, "max_requests_per_second, divided by the number of shards,", BOUNDS, "0.01 or more")
 }
 
 fn span(written: Option<Span>, default: Duration) -> Duration {

@@ -152,6 +152,7 @@ mod tests {
             started_at: now,
             finished_at: now,
             asked: RequestCount::default(),
+            shard: None,
         };
         RunSummary::new(facts, (0..networks).map(task).collect(), ExitStatus::Success)
     }

@@ -8,6 +8,8 @@ mod table;
 
 pub use table::{kept_walks, table};
 
+use std::fmt;
+
 use chrono::{DateTime, Utc};
 use serde::Serialize;
 
@@ -16,6 +18,7 @@ use crate::evidence::{ConfirmedBy, Reconciliation};
 use crate::exit::ExitStatus;
 use crate::export::{Exported, Task, TaskError};
 use crate::guest::NetworkId;
+use crate::job::Shard;
 use crate::pacing::RequestCount;
 use crate::period::{BillingPeriod, PeriodState};
 use crate::publish::{Manifest, PublicationStatus};
@@ -40,6 +43,8 @@ pub struct RunSummary {
     pub started_at: DateTime<Utc>,
     /// When its last task ended.
     pub finished_at: DateTime<Utc>,
+    /// Which of the networks this process had to export, where others had the rest.
+    pub shard: Option<ShardSummary>,
     /// The exit code.
     pub exit_code: u8,
     /// Requests sent, repeated ones included.
@@ -52,6 +57,25 @@ pub struct RunSummary {
     pub throttled_share: f64,
     /// The tasks, latest period first, then by network.
     pub tasks: Vec<TaskSummary>,
+}
+
+/// The share of the networks that fell to a run.
+#[derive(Clone, Copy, Debug, Serialize)]
+pub struct ShardSummary {
+    /// Which, of how many.
+    #[serde(flatten)]
+    pub shard: Shard,
+    /// How many networks are in it.
+    pub networks: usize,
+    /// How many there are in all.
+    pub of_networks: usize,
+}
+
+impl fmt::Display for ShardSummary {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { shard, networks, of_networks } = self;
+        write!(formatter, "Shard {shard} has {networks} of the {of_networks} networks.")
+    }
 }
 
 /// What an interrupted run has left of a task.
@@ -171,6 +195,8 @@ pub struct RunFacts {
     pub started_at: DateTime<Utc>,
     /// When its last task ended.
     pub finished_at: DateTime<Utc>,
+    /// Its share of the networks, where it was not to export all.
+    pub shard: Option<ShardSummary>,
     /// What was asked outside of tasks.
     pub asked: RequestCount,
 }
@@ -291,6 +317,7 @@ impl RunSummary {
             as_of: facts.as_of,
             started_at: facts.started_at,
             finished_at: facts.finished_at,
+            shard: facts.shard,
             exit_code: exit.code(),
             requests,
             throttled,

@@ -9,10 +9,15 @@ use super::{KeptWalkSummary, RunSummary, TaskStatus, TaskSummary};
 #[must_use]
 pub fn table(summary: &RunSummary) -> String {
     let mut lines = Vec::new();
-    if summary.tasks.is_empty() {
+    if let Some(shard) = summary.shard.filter(|shard| shard.networks == 0) {
+        lines.push(format!("Nothing to do: no network falls to this process. {shard}"));
+    } else if summary.tasks.is_empty() {
         lines.push("Nothing to do: no billing period is asked for that is not published already.".to_owned());
     } else {
         lines.push(grid(&summary.tasks));
+    }
+    if let Some(shard) = summary.shard.filter(|shard| shard.networks > 0) {
+        lines.push(shard.to_string());
     }
     for task in &summary.tasks {
         if let Some(message) = &task.message {

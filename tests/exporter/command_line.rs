@@ -39,6 +39,7 @@ fn a_wrong_command_line_ends_with_2_and_says_what_is_right() {
         &["run", "--format", "xlsx"],
         &["run", "--allow-shrink", "12345678"],
         &["run", "--on-mismatch", "panic"],
+        &["run", "--shard", "8/8"],
         &["run"],
         &["simulate", "--rate", "0"],
         &["simulate", "--guests", "-1"],

@@ -130,6 +130,7 @@ fn every_flag_of_run_has_a_variable() {
         ("AS_OF", AS_OF),
         ("MAX_REQUESTS_PER_SECOND", "1000"),
         ("CONCURRENCY", "1"),
+        ("SHARD", "0/1"),
         ("FRESH_FOR", "0s"),
         ("LOCK_WAIT", "1s"),
         ("ALLOW_SHRINK", "12345678/2025-09,12345678/2025-08"),

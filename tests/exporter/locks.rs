@@ -127,18 +127,6 @@ fn several_networks() -> Scene {
     Scene::new(SimulatorConfig { networks: NETWORKS.map(network).to_vec(), ..small() })
 }
 
-/// Returns the networks that the summary lists as published.
-fn summarised(scene: &Scene) -> Vec<String> {
-    let summary = scene.output().bytes("summary/csv/guest_counts.csv");
-    let mut reader = csv::Reader::from_reader(&summary[..]);
-    let column = |name: &str, headers: &csv::StringRecord| headers.iter().position(|header| header == name);
-    let headers = reader.headers().expect("a header").clone();
-    let (network, status) = (column("network_id", &headers), column("status", &headers));
-    let (network, status) = (network.expect("a column"), status.expect("a column"));
-    let rows = reader.records().map(|row| row.expect("a row"));
-    rows.filter(|row| &row[status] == "published").map(|row| row[network].to_owned()).collect()
-}
-
 #[test]
 fn of_runs_of_different_networks_at_the_same_time_none_loses_its_row_of_the_summary() {
     let scene = several_networks();
@@ -153,7 +141,7 @@ fn of_runs_of_different_networks_at_the_same_time_none_loses_its_row_of_the_summ
     for (export, run) in waiting {
         export.finish(run).exits(0);
     }
-    assert_eq!(summarised(&scene), NETWORKS);
+    assert_eq!(scene.output().summarised(), NETWORKS);
     verify(&scene);
 }
 
@@ -171,7 +159,7 @@ fn a_row_that_comes_while_another_run_writes_the_summary_is_not_lost() {
     tell(&writer, Signal::CONT);
     first.finish(writer).exits(0);
     second.finish(waiter).exits(0);
-    assert_eq!(summarised(&scene), NETWORKS[..3]);
+    assert_eq!(scene.output().summarised(), NETWORKS[..3]);
     verify(&scene);
 }
 

@@ -23,4 +23,5 @@ mod readme;
 mod resume;
 mod rules;
 mod selectors;
+mod shards;
 mod support;

@@ -85,6 +85,17 @@ impl Output {
         files_below(&self.root).into_iter().map(below).collect()
     }
 
+    /// Returns the networks that the summary lists as published, a row each.
+    pub(crate) fn summarised(&self) -> Vec<String> {
+        let summary = self.bytes("summary/csv/guest_counts.csv");
+        let mut reader = csv::Reader::from_reader(&summary[..]);
+        let headers = reader.headers().expect("a header").clone();
+        let column = |name: &str| headers.iter().position(|header| header == name).expect("a column");
+        let (network, status) = (column("network_id"), column("status"));
+        let rows = reader.records().map(|row| row.expect("a row"));
+        rows.filter(|row| &row[status] == "published").map(|row| row[network].to_owned()).collect()
+    }
+
     /// Reads a file as bytes.
     pub(crate) fn bytes(&self, path: &str) -> Vec<u8> {
         fs::read(self.root.join(path)).unwrap_or_else(|error| panic!("{path}: {error}"))
