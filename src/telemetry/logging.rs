@@ -6,13 +6,17 @@
 use std::io::{self, Write};
 
 use serde::{Deserialize, Serialize};
+use tracing::{Level, Metadata};
 use tracing_subscriber::EnvFilter;
+use tracing_subscriber::filter::filter_fn;
 use tracing_subscriber::fmt::MakeWriter;
+use tracing_subscriber::layer::SubscriberExt as _;
+use tracing_subscriber::util::SubscriberInitExt as _;
 
 use super::progress::ProgressBars;
 
-/// The signing library's own log repeats whole requests, page tokens included; no filter brings it back.
-const SIGNING_IS_SILENT: &str = "aws_sigv4=warn";
+/// How the targets of AWS's libraries begin.
+const AWS_LIBRARIES: &str = "aws_";
 
 /// How log lines are written.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, clap::ValueEnum)]
@@ -44,15 +48,25 @@ pub fn init_logging(
     // The AWS crates warn of every link of the credential chain that has nothing to say, in many words.
     let default = if quiet { "error,wickr_guest_export=warn" } else { "error,wickr_guest_export=info" };
     let filter = EnvFilter::try_new(filter.filter(|text| !text.is_empty()).unwrap_or(default))
-        .map_err(|error| LoggingError(error.to_string()))?
-        .add_directive(SIGNING_IS_SILENT.parse().expect("a directive"));
+        .map_err(|error| LoggingError(error.to_string()))?;
     let lines = tracing_subscriber::fmt().with_env_filter(filter).with_writer(BetweenBars { bars });
     // A second initialisation in one process (tests) keeps the first.
     let _ = match format {
-        LogFormat::Text => lines.with_target(false).with_ansi(colour).try_init(),
-        LogFormat::Json => lines.json().flatten_event(true).with_target(false).try_init(),
+        LogFormat::Text => {
+            lines.with_target(false).with_ansi(colour).finish().with(filter_fn(is_discreet)).try_init()
+        }
+        LogFormat::Json => {
+            let lines = lines.json().flatten_event(true).with_target(false);
+            lines.finish().with(filter_fn(is_discreet)).try_init()
+        }
     };
     Ok(())
+}
+
+/// AWS's libraries repeat in their logs what they send and what is answered, credentials and page tokens included, and
+/// quote it in their warnings. Nothing of them but errors is written, whatever the filter says.
+fn is_discreet(metadata: &Metadata<'_>) -> bool {
+    !metadata.target().starts_with(AWS_LIBRARIES) || *metadata.level() == Level::ERROR
 }
 
 /// Writes lines to stderr, with the progress bars out of the way.
