@@ -16,7 +16,9 @@ use crate::error_chain::error_chain;
 use crate::job::UsageError;
 use crate::storage::object::{LeaseTerm, S3Access, StoreAccess, connect};
 use crate::storage::{Destination, LocalDestination, ObjectDestination, StoreUrl, local_path};
-use crate::wickr::{CachedCredentials, HttpSettings, TimeLimit, build_http_client, load_aws_environment};
+use crate::wickr::{
+    CachedCredentials, HttpClients, HttpSettings, TimeLimit, build_http_client, load_aws_environment,
+};
 
 /// How long a store may be silent in the middle of an answer. Files are large, so answers may take as long as they go
 /// on.
@@ -53,8 +55,9 @@ async fn s3(
     settings: &PlaceSettings,
     client: impl Fn(bool) -> Result<reqwest::Client, UsageError>,
 ) -> anyhow::Result<StoreAccess> {
+    let clients = HttpClients { proxied: client(true)?, direct: client(false)? };
     let environment =
-        load_aws_environment(client(true)?, settings.region.clone(), settings.profile.clone()).await?;
+        load_aws_environment(clients, settings.region.clone(), settings.profile.clone()).await?;
     // Plain http is for this machine, where a proxy would carry it elsewhere.
     let is_plain = environment.s3_endpoint_url.as_ref().is_some_and(|url| url.starts_with("http://"));
     let credentials = Arc::new(Lent(environment.credentials));

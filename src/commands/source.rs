@@ -5,7 +5,7 @@ use std::sync::Arc;
 use crate::clock::Clock;
 use crate::job::{Job, JobSource, UsageError};
 use crate::wickr::{
-    Endpoint, EndpointRequest, HttpSettings, HttpWickrAdmin, TimeLimit, build_http_client,
+    Endpoint, EndpointRequest, HttpClients, HttpSettings, HttpWickrAdmin, TimeLimit, build_http_client,
     load_aws_environment,
 };
 
@@ -28,7 +28,8 @@ pub(super) async fn open(job: &Job, clock: Arc<dyn Clock>) -> anyhow::Result<Sou
     };
     match &job.source {
         JobSource::Wickr { region, profile, endpoint_url } => {
-            let aws = load_aws_environment(client(true)?, region.clone(), profile.clone()).await?;
+            let clients = HttpClients { proxied: client(true)?, direct: client(false)? };
+            let aws = load_aws_environment(clients, region.clone(), profile.clone()).await?;
             let endpoint = EndpointRequest {
                 region: aws.region,
                 use_fips: aws.use_fips,

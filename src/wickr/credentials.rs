@@ -17,7 +17,7 @@ use chrono::{DateTime, TimeDelta, Utc};
 use tokio::sync::Mutex;
 
 use super::error::{ApiError, quotable};
-use super::sdk_http::SdkHttpClient;
+use super::sdk_http::{HttpClients, SdkHttpClient};
 
 /// Credentials that expire sooner than this are renewed first.
 const RENEW_AHEAD: TimeDelta = TimeDelta::minutes(5);
@@ -119,12 +119,12 @@ pub struct AwsEnvironment {
 /// # Errors
 /// [`ApiError::NoCredentials`] if the chain cannot even be set up.
 pub async fn load_aws_environment(
-    client: reqwest::Client,
+    clients: HttpClients,
     region: Option<String>,
     profile: Option<String>,
 ) -> Result<AwsEnvironment, ApiError> {
     let mut loader =
-        aws_config::defaults(BehaviorVersion::latest()).http_client(SdkHttpClient::new(client.clone()));
+        aws_config::defaults(BehaviorVersion::latest()).http_client(SdkHttpClient::new(clients.clone()));
     if let Some(region) = region {
         loader = loader.region(Region::new(region));
     }
@@ -149,7 +149,9 @@ pub async fn load_aws_environment(
         Some(profile) => {
             let settings = ProviderConfig::without_region()
                 .with_region(config.region().cloned())
-                .with_http_client(SdkHttpClient::new(client));
+                .with_use_fips(config.use_fips())
+                .with_use_dual_stack(config.use_dual_stack())
+                .with_http_client(SdkHttpClient::new(clients));
             let named = ProfileFileCredentialsProvider::builder().configure(&settings).profile_name(profile);
             SharedCredentialsProvider::new(named.build())
         }

@@ -25,4 +25,5 @@ pub use http::{HttpSettings, HttpWickrAdmin, SIMULATOR_HEADER, TimeLimit, build_
 pub use model::{MAX_PAGE_ROWS, ShapeError};
 pub use refusal::Refusal;
 pub use retry_after::server_hint;
+pub use sdk_http::HttpClients;
 pub use signing::{SigningError, sign};
