@@ -168,7 +168,8 @@ impl ExitStatus {
             | ApiError::Forbidden { .. }
             | ApiError::ExpiredCredentials { .. }
             | ApiError::ClockSkewed { .. }
-            | ApiError::NoCredentials(_) => Self::Credentials,
+            | ApiError::NoCredentials(_)
+            | ApiError::RoleRefused { .. } => Self::Credentials,
             ApiError::Unsendable(_) => Self::Bug,
             ApiError::NotFound { .. } => Self::NoNetwork,
             ApiError::RateLimited { .. }
