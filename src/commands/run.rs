@@ -1,5 +1,6 @@
 //! `run`: from a job to published rosters and a summary.
 
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -17,13 +18,16 @@ use crate::cli::{RunArguments, SummaryFormat};
 use crate::clock::{Clock, SystemClock};
 use crate::error_chain::error_chain;
 use crate::exit::ExitStatus;
-use crate::export::{ExportContext, Exported, KnownNetworks, NoNetworks, Task, TaskError, describe_networks};
-use crate::job::{Job, JobDefinition, JobSource, Networks, OnMismatch, UsageError};
-use crate::pacing::{Paced, Pacer, PacerSettings, RequestCount, RetryPolicy};
+use crate::export::{
+    DescribedSources, Description, ExportContext, Exported, FailedSource, KnownNetworks, Source, Task,
+    TaskError,
+};
+use crate::job::{Job, JobDefinition, Networks, OnMismatch, UsageError};
+use crate::pacing::{RequestCount, RetryPolicy};
 use crate::publish::{
     AttemptedTask, Publisher, PublisherSettings, SourceKind, Summary, TaskKey, layout, read_manifest,
 };
-use crate::report::{RunFacts, RunSummary, TaskSummary, table};
+use crate::report::{FailedSourceSummary, RunFacts, RunSummary, TaskSummary, table};
 use crate::roster::RunBound;
 use crate::storage::LockWait;
 use crate::telemetry::ProgressBars;
@@ -65,41 +69,26 @@ pub(super) async fn run(arguments: RunArguments, bars: Option<ProgressBars>) -> 
     }
     let settings = PublisherSettings { shrink: job.shrink, lock_wait: lock_wait.clone() };
     let publisher = Publisher::new(destination, settings);
-    if !arguments.dry_run && job.source.is_simulated() {
+    if !arguments.dry_run && job.is_simulated() {
         publisher.check_source(SourceKind::Simulator).await?;
     }
 
-    let source = source::open(&job, clock.clone()).await?;
-    let api = source.api.clone();
-    let rate = PacerSettings { max_requests_per_second: job.max_requests_per_second };
-    let pacer = Arc::new(Pacer::new(rate, || rand::random_range(0.0..=1.0)));
+    let opened = source::open(&job, &clock).await?;
     let policy = RetryPolicy { attempts: job.request_attempts, deadline };
-    let asking = Paced::new(api.clone(), pacer.clone(), policy, clock.clone());
-    let known = match &job.networks {
-        Networks::Listed(ids) if arguments.dry_run => {
-            ids.iter().map(|id| (*id, Ok(crate::export::NetworkFacts::default()))).collect()
-        }
-        wanted => stop
-            .run_until_cancelled(describe_networks(&asking, wanted, job.concurrency))
-            .await
-            .ok_or(TaskError::Interrupted)?
-            .context("listing the account's networks")?,
-    };
-    if known.is_empty() {
-        return Err(NoNetworks(source.endpoint.region.clone()).into());
-    }
+    let at_once = job.concurrency;
+    let description = Description { policy, clock: clock.clone(), at_once, lists_only: arguments.dry_run };
+    let described = stop.run_until_cancelled(description.of(&opened.sources)).await;
+    let DescribedSources { networks, failed, asked } = described.ok_or(TaskError::Interrupted)??;
+    let failed = failures_beside_others(failed, &opened.sources)?;
 
-    let tasks = tasks(&job, &known);
-    let bound = run_bound(&job, tasks.len());
+    let tasks = tasks(&job, &networks);
+    let bound = run_bound(&job, &networks);
     let context = Arc::new(ExportContext {
         job,
-        api,
-        endpoint: source.endpoint.clone(),
-        pacer,
         policy,
         clock: clock.clone(),
         publisher,
-        networks: known,
+        networks,
         bars,
         state,
         bound,
@@ -107,13 +96,15 @@ pub(super) async fn run(arguments: RunArguments, bars: Option<ProgressBars>) -> 
         stop,
     });
     if arguments.dry_run {
-        return dry_run(&context, &tasks).await;
+        return dry_run(&context, &opened.sources, &tasks, &failed).await;
     }
     // What answers is known by now: numbers of another kind of source are not even looked at.
-    if context.api.has_answered() {
-        context.publisher.check_source(context.source_kind()).await?;
+    if let Some(kind) = kind_that_answered(&opened.sources)? {
+        context.publisher.check_source(kind).await?;
     }
-    let (summaries, exit) = export_all(&context, tasks).await;
+    let (summaries, mut statuses) = export_all(&context, tasks).await;
+    statuses.extend(failed.iter().map(|failed| ExitStatus::of_source(&failed.error)));
+    let exit = ExitStatus::of_all(statuses);
     update_summary(&context, &summaries).await;
     clean_up(&context).await;
     let facts = RunFacts {
@@ -121,9 +112,10 @@ pub(super) async fn run(arguments: RunArguments, bars: Option<ProgressBars>) -> 
         as_of: context.job.decided_at.trunc_subsecs(0),
         started_at: started_at.trunc_subsecs(0),
         finished_at: clock.now().trunc_subsecs(0),
-        asked: asking.count(),
+        asked,
     };
-    let run_summary = RunSummary::new(facts, summaries, exit);
+    let failed = failed.iter().map(FailedSourceSummary::of).collect();
+    let run_summary = RunSummary::new(facts, summaries, failed, exit);
     let printed = print(&match arguments.summary {
         SummaryFormat::Text => table(&run_summary),
         SummaryFormat::Json => serde_json::to_string_pretty(&run_summary)?,
@@ -134,23 +126,60 @@ pub(super) async fn run(arguments: RunArguments, bars: Option<ProgressBars>) -> 
     }
 }
 
+/// Says which sources are left out. The failure of an only one is that of the run.
+fn failures_beside_others(
+    mut failed: Vec<FailedSource>,
+    sources: &[(Arc<Source>, Networks)],
+) -> anyhow::Result<Vec<FailedSource>> {
+    if sources.len() == 1
+        && let Some(failed) = failed.pop()
+    {
+        return Err(failed.error.into());
+    }
+    for FailedSource { source, error } in &failed {
+        let exit_code = ExitStatus::of_source(error).code();
+        tracing::error!(%source, exit_code, error = %error_chain(error), "source failed");
+    }
+    Ok(failed)
+}
+
+/// Finds out what kind of source answers, if any has answered: all of them are of one kind, or none is believed.
+fn kind_that_answered(sources: &[(Arc<Source>, Networks)]) -> Result<Option<SourceKind>, UsageError> {
+    let mut answered = sources.iter().map(|(source, _)| source).filter(|source| source.api.has_answered());
+    let Some(first) = answered.next() else { return Ok(None) };
+    match answered.find(|other| other.kind() != first.kind()) {
+        None => Ok(Some(first.kind())),
+        Some(other) => Err(UsageError(format!(
+            "{first} is of the kind {}, and {other} of the kind {}; simulated numbers never stand beside real ones, so \
+             put them into jobs with outputs of their own",
+            first.kind().as_str(),
+            other.kind().as_str()
+        ))),
+    }
+}
+
 /// Divides the memory among the tasks that run at once.
-fn run_bound(job: &Job, tasks: usize) -> RunBound {
-    let bytes = match job.concurrency.min(tasks) {
+fn run_bound(job: &Job, known: &KnownNetworks) -> RunBound {
+    let mut tasks_by_source = BTreeMap::new();
+    for network in known.values() {
+        *tasks_by_source.entry(network.source.number).or_insert(0) += job.periods.len();
+    }
+    let at_once = tasks_by_source.into_values().map(|tasks| job.concurrency.min(tasks)).sum();
+    let bytes = match at_once {
         0 | 1 => MEMORY_OF_ONE,
         at_once => MEMORY_OF_SEVERAL / at_once,
     };
     RunBound { rows: job.resume.rows, bytes }
 }
 
-/// Which identity reaches stores: that of the API, where AWS is asked.
+/// Which identity reaches stores: not the role that asks the API, which may belong to somebody else, but whoever
+/// assumes it.
 fn place_settings(job: &Job) -> PlaceSettings {
-    let profile = match &job.source {
-        JobSource::Wickr { profile, .. } => profile.clone(),
-        #[cfg(feature = "simulator")]
-        JobSource::Simulator(_) => None,
-    };
-    PlaceSettings { profile, region: job.output_region.clone(), kms_key: job.kms_key.clone() }
+    PlaceSettings {
+        profile: job.output_profile.clone(),
+        region: job.output_region.clone(),
+        kms_key: job.kms_key.clone(),
+    }
 }
 
 async fn state_location(
@@ -201,13 +230,12 @@ fn tasks(job: &Job, known: &KnownNetworks) -> Vec<Task> {
     known.keys().flat_map(|network| of_network(*network)).collect()
 }
 
-/// Exports all tasks, as many at once as the job allows; none of them stops another.
-async fn export_all(context: &Arc<ExportContext>, tasks: Vec<Task>) -> (Vec<TaskSummary>, ExitStatus) {
-    let turns = Arc::new(Semaphore::new(context.job.concurrency));
+/// Exports all tasks, as many of a source at once as the job allows; none of them stops another.
+async fn export_all(context: &Arc<ExportContext>, tasks: Vec<Task>) -> (Vec<TaskSummary>, Vec<ExitStatus>) {
     let mut running = JoinSet::new();
     let mut waiting = std::collections::HashMap::new();
     for task in tasks {
-        let (context, turns) = (context.clone(), turns.clone());
+        let (context, turns) = (context.clone(), context.source_of(task.key).turns.clone());
         // Of the level of errors, so that every line of a task names it, however few lines are wanted.
         let span = tracing::error_span!("task", network = %task.key.network, period = %task.key.period);
         let work = async move {
@@ -228,7 +256,7 @@ async fn export_all(context: &Arc<ExportContext>, tasks: Vec<Task>) -> (Vec<Task
         statuses.push(status);
         summaries.push(summary);
     }
-    (summaries, ExitStatus::of_all(statuses.into_iter().filter(|status| *status != ExitStatus::Success)))
+    (summaries, statuses)
 }
 
 fn sum_up(
@@ -237,10 +265,12 @@ fn sum_up(
     result: Result<Exported, TaskError>,
     count: RequestCount,
 ) -> (TaskSummary, ExitStatus) {
+    let network = context.network_of(task.key);
+    let source = network.source.number;
     match result {
         Ok(exported) => {
             let fails = context.job.on_mismatch == OnMismatch::Fail;
-            let summary = TaskSummary::of(&exported, count, fails);
+            let summary = TaskSummary::of(&exported, source, count, fails);
             let status = if summary.exit_code == 0 { ExitStatus::Success } else { ExitStatus::Refused };
             tracing::info!(
                 task = %task.key,
@@ -253,10 +283,9 @@ fn sum_up(
         Err(error) => {
             let status = ExitStatus::of_task(&error);
             tracing::error!(task = %task.key, exit_code = status.code(), error = %error_chain(&error), "task failed");
-            let state = context.state_of(task.key.period);
-            let name = context.networks.get(&task.key.network).and_then(|known| known.as_ref().ok());
-            let name = name.and_then(|facts| facts.name.clone());
-            (TaskSummary::of_failure(task, state, name, count, &error), status)
+            let state = context.state_of(task.key);
+            let name = network.facts.as_ref().ok().and_then(|facts| facts.name.clone());
+            (TaskSummary::of_failure(task, source, state, name, count, &error), status)
         }
     }
 }
@@ -270,12 +299,14 @@ async fn update_summary(context: &ExportContext, tasks: &[TaskSummary]) {
     let attempted: Vec<AttemptedTask> = tasks
         .iter()
         .map(|task| {
-            let known = context.networks.get(&task.network_id).and_then(|known| known.as_ref().ok());
+            let key = TaskKey::new(task.network_id, task.billing_period);
+            let network = context.network_of(key);
+            let known = network.facts.as_ref().ok();
             AttemptedTask {
-                task: TaskKey::new(task.network_id, task.billing_period),
+                task: key,
                 period_state: task.period_state,
                 aws_account_id: known.and_then(|facts| facts.aws_account_id.clone()),
-                region: Some(context.endpoint.region.clone()),
+                region: Some(network.source.endpoint.region.clone()),
                 network_name: known.and_then(|facts| facts.name.clone()),
             }
         })
@@ -290,11 +321,16 @@ async fn update_summary(context: &ExportContext, tasks: &[TaskSummary]) {
 }
 
 /// Says what would be done, task by task, and where it would go.
-async fn dry_run(context: &ExportContext, tasks: &[Task]) -> anyhow::Result<ExitStatus> {
+async fn dry_run(
+    context: &ExportContext,
+    sources: &[(Arc<Source>, Networks)],
+    tasks: &[Task],
+    failed: &[FailedSource],
+) -> anyhow::Result<ExitStatus> {
     let destination = context.publisher.destination();
     let mut lines = Vec::new();
     for task in tasks {
-        let state = context.state_of(task.key.period);
+        let state = context.state_of(task.key);
         let published = read_manifest(destination.as_ref(), task.key).await?;
         let plan = match &published {
             Some(manifest) if context.is_settled(*task, manifest) => {
@@ -314,11 +350,15 @@ async fn dry_run(context: &ExportContext, tasks: &[Task]) -> anyhow::Result<Exit
         let place = layout::manifest(task.key);
         lines.push(format!("{} {} {state}: {plan}{kept} -> {place}", task.key.network, task.key.period));
     }
+    for FailedSource { source, error } in failed {
+        lines.push(format!("failed: {source}: {}", error_chain(error)));
+    }
+    let endpoints: BTreeSet<&str> = sources.iter().map(|(source, _)| source.endpoint_name()).collect();
     lines.push(format!(
         "Dry run: nothing was walked or written. {} would be asked, and files would go to {}",
-        context.endpoint.url.as_str().trim_end_matches('/'),
+        endpoints.into_iter().collect::<Vec<_>>().join(", "),
         destination.describe()
     ));
     print(&lines.join("\n"))?;
-    Ok(ExitStatus::Success)
+    Ok(ExitStatus::of_all(failed.iter().map(|failed| ExitStatus::of_source(&failed.error))))
 }

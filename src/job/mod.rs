@@ -5,6 +5,8 @@
 
 mod definition;
 mod resolve;
+mod sources;
 
 pub use definition::{JobDefinition, JobFileError, OnMismatch, Span};
-pub use resolve::{Job, JobError, JobOverrides, JobSource, Networks, UsageError};
+pub use resolve::{Job, JobError, JobOverrides, UsageError};
+pub use sources::{JobSource, Networks, Service};

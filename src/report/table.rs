@@ -9,10 +9,13 @@ use super::{KeptWalkSummary, RunSummary, TaskStatus, TaskSummary};
 #[must_use]
 pub fn table(summary: &RunSummary) -> String {
     let mut lines = Vec::new();
-    if summary.tasks.is_empty() {
-        lines.push("Nothing to do: no billing period is asked for that is not published already.".to_owned());
-    } else {
+    if !summary.tasks.is_empty() {
         lines.push(grid(&summary.tasks));
+    } else if summary.failed_sources.is_empty() {
+        lines.push("Nothing to do: no billing period is asked for that is not published already.".to_owned());
+    }
+    for source in &summary.failed_sources {
+        lines.push(format!("failed: {} (exit {}): {}", source.name, source.exit_code, source.message));
     }
     for task in &summary.tasks {
         if let Some(message) = &task.message {

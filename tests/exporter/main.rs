@@ -18,6 +18,8 @@ mod power;
 mod publication;
 mod readme;
 mod resume;
+mod roles;
 mod rules;
 mod selectors;
+mod sources;
 mod support;
