@@ -12,6 +12,7 @@ use crate::job::{JobOverrides, MetricsOverrides, Networks, OnMismatch, SecretUrl
 use crate::period::{BillingPeriod, DEFAULT_SETTLE_DAYS, PeriodSelector};
 use crate::task::TaskKey;
 use crate::telemetry::LogFormat;
+use crate::wickr::RoleArn;
 
 /// Version and commit, as `--version` prints them.
 const VERSION: &str = concat!(env!("CARGO_PKG_VERSION"), env!("WICKR_GUEST_EXPORT_COMMIT"));
@@ -75,7 +76,8 @@ pub struct RunArguments {
     #[arg(value_name = "JOB.toml", env = "WICKR_GUEST_EXPORT_JOB")]
     pub job: Option<PathBuf>,
 
-    /// A network to export: eight digits, or `all` of the account. May be repeated.
+    /// A network to export: eight digits, or `all` of the account. May be repeated. Of a job with
+    /// several sources it picks among their networks.
     #[arg(
         long,
         value_name = "ID|all",
@@ -109,6 +111,14 @@ pub struct RunArguments {
     #[arg(long, env = "WICKR_GUEST_EXPORT_PROFILE")]
     pub profile: Option<String>,
 
+    /// A role to assume, with the credentials of the profile or the environment.
+    #[arg(long, value_name = "ARN", env = "WICKR_GUEST_EXPORT_ROLE_ARN")]
+    pub role_arn: Option<RoleArn>,
+
+    /// The external id that the role's trust policy asks for.
+    #[arg(long, value_name = "ID", env = "WICKR_GUEST_EXPORT_EXTERNAL_ID", hide_env_values = true)]
+    pub external_id: Option<String>,
+
     /// The folder that keeps what an interrupted run has read, so that the next one goes on from there.
     /// [default: $XDG_STATE_HOME/wickr-guest-export, or ~/.local/state/wickr-guest-export]
     #[arg(long, value_name = "DIR|URL", env = "WICKR_GUEST_EXPORT_STATE")]
@@ -128,11 +138,11 @@ pub struct RunArguments {
     )]
     pub as_of: Option<DateTime<Utc>>,
 
-    /// The most requests a second, over all networks. [default: 10]
+    /// The most requests a second, over all networks of a source. [default: 10]
     #[arg(long, value_name = "N", env = "WICKR_GUEST_EXPORT_MAX_REQUESTS_PER_SECOND")]
     pub max_requests_per_second: Option<f64>,
 
-    /// How many networks and periods are walked at once. [default: 4]
+    /// How many networks and periods of a source are walked at once. [default: 4]
     #[arg(long, value_name = "N", env = "WICKR_GUEST_EXPORT_CONCURRENCY")]
     pub concurrency: Option<usize>,
 
@@ -204,6 +214,8 @@ impl RunArguments {
             endpoint_url: self.endpoint_url.clone(),
             region: self.region.clone(),
             profile: self.profile.clone(),
+            role_arn: self.role_arn.clone(),
+            external_id: self.external_id.clone(),
             state: self.state.clone(),
             deadline: self.deadline,
             as_of: self.as_of,

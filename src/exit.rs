@@ -5,7 +5,7 @@
 
 use crate::checkpoint::CheckpointError;
 use crate::evidence::ConfirmError;
-use crate::export::{NetworksError, NoNetworks, TaskError};
+use crate::export::{NetworkOfTwoSources, NetworksError, SourceError, TaskError};
 use crate::job::{JobError, JobFileError, UsageError};
 use crate::publish::PublishError;
 use crate::report::PrintError;
@@ -80,12 +80,10 @@ impl ExitStatus {
             || cause.is::<DestinationUrlError>()
             || cause.is::<StoreConnectError>()
             || cause.is::<LoggingError>()
+            || cause.is::<NetworkOfTwoSources>()
             || cause.is::<UsageError>();
         if usage {
             return Some(Self::Usage);
-        }
-        if cause.is::<NoNetworks>() {
-            return Some(Self::NoNetwork);
         }
         if cause.is::<PrintError>() {
             return Some(Self::Destination);
@@ -93,7 +91,7 @@ impl ExitStatus {
         cause
             .downcast_ref::<ApiError>()
             .map(Self::of_api)
-            .or_else(|| cause.downcast_ref::<NetworksError>().map(Self::of_networks))
+            .or_else(|| cause.downcast_ref::<SourceError>().map(Self::of_source))
             .or_else(|| cause.downcast_ref::<DestinationError>().map(Self::of_destination))
             .or_else(|| cause.downcast_ref::<CheckpointError>().map(Self::of_checkpoint))
             .or_else(|| cause.downcast_ref::<PublishError>().map(Self::of_publication))
@@ -168,7 +166,8 @@ impl ExitStatus {
             | ApiError::Forbidden { .. }
             | ApiError::ExpiredCredentials { .. }
             | ApiError::ClockSkewed { .. }
-            | ApiError::NoCredentials(_) => Self::Credentials,
+            | ApiError::NoCredentials(_)
+            | ApiError::RoleRefused { .. } => Self::Credentials,
             ApiError::Unsendable(_) => Self::Bug,
             ApiError::NotFound { .. } => Self::NoNetwork,
             ApiError::RateLimited { .. }
@@ -177,6 +176,15 @@ impl ExitStatus {
             | ApiError::CredentialsUnavailable(_)
             | ApiError::DeadlineReached { .. } => Self::Temporary,
             ApiError::GaveUp { last, .. } => Self::of_api(last),
+        }
+    }
+
+    /// Maps the failure of a source.
+    #[must_use]
+    pub fn of_source(error: &SourceError) -> Self {
+        match error {
+            SourceError::Networks(error) => Self::of_networks(error),
+            SourceError::NoNetworks(_) => Self::NoNetwork,
         }
     }
 

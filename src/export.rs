@@ -3,8 +3,13 @@
 //! Everything that can fail fails here with its task known; the caller goes on with the other tasks.
 
 mod networks;
+mod source;
 
-pub use networks::{KnownNetworks, NetworksError, describe_networks};
+pub use networks::{
+    DescribedSources, Description, FailedSource, KnownNetwork, KnownNetworks, NetworkOfTwoSources,
+    NetworksError, SourceError,
+};
+pub use source::Source;
 
 use std::sync::Arc;
 
@@ -18,17 +23,17 @@ use crate::dataset::{Dataset, Format, changes, csv, parquet};
 use crate::error_chain::error_chain;
 use crate::evidence::{ConfirmError, ConfirmSettings, ConfirmedRoster, Inquiry, Surroundings, confirm};
 use crate::job::Job;
-use crate::pacing::{Paced, Pacer, RequestCount, RetryPolicy};
-use crate::period::{BillingPeriod, PeriodState};
+use crate::pacing::{Paced, RequestCount, RetryPolicy};
+use crate::period::PeriodState;
 use crate::publish::{
-    Counts, CsvRecord, EncodedPart, Manifest, Outcome, Part, PartError, Program, Publication,
+    self, Counts, CsvRecord, EncodedPart, Manifest, Outcome, Part, PartError, Program, Publication,
     PublicationStatus, PublishError, PublishedManifest, Publisher, RosterChanges, RosterKind, RosterRecord,
-    Source, SourceKind, TaskKey, Walk,
+    TaskKey, Walk,
 };
 use crate::roster::{Roster, RosterMode, RunBound};
 use crate::storage::DestinationError;
 use crate::telemetry::{Progress, ProgressBars, Silent};
-use crate::wickr::{ApiError, Endpoint, HttpWickrAdmin};
+use crate::wickr::ApiError;
 
 /// One network in one period, and on what condition it is exported.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -52,19 +57,13 @@ pub struct NetworkFacts {
 pub struct ExportContext {
     /// The job.
     pub job: Job,
-    /// The API, one attempt at a time.
-    pub api: Arc<HttpWickrAdmin>,
-    /// Where it is.
-    pub endpoint: Endpoint,
-    /// The rate for the whole process.
-    pub pacer: Arc<Pacer>,
     /// How requests are tried again.
     pub policy: RetryPolicy,
     /// Wall time.
     pub clock: Arc<dyn Clock>,
     /// Where rosters go.
     pub publisher: Publisher,
-    /// What is known of the networks, or why nothing is.
+    /// The networks of all tasks, and the source that each is asked of.
     pub networks: KnownNetworks,
     /// Where progress is drawn, if anywhere.
     pub bars: Option<ProgressBars>,
@@ -127,23 +126,34 @@ pub enum TaskError {
 }
 
 impl ExportContext {
-    /// Returns the state that a period has now, or on the day that a simulator pretends.
+    /// Returns the network of a task, with its source.
     #[must_use]
-    pub fn state_of(&self, period: BillingPeriod) -> PeriodState {
-        period.state_at(self.today(), self.job.settle_days)
+    pub fn network_of(&self, task: TaskKey) -> &KnownNetwork {
+        self.networks.get(&task.network).expect("tasks are made of the networks that are known")
+    }
+
+    /// Returns the source of a task.
+    #[must_use]
+    pub fn source_of(&self, task: TaskKey) -> &Source {
+        &self.network_of(task).source
+    }
+
+    /// Returns the state that the period of a task has now, or on the day that a simulator pretends.
+    #[must_use]
+    pub fn state_of(&self, task: TaskKey) -> PeriodState {
+        let pretended = self.pretended_now(task);
+        task.period.state_at(pretended.unwrap_or_else(|| self.clock.now()), self.job.settle_days)
     }
 
     /// Returns the present instant, or the one that a simulator pretends.
     #[must_use]
     pub fn today(&self) -> DateTime<Utc> {
-        let pretended = self.job.as_of.filter(|_| self.is_simulated());
-        pretended.unwrap_or_else(|| self.clock.now())
+        let is_simulated = self.networks.values().any(|network| network.source.is_simulated());
+        self.job.as_of.filter(|_| is_simulated).unwrap_or_else(|| self.clock.now())
     }
 
-    /// Returns what kind of service answers, as far as it has answered.
-    #[must_use]
-    pub fn source_kind(&self) -> SourceKind {
-        if self.is_simulated() { SourceKind::Simulator } else { SourceKind::Wickr }
+    fn pretended_now(&self, task: TaskKey) -> Option<DateTime<Utc>> {
+        self.job.as_of.filter(|_| self.source_of(task).is_simulated())
     }
 
     /// Says whether what is published of a task makes exporting it needless.
@@ -156,7 +166,7 @@ impl ExportContext {
         let age = self.clock.now() - published.checked_at;
         let fresh = age >= TimeDelta::zero()
             && age < self.job.fresh_for
-            && published.period_state == self.state_of(task.key.period);
+            && published.period_state == self.state_of(task.key);
         closed_already || fresh
     }
 
@@ -165,22 +175,18 @@ impl ExportContext {
     /// # Errors
     /// [`TaskError`] beside the count; what was published of the task before still is.
     pub async fn export(&self, task: Task) -> (Result<Exported, TaskError>, RequestCount) {
-        let api = Paced::new(self.api.clone(), self.pacer.clone(), self.policy, self.clock.clone());
+        let api = self.source_of(task.key).paced(self.policy, self.clock.clone());
         let result = self.export_through(&api, task).await;
         (result, api.count())
     }
 
     async fn export_through(&self, api: &Paced, task: Task) -> Result<Exported, TaskError> {
-        let facts = match self.networks.get(&task.key.network) {
-            Some(Err(error)) => return Err(TaskError::Network(error.clone())),
-            Some(Ok(facts)) => facts.clone(),
-            None => NetworkFacts::default(),
-        };
+        let facts = self.network_of(task.key).facts.clone().map_err(TaskError::Network)?;
         let lock = self.publisher.lock(task.key).await?;
         let published = self.publisher.recover(&lock).await?;
         let published = published.as_ref().map(PublishedManifest::manifest);
         let settings = self.confirm_settings(task.key);
-        let mut checkpoint = self.checkpoint(&settings, &facts, published);
+        let mut checkpoint = self.checkpoint(task.key, &settings, &facts, published);
         if let Some(published) = published
             && self.is_settled(task, published)
         {
@@ -225,16 +231,12 @@ impl ExportContext {
     /// Counts the rows that an interrupted run has left of a task, whether or not they can be gone on from: that
     /// shows once the service answers. Nothing is touched.
     pub async fn kept_rows(&self, task: TaskKey) -> Option<u64> {
-        let checkpoint = self.checkpoint(&self.confirm_settings(task), &NetworkFacts::default(), None);
+        let checkpoint = self.checkpoint(task, &self.confirm_settings(task), &NetworkFacts::default(), None);
         checkpoint.look::<Inquiry>().await.map(|inquiry| inquiry.kept_rows())
     }
 
     async fn unless_stopped<T>(&self, work: impl Future<Output = T>) -> Result<T, TaskError> {
         self.stop.run_until_cancelled(work).await.ok_or(TaskError::Interrupted)
-    }
-
-    fn is_simulated(&self) -> bool {
-        self.job.source.is_simulated() || self.api.answered_by_simulator()
     }
 
     fn progress(&self, task: TaskKey) -> Box<dyn Progress> {
@@ -246,17 +248,19 @@ impl ExportContext {
 
     fn checkpoint(
         &self,
+        task: TaskKey,
         settings: &ConfirmSettings,
         facts: &NetworkFacts,
         published: Option<&Manifest>,
     ) -> Checkpoint {
+        let source = self.source_of(task);
         let fingerprint = Fingerprint {
             network: settings.network,
             billing_period: settings.period,
             spelling: settings.spelling,
-            endpoint: self.endpoint_name(),
-            region: self.endpoint.region.clone(),
-            source: self.source_kind().as_str().to_owned(),
+            endpoint: source.endpoint_name().to_owned(),
+            region: source.endpoint.region.clone(),
+            source: source.kind().as_str().to_owned(),
             aws_account_id: facts.aws_account_id.clone(),
             as_of: settings.pretended_now,
             strategy: STRATEGY.to_owned(),
@@ -271,20 +275,16 @@ impl ExportContext {
         Checkpoint::new(self.state.clone(), fingerprint, max_age, clock, self.stop.clone())
     }
 
-    fn endpoint_name(&self) -> String {
-        self.endpoint.url.as_str().trim_end_matches('/').to_owned()
-    }
-
     fn confirm_settings(&self, task: TaskKey) -> ConfirmSettings {
         ConfirmSettings {
             network: task.network,
             period: task.period,
-            spelling: self.job.spelling,
+            spelling: self.source_of(task).spelling,
             page_size: PAGE_SIZE,
             mode: self.job.roster.clone(),
             bound: self.bound,
             settle_days: self.job.settle_days,
-            pretended_now: self.job.as_of.filter(|_| self.is_simulated()),
+            pretended_now: self.pretended_now(task),
             attempts: self.job.walk_attempts,
             zero_accepted: self.job.accept_zero.contains(&task),
         }
@@ -294,12 +294,13 @@ impl ExportContext {
         let roster = confirmed.roster();
         let confirmation = confirmed.confirmation();
         let walk = confirmed.walk();
+        let source = self.source_of(task);
         Publication {
             program: program(),
-            source: Source {
-                kind: self.source_kind(),
-                endpoint: self.endpoint_name(),
-                region: self.endpoint.region.clone(),
+            source: publish::Source {
+                kind: source.kind(),
+                endpoint: source.endpoint_name().to_owned(),
+                region: source.endpoint.region.clone(),
                 aws_account_id: facts.aws_account_id,
                 network_name: facts.name,
             },

@@ -6,9 +6,12 @@
 //! # How a page of guests flows
 //!
 //! ```text
-//! jobs/*.toml + flags + environment ──job──▶ Job ──commands::run──▶ tasks: (NetworkId, BillingPeriod)
+//! jobs/*.toml + flags + environment ──job──▶ Job ──commands::run──▶ export::Source, one per account and region
+//!                                                 │ all asked for their networks: export::Description
+//!                                                 ▼
+//!                                               tasks: (NetworkId, BillingPeriod), each network of one source
 //!                                                 │ each under its task's lock: export.rs
-//!   pacing::Pacer (one per process) ◀──429/5xx─── pacing::Paced ──▶ wickr::HttpWickrAdmin, one signed attempt
+//!   pacing::Pacer (one per source) ◀──429/5xx──── pacing::Paced ──▶ wickr::HttpWickrAdmin, one signed attempt
 //!                                                 │ GuestPage { guests, next }
 //!   walk, forward or backward ────────────────────┤ every page checked: shape in wickr, progress in walk::guard
 //!                                                 ▼
@@ -44,7 +47,7 @@
 //! | [`verify`] | reads everything that is published again |
 //! | [`simulator`] | a Wickr Admin API on loopback; shares no wire code with [`wickr`] |
 //! | [`job`] | job files and flags, and what they mean |
-//! | [`export`] | the pipeline of one task |
+//! | [`export`] | the sources and their networks, the pipeline of one task |
 //! | [`exit`], [`report`] | what a run tells whoever started it, and what it states in metrics |
 //! | [`limits`] | what the process asks of the system for itself |
 //! | [`cli`], [`commands`] | the command line; commands wire parts together |

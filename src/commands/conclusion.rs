@@ -4,7 +4,6 @@
 //! so that nothing comes behind it. A run that failed as a whole tells its error there in a log of JSON, and nowhere
 //! else: a line of text would stop whoever reads the log line by line.
 
-use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use tokio_util::sync::CancellationToken;
@@ -16,7 +15,7 @@ use crate::error_chain::error_chain;
 use crate::exit::ExitStatus;
 use crate::export::ExportContext;
 use crate::job::MetricsSettings;
-use crate::pacing::{Paced, RequestCount};
+use crate::pacing::RequestCount;
 use crate::period::BillingPeriod;
 use crate::report::closing::{history_horizon, oldest_unclosed};
 use crate::report::metrics::EndedRun;
@@ -37,8 +36,8 @@ pub(super) struct Conclusion {
     began: Instant,
     /// The run's id.
     pub(super) run_id: RunId,
-    /// What asks outside of tasks, once there is somebody to ask.
-    pub(super) asking: Option<Arc<Paced>>,
+    /// What was asked before there were tasks.
+    pub(super) asked_first: RequestCount,
     /// What became of the tasks, once they have ended.
     pub(super) summary: Option<RunSummary>,
     /// Where metrics go, once that is known and if they go anywhere.
@@ -86,7 +85,7 @@ impl Conclusion {
             log_format,
             began: Instant::now(),
             run_id,
-            asking: None,
+            asked_first: RequestCount::default(),
             summary: None,
             metrics: None,
             stop: CancellationToken::new(),
@@ -129,7 +128,7 @@ impl Conclusion {
             Some(RunSummary { requests, throttled, retries, .. }) => {
                 RequestCount { requests: *requests, throttled: *throttled, retries: *retries }
             }
-            None => self.asking.as_ref().map(|asking| asking.count()).unwrap_or_default(),
+            None => self.asked_first,
         }
     }
 

@@ -22,7 +22,8 @@ use crate::storage::object::{
 };
 use crate::storage::{Destination, LocalDestination, ObjectDestination, StoreUrl, local_path};
 use crate::wickr::{
-    ApiError, CachedCredentials, HttpSettings, TimeLimit, build_http_client, load_aws_environment,
+    ApiError, CachedCredentials, HttpClients, HttpSettings, TimeLimit, build_http_client,
+    load_aws_environment,
 };
 
 /// How long a store may be silent. Files are large, so answers may take as long as they go on; of a part that is sent
@@ -84,8 +85,9 @@ async fn s3(
     settings: &PlaceSettings,
     client: impl Fn(bool) -> Result<reqwest::Client, UsageError>,
 ) -> anyhow::Result<StoreAccess> {
+    let clients = HttpClients { proxied: client(true)?, direct: client(false)? };
     let environment =
-        load_aws_environment(client(true)?, settings.region.clone(), settings.profile.clone()).await?;
+        load_aws_environment(clients, settings.region.clone(), settings.profile.clone()).await?;
     // Plain http is for this machine, where a proxy would carry it elsewhere.
     let is_plain = environment.s3_endpoint_url.as_ref().is_some_and(|url| url.starts_with("http://"));
     let credentials = Arc::new(Lent(environment.credentials));

@@ -1,5 +1,6 @@
 //! `run`: from a job to published rosters and a summary.
 
+use std::collections::{BTreeMap, BTreeSet};
 use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
 use std::time::Duration;
@@ -21,15 +22,15 @@ use crate::clock::{Clock, SystemClock};
 use crate::error_chain::error_chain;
 use crate::exit::ExitStatus;
 use crate::export::{
-    ExportContext, Exported, KnownNetworks, NetworkFacts, NoNetworks, Task, TaskError, describe_networks,
+    DescribedSources, Description, ExportContext, Exported, FailedSource, KnownNetworks, Source, Task,
+    TaskError,
 };
-use crate::guest::NetworkId;
-use crate::job::{Job, JobDefinition, JobSource, MetricsSettings, Networks, OnMismatch, UsageError};
-use crate::pacing::{Paced, Pacer, PacerSettings, RequestCount, RetryPolicy};
+use crate::job::{Job, JobDefinition, MetricsSettings, Networks, OnMismatch, UsageError};
+use crate::pacing::{RequestCount, RetryPolicy};
 use crate::publish::{
     AttemptedTask, Publisher, PublisherSettings, SourceKind, Summary, TaskKey, layout, read_manifest,
 };
-use crate::report::{RunFacts, RunSummary, ShardSummary, TaskSummary, table};
+use crate::report::{FailedSourceSummary, RunFacts, RunSummary, ShardSummary, TaskSummary, table};
 use crate::roster::RunBound;
 use crate::storage::LockWait;
 use crate::telemetry::ProgressBars;
@@ -80,34 +81,34 @@ async fn export_job(
     }
     let settings = PublisherSettings { shrink: job.shrink, lock_wait: lock_wait.clone() };
     let publisher = Publisher::new(destination, settings, clock.clone());
-    if !arguments.dry_run && job.source.is_simulated() {
+    if !arguments.dry_run && job.is_simulated() {
         publisher.check_source(SourceKind::Simulator).await?;
     }
 
-    let source = source::open(&job, clock.clone()).await?;
-    let api = source.api.clone();
-    let rate = PacerSettings { max_requests_per_second: job.max_requests_per_second };
-    let pacer = Arc::new(Pacer::new(rate, || rand::random_range(0.0..=1.0)));
+    let opened = source::open(&job, &clock).await?;
     let policy = RetryPolicy { attempts: job.request_attempts, deadline };
-    let asking = Arc::new(Paced::new(api.clone(), pacer.clone(), policy, clock.clone()));
-    conclusion.asking = Some(asking.clone());
-    let known = stop
-        .run_until_cancelled(own_networks(&job, &asking, arguments.dry_run))
-        .await
-        .ok_or(TaskError::Interrupted)??;
-    let (known, share) = known.ok_or_else(|| NoNetworks(source.endpoint.region.clone()))?;
+    let description = Description {
+        policy,
+        clock: clock.clone(),
+        at_once: job.concurrency,
+        shard: job.shard,
+        lists_only: arguments.dry_run,
+    };
+    let described = stop.run_until_cancelled(description.of(&opened.sources)).await;
+    let DescribedSources { networks, failed, asked, of_networks } =
+        described.ok_or(TaskError::Interrupted)??;
+    conclusion.asked_first = asked;
+    let share = share_of(&job, networks.len(), of_networks);
+    let failed = failures_beside_others(failed, &opened.sources)?;
 
-    let tasks = tasks(&job, &known);
-    let bound = run_bound(&job, tasks.len());
+    let tasks = tasks(&job, &networks);
+    let bound = run_bound(&job, &networks);
     let context = Arc::new(ExportContext {
         job,
-        api,
-        endpoint: source.endpoint.clone(),
-        pacer,
         policy,
         clock: clock.clone(),
         publisher,
-        networks: known,
+        networks,
         bars,
         state,
         bound,
@@ -115,13 +116,15 @@ async fn export_job(
         stop,
     });
     if arguments.dry_run {
-        return dry_run(&context, &tasks, share).await;
+        return dry_run(&context, &opened.sources, &tasks, &failed, share).await;
     }
     // What answers is known by now: numbers of another kind of source are not even looked at.
-    if context.api.has_answered() {
-        context.publisher.check_source(context.source_kind()).await?;
+    if let Some(kind) = kind_that_answered(&opened.sources)? {
+        context.publisher.check_source(kind).await?;
     }
-    let (summaries, exit) = export_all(&context, tasks).await;
+    let (summaries, mut statuses) = export_all(&context, tasks).await;
+    statuses.extend(failed.iter().map(|failed| ExitStatus::of_source(&failed.error)));
+    let exit = ExitStatus::of_all(statuses);
     if !summaries.is_empty() {
         update_summary(&context, &summaries).await;
     }
@@ -134,9 +137,10 @@ async fn export_job(
         started_at: started_at.trunc_subsecs(0),
         finished_at: clock.now().trunc_subsecs(0),
         shard: share,
-        asked: asking.count(),
+        asked,
     };
-    let run_summary = RunSummary::new(facts, summaries, exit);
+    let failed = failed.iter().map(FailedSourceSummary::of).collect();
+    let run_summary = RunSummary::new(facts, summaries, failed, exit);
     let run_summary = conclusion.summary.insert(run_summary);
     let printed = print(&match arguments.summary {
         SummaryFormat::Text => table(run_summary),
@@ -168,69 +172,73 @@ fn resolve(arguments: &RunArguments, now: DateTime<Utc>, conclusion: &mut Conclu
     Ok(job)
 }
 
-/// Finds out which networks there are and keeps those that fall to this process; none if there are none at all.
-async fn own_networks(
-    job: &Job,
-    asking: &Paced,
-    dry_run: bool,
-) -> anyhow::Result<Option<(KnownNetworks, Option<ShardSummary>)>> {
-    let own = |network: &NetworkId| job.shard.holds(*network);
-    let describe = async |wanted: &Networks| {
-        let described = describe_networks(asking, wanted, job.concurrency).await;
-        described.context("listing the account's networks")
-    };
-    let (known, of_networks) = match &job.networks {
-        Networks::All => {
-            let mut known = describe(&Networks::All).await?;
-            let all = known.len();
-            known.retain(|network, _| own(network));
-            (known, all)
-        }
-        Networks::Listed(ids) => {
-            let share: Vec<NetworkId> = ids.iter().copied().filter(own).collect();
-            let known = if dry_run {
-                share.into_iter().map(|id| (id, Ok(NetworkFacts::default()))).collect()
-            } else {
-                describe(&Networks::Listed(share)).await?
-            };
-            (known, ids.len())
-        }
-    };
-    if of_networks == 0 {
-        return Ok(None);
-    }
-    let share = ShardSummary { shard: job.shard, networks: known.len(), of_networks };
+/// Says which share of the networks falls to this process, if it is not all of them.
+fn share_of(job: &Job, networks: usize, of_networks: usize) -> Option<ShardSummary> {
+    let share = ShardSummary { shard: job.shard, networks, of_networks };
     if job.shard.is_whole() {
-        return Ok(Some((known, None)));
+        return None;
     }
     tracing::info!(
         shard = %share.shard,
-        networks = share.networks,
+        networks,
         of_networks,
         max_requests_per_second = job.max_requests_per_second,
         "share of the networks"
     );
-    Ok(Some((known, Some(share))))
+    Some(share)
+}
+
+/// Says which sources are left out. The failure of an only one is that of the run.
+fn failures_beside_others(
+    mut failed: Vec<FailedSource>,
+    sources: &[(Arc<Source>, Networks)],
+) -> anyhow::Result<Vec<FailedSource>> {
+    if sources.len() == 1
+        && let Some(failed) = failed.pop()
+    {
+        return Err(failed.error.into());
+    }
+    for FailedSource { source, error } in &failed {
+        let exit_code = ExitStatus::of_source(error).code();
+        tracing::error!(%source, exit_code, error = %error_chain(error), "source failed");
+    }
+    Ok(failed)
+}
+
+/// Finds out what kind of source answers, if any has answered: all of them are of one kind, or none is believed.
+fn kind_that_answered(sources: &[(Arc<Source>, Networks)]) -> Result<Option<SourceKind>, UsageError> {
+    let mut answered = sources.iter().map(|(source, _)| source).filter(|source| source.api.has_answered());
+    let Some(first) = answered.next() else { return Ok(None) };
+    match answered.find(|other| other.kind() != first.kind()) {
+        None => Ok(Some(first.kind())),
+        Some(other) => Err(UsageError(format!(
+            "{first} is of the kind {}, and {other} of the kind {}; simulated numbers never stand beside real ones, so \
+             put them into jobs with outputs of their own",
+            first.kind().as_str(),
+            other.kind().as_str()
+        ))),
+    }
 }
 
 /// Divides the memory among the tasks that run at once.
-fn run_bound(job: &Job, tasks: usize) -> RunBound {
-    let bytes = match job.concurrency.min(tasks) {
+fn run_bound(job: &Job, known: &KnownNetworks) -> RunBound {
+    let mut tasks_by_source = BTreeMap::new();
+    for network in known.values() {
+        *tasks_by_source.entry(network.source.number).or_insert(0) += job.periods.len();
+    }
+    let at_once = tasks_by_source.into_values().map(|tasks| job.concurrency.min(tasks)).sum();
+    let bytes = match at_once {
         0 | 1 => MEMORY_OF_ONE,
         at_once => MEMORY_OF_SEVERAL / at_once,
     };
     RunBound { rows: job.resume.rows, bytes }
 }
 
-/// Which identity reaches stores: that of the API, where AWS is asked.
+/// Which identity reaches stores: not the role that asks the API, which may belong to somebody else, but whoever
+/// assumes it.
 fn place_settings(job: &Job) -> PlaceSettings {
-    let profile = match &job.source {
-        JobSource::Wickr { profile, .. } => profile.clone(),
-        #[cfg(feature = "simulator")]
-        JobSource::Simulator(_) => None,
-    };
     PlaceSettings {
-        profile,
+        profile: job.output_profile.clone(),
         region: job.output_region.clone(),
         kms_key: job.kms_key.clone(),
         storage_class: job.storage_class.map(|class| class.name().to_owned()),
@@ -290,13 +298,12 @@ fn tasks(job: &Job, known: &KnownNetworks) -> Vec<Task> {
     known.keys().flat_map(|network| of_network(*network)).collect()
 }
 
-/// Exports all tasks, as many at once as the job allows; none of them stops another.
-async fn export_all(context: &Arc<ExportContext>, tasks: Vec<Task>) -> (Vec<TaskSummary>, ExitStatus) {
-    let turns = Arc::new(Semaphore::new(context.job.concurrency));
+/// Exports all tasks, as many of a source at once as the job allows; none of them stops another.
+async fn export_all(context: &Arc<ExportContext>, tasks: Vec<Task>) -> (Vec<TaskSummary>, Vec<ExitStatus>) {
     let mut running = JoinSet::new();
     let mut waiting = std::collections::HashMap::new();
     for task in tasks {
-        let (context, turns) = (context.clone(), turns.clone());
+        let (context, turns) = (context.clone(), context.source_of(task.key).turns.clone());
         // Of the level of errors, so that every line of a task names it, however few lines are wanted.
         let span = tracing::error_span!("task", network = %task.key.network, period = %task.key.period);
         let work = async move {
@@ -317,7 +324,7 @@ async fn export_all(context: &Arc<ExportContext>, tasks: Vec<Task>) -> (Vec<Task
         statuses.push(status);
         summaries.push(summary);
     }
-    (summaries, ExitStatus::of_all(statuses.into_iter().filter(|status| *status != ExitStatus::Success)))
+    (summaries, statuses)
 }
 
 fn sum_up(
@@ -326,10 +333,12 @@ fn sum_up(
     result: Result<Exported, TaskError>,
     count: RequestCount,
 ) -> (TaskSummary, ExitStatus) {
+    let network = context.network_of(task.key);
+    let source = network.source.number;
     match result {
         Ok(exported) => {
             let fails = context.job.on_mismatch == OnMismatch::Fail;
-            let summary = TaskSummary::of(&exported, count, fails);
+            let summary = TaskSummary::of(&exported, source, count, fails);
             let status = if summary.exit_code == 0 { ExitStatus::Success } else { ExitStatus::Refused };
             tracing::info!(
                 network = %task.key.network,
@@ -342,13 +351,12 @@ fn sum_up(
         }
         Err(error) => {
             let status = ExitStatus::of_task(&error);
-            let TaskKey { network, period } = task.key;
+            let TaskKey { network: id, period } = task.key;
             let error_text = error_chain(&error);
-            tracing::error!(%network, %period, exit_code = status.code(), error = error_text, "task failed");
-            let state = context.state_of(task.key.period);
-            let name = context.networks.get(&task.key.network).and_then(|known| known.as_ref().ok());
-            let name = name.and_then(|facts| facts.name.clone());
-            (TaskSummary::of_failure(task, state, name, count, &error), status)
+            tracing::error!(network = %id, %period, exit_code = status.code(), error = error_text, "task failed");
+            let state = context.state_of(task.key);
+            let name = network.facts.as_ref().ok().and_then(|facts| facts.name.clone());
+            (TaskSummary::of_failure(task, source, state, name, count, &error), status)
         }
     }
 }
@@ -362,12 +370,14 @@ async fn update_summary(context: &ExportContext, tasks: &[TaskSummary]) {
     let attempted: Vec<AttemptedTask> = tasks
         .iter()
         .map(|task| {
-            let known = context.networks.get(&task.network_id).and_then(|known| known.as_ref().ok());
+            let key = TaskKey::new(task.network_id, task.billing_period);
+            let network = context.network_of(key);
+            let known = network.facts.as_ref().ok();
             AttemptedTask {
-                task: TaskKey::new(task.network_id, task.billing_period),
+                task: key,
                 period_state: task.period_state,
                 aws_account_id: known.and_then(|facts| facts.aws_account_id.clone()),
-                region: Some(context.endpoint.region.clone()),
+                region: Some(network.source.endpoint.region.clone()),
                 network_name: known.and_then(|facts| facts.name.clone()),
             }
         })
@@ -384,13 +394,15 @@ async fn update_summary(context: &ExportContext, tasks: &[TaskSummary]) {
 /// Says what would be done, task by task, and where it would go.
 async fn dry_run(
     context: &ExportContext,
+    sources: &[(Arc<Source>, Networks)],
     tasks: &[Task],
+    failed: &[FailedSource],
     share: Option<ShardSummary>,
 ) -> anyhow::Result<ExitStatus> {
     let destination = context.publisher.destination();
     let mut lines = Vec::new();
     for task in tasks {
-        let state = context.state_of(task.key.period);
+        let state = context.state_of(task.key);
         let published = read_manifest(destination.as_ref(), task.key).await?;
         let plan = match &published {
             Some(manifest) if context.is_settled(*task, manifest) => {
@@ -411,11 +423,15 @@ async fn dry_run(
         lines.push(format!("{} {} {state}: {plan}{kept} -> {place}", task.key.network, task.key.period));
     }
     lines.extend(share.map(|share| share.to_string()));
+    for FailedSource { source, error } in failed {
+        lines.push(format!("failed: {source}: {}", error_chain(error)));
+    }
+    let endpoints: BTreeSet<&str> = sources.iter().map(|(source, _)| source.endpoint_name()).collect();
     lines.push(format!(
         "Dry run: nothing was walked or written. {} would be asked, and files would go to {}",
-        context.endpoint.url.as_str().trim_end_matches('/'),
+        endpoints.into_iter().collect::<Vec<_>>().join(", "),
         destination.describe()
     ));
     print(&lines.join("\n"))?;
-    Ok(ExitStatus::Success)
+    Ok(ExitStatus::of_all(failed.iter().map(|failed| ExitStatus::of_source(&failed.error))))
 }

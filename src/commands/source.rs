@@ -1,24 +1,71 @@
-//! What a job asks: AWS as the AWS configuration says, or the embedded simulator.
+//! What a job asks: AWS as the AWS configuration says, once for each source, or the embedded simulator.
 
 use std::sync::Arc;
 
+use tokio::sync::Semaphore;
+
 use crate::clock::Clock;
-use crate::job::{Job, JobSource, UsageError};
+use crate::export::Source;
+use crate::job::{Job, JobSource, Networks, Service, UsageError};
+use crate::pacing::{Pacer, PacerSettings};
 use crate::wickr::{
-    Endpoint, EndpointRequest, HttpSettings, HttpWickrAdmin, TimeLimit, build_http_client,
-    load_aws_environment,
+    CachedCredentials, Endpoint, EndpointRequest, HttpClients, HttpSettings, HttpWickrAdmin, TimeLimit,
+    build_http_client, load_aws_environment,
 };
 
 /// What answers, ready to be asked. Dropping it stops the simulator, if there is one.
-pub(super) struct Source {
-    pub(super) api: Arc<HttpWickrAdmin>,
-    pub(super) endpoint: Endpoint,
+pub(super) struct OpenSources {
+    /// Each source, with what is wanted of it.
+    pub(super) sources: Vec<(Arc<Source>, Networks)>,
     #[cfg(feature = "simulator")]
-    _simulator: Option<crate::simulator::RunningSimulator>,
+    _simulators: Vec<crate::simulator::RunningSimulator>,
 }
 
-/// Connects to what the job names as its source. Nothing is asked yet.
-pub(super) async fn open(job: &Job, clock: Arc<dyn Clock>) -> anyhow::Result<Source> {
+/// A way to a service, and what signs the requests that take it.
+struct Connection {
+    client: reqwest::Client,
+    endpoint: Endpoint,
+    credentials: CachedCredentials,
+    #[cfg(feature = "simulator")]
+    simulator: Option<crate::simulator::RunningSimulator>,
+}
+
+/// Connects to what the job names as its sources. Nothing is asked yet.
+pub(super) async fn open(job: &Job, clock: &Arc<dyn Clock>) -> anyhow::Result<OpenSources> {
+    let mut sources = Vec::new();
+    #[cfg(feature = "simulator")]
+    let mut simulators = Vec::new();
+    for source in &job.sources {
+        let connection = match connect(source, job).await {
+            Err(error) if job.sources.len() > 1 => Err(error.context(format!("source {}", source.number))),
+            connection => connection,
+        }?;
+        let rate = PacerSettings { max_requests_per_second: job.max_requests_per_second };
+        let (client, endpoint) = (connection.client, connection.endpoint);
+        let api = HttpWickrAdmin::new(client, endpoint.clone(), connection.credentials, clock.clone());
+        let open = Source {
+            number: source.number,
+            profile: source.service.profile().map(str::to_owned),
+            role_arn: source.service.role().map(|role| role.arn.clone()),
+            api: Arc::new(api),
+            endpoint,
+            pacer: Arc::new(Pacer::new(rate, || rand::random_range(0.0..=1.0))),
+            turns: Arc::new(Semaphore::new(job.concurrency)),
+            spelling: source.spelling,
+            is_embedded: source.service.is_simulated(),
+        };
+        sources.push((Arc::new(open), source.networks.clone()));
+        #[cfg(feature = "simulator")]
+        simulators.extend(connection.simulator);
+    }
+    Ok(OpenSources {
+        sources,
+        #[cfg(feature = "simulator")]
+        _simulators: simulators,
+    })
+}
+
+async fn connect(source: &JobSource, job: &Job) -> anyhow::Result<Connection> {
     let ca_bundle = ca_bundle()?;
     let client = |use_proxies| {
         let ca_bundle = ca_bundle.clone();
@@ -26,9 +73,14 @@ pub(super) async fn open(job: &Job, clock: Arc<dyn Clock>) -> anyhow::Result<Sou
             HttpSettings { time_limit: TimeLimit::Exchange(job.request_timeout), ca_bundle, use_proxies };
         build_http_client(&settings).map_err(|error| UsageError(format!("AWS_CA_BUNDLE or TLS: {error}")))
     };
-    match &job.source {
-        JobSource::Wickr { region, profile, endpoint_url } => {
-            let aws = load_aws_environment(client(true)?, region.clone(), profile.clone()).await?;
+    match &source.service {
+        Service::Wickr { region, profile, endpoint_url, role } => {
+            let clients = HttpClients { proxied: client(true)?, direct: client(false)? };
+            let aws = load_aws_environment(clients, region.clone(), profile.clone()).await?;
+            let aws = match role {
+                Some(role) => aws.assuming(role.clone()),
+                None => aws,
+            };
             let endpoint = EndpointRequest {
                 region: aws.region,
                 use_fips: aws.use_fips,
@@ -36,16 +88,16 @@ pub(super) async fn open(job: &Job, clock: Arc<dyn Clock>) -> anyhow::Result<Sou
                 custom_url: endpoint_url.clone().or(aws.endpoint_url),
             }
             .resolve()?;
-            let client = client(endpoint.url.scheme() == "https")?;
-            Ok(Source {
-                api: Arc::new(HttpWickrAdmin::new(client, endpoint.clone(), aws.credentials, clock)),
+            Ok(Connection {
+                client: client(endpoint.url.scheme() == "https")?,
                 endpoint,
+                credentials: aws.credentials,
                 #[cfg(feature = "simulator")]
-                _simulator: None,
+                simulator: None,
             })
         }
         #[cfg(feature = "simulator")]
-        JobSource::Simulator(config) => simulated(config, job, client(false)?, clock).await,
+        Service::Simulator(config) => simulated(config, job, client(false)?).await,
     }
 }
 
@@ -54,14 +106,12 @@ async fn simulated(
     config: &crate::simulator::SimulatorConfig,
     job: &Job,
     client: reqwest::Client,
-    clock: Arc<dyn Clock>,
-) -> anyhow::Result<Source> {
+) -> anyhow::Result<Connection> {
     use aws_credential_types::Credentials;
     use aws_credential_types::provider::SharedCredentialsProvider;
 
     use crate::error_chain::error_chain;
     use crate::simulator::{Simulator, SimulatorConfig};
-    use crate::wickr::CachedCredentials;
 
     let config = SimulatorConfig { now: config.now.or(job.as_of), ..config.clone() };
     let simulator = Simulator::start(config).await.map_err(|error| UsageError(error_chain(&error)))?;
@@ -75,8 +125,7 @@ async fn simulated(
     }
     .resolve()?;
     let credentials = CachedCredentials::new(SharedCredentialsProvider::new(credentials));
-    let api = Arc::new(HttpWickrAdmin::new(client, endpoint.clone(), credentials, clock));
-    Ok(Source { api, endpoint, _simulator: Some(simulator) })
+    Ok(Connection { client, endpoint, credentials, simulator: Some(simulator) })
 }
 
 pub(super) fn ca_bundle() -> Result<Option<Vec<u8>>, UsageError> {

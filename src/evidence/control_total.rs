@@ -96,6 +96,7 @@ fn leaves_count_unavailable(error: &ApiError) -> bool {
         | ApiError::Transport { .. }
         | ApiError::CredentialsUnavailable(_)
         | ApiError::NoCredentials(_)
+        | ApiError::RoleRefused { .. }
         | ApiError::Unsendable(_)
         | ApiError::DeadlineReached { .. } => false,
     }

@@ -3,12 +3,15 @@
 //! Values are read straight into their domain types, so that a bad one is reported by the TOML reader with its
 //! line, its column and the value underlined.
 
+use std::fmt;
 use std::fs::File;
 use std::io::{self, Read};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use chrono::{DateTime, Utc};
+use serde::de::value::{MapAccessDeserializer, SeqAccessDeserializer};
+use serde::de::{MapAccess, SeqAccess, Visitor};
 use serde::{Deserialize, Deserializer};
 
 use super::shard::ShardDefinition;
@@ -19,6 +22,7 @@ use crate::period::{PeriodSelector, PeriodSpelling};
 use crate::publish::RosterKind;
 use crate::storage::object::ConditionalPuts;
 use crate::task::TaskKey;
+use crate::wickr::{RoleArn, RoleSessionName};
 
 /// The longest job file that is read, in bytes.
 const MAX_JOB_BYTES: u64 = 1024 * 1024;
@@ -92,7 +96,7 @@ pub enum SourceDefinitionKind {
     Simulator,
 }
 
-/// The `[source]` table.
+/// A `[source]` table, or one of several `[[source]]`.
 #[derive(Clone, Debug, Default, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct SourceDefinition {
@@ -106,6 +110,12 @@ pub struct SourceDefinition {
     pub profile: Option<String>,
     /// An endpoint that replaces AWS's.
     pub endpoint_url: Option<String>,
+    /// A role to assume.
+    pub role_arn: Option<RoleArn>,
+    /// What the role's trust policy asks for. It is looked at later: the TOML reader would show the line.
+    pub external_id: Option<String>,
+    /// The name of the role's session.
+    pub role_session_name: Option<RoleSessionName>,
     /// How billing periods are written in requests.
     pub period_spelling: Option<PeriodSpelling>,
 }
@@ -141,6 +151,50 @@ impl StorageClass {
     }
 }
 
+/// The sources: one where a `[source]` table is written or none is, or as many as there are `[[source]]`.
+#[derive(Clone, Debug)]
+pub struct SourcesDefinition(pub Vec<SourceDefinition>);
+
+impl Default for SourcesDefinition {
+    fn default() -> Self {
+        Self(vec![SourceDefinition::default()])
+    }
+}
+
+impl SourcesDefinition {
+    /// Says whether the embedded simulator is to answer, and nobody else.
+    #[must_use]
+    pub fn are_simulated(&self) -> bool {
+        self.0.iter().all(|source| source.kind == SourceDefinitionKind::Simulator)
+    }
+}
+
+/// By hand, so that what is wrong within a table is said of its key and not of the choice between the two forms.
+impl<'de> Deserialize<'de> for SourcesDefinition {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct OneOrSeveral;
+
+        impl<'de> Visitor<'de> for OneOrSeveral {
+            type Value = SourcesDefinition;
+
+            fn expecting(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+                formatter.write_str("a [source] table, or [[source]] once for each account and region")
+            }
+
+            fn visit_map<A: MapAccess<'de>>(self, table: A) -> Result<Self::Value, A::Error> {
+                let one = SourceDefinition::deserialize(MapAccessDeserializer::new(table))?;
+                Ok(SourcesDefinition(vec![one]))
+            }
+
+            fn visit_seq<A: SeqAccess<'de>>(self, tables: A) -> Result<Self::Value, A::Error> {
+                Vec::deserialize(SeqAccessDeserializer::new(tables)).map(SourcesDefinition)
+            }
+        }
+
+        deserializer.deserialize_any(OneOrSeveral)
+    }
+}
+
 /// The `[output]` table.
 #[derive(Clone, Debug, Default, Deserialize)]
 #[serde(default, deny_unknown_fields)]
@@ -149,6 +203,8 @@ pub struct OutputDefinition {
     pub url: Option<String>,
     /// Where rosters go, if not there.
     pub roster_url: Option<String>,
+    /// The profile that reaches the bucket, where it is not that of the sources.
+    pub profile: Option<String>,
     /// The region of the bucket, where it is not the environment's.
     pub region: Option<String>,
     /// The KMS key that encrypts what is written to S3.
@@ -277,7 +333,8 @@ pub struct JobDefinition {
     /// Tasks whose roster may be empty.
     pub accept_zero: Vec<TaskKey>,
     /// Where the guests come from.
-    pub source: SourceDefinition,
+    #[serde(rename = "source")]
+    pub sources: SourcesDefinition,
     /// Where the files go.
     pub output: OutputDefinition,
     /// How CSV is written.
@@ -400,6 +457,11 @@ mod tests {
         insta::assert_snapshot!(refusal("[source]\nnetworks = \"12345678\"\n"));
         insta::assert_snapshot!(refusal("accept_zero = [\"12345678\"]\n"));
         insta::assert_snapshot!(refusal("[output]\nformats = [\"xlsx\"]\n"));
+        insta::assert_snapshot!(refusal("[source]\nrole_arn = \"reader\"\n"));
+        insta::assert_snapshot!(refusal(
+            "[[source]]\nnetworks = \"all\"\n[[source]]\nregions = \"us-east-1\"\n"
+        ));
+        insta::assert_snapshot!(refusal("source = \"wickr\"\n"));
     }
 
     #[test]

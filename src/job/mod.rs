@@ -7,8 +7,10 @@ mod definition;
 mod metrics;
 mod resolve;
 mod shard;
+mod sources;
 
 pub use definition::{JobDefinition, JobFileError, OnMismatch, SecretUrl, Span};
 pub use metrics::{MetricsOverrides, MetricsSettings};
-pub use resolve::{Job, JobError, JobOverrides, JobSource, Networks, UsageError};
+pub use resolve::{Job, JobError, JobOverrides, UsageError};
 pub use shard::{Shard, ShardDefinition, ShardError};
+pub use sources::{JobSource, Networks, Service};

@@ -8,19 +8,19 @@ use std::time::Duration;
 
 use chrono::{DateTime, Datelike, TimeDelta, Utc};
 
-use super::definition::{
-    JobDefinition, NetworksDefinition, OnMismatch, ResumeDefinition, SourceDefinitionKind, Span, StorageClass,
-};
+use super::definition::{JobDefinition, OnMismatch, ResumeDefinition, Span, StorageClass};
 use super::shard::{Shard, ShardDefinition, ShardError};
+use super::sources::{JobSource, Networks, output_profile, sources};
 use crate::checkpoint::{LONGEST_MAX_AGE, StateLocation};
 use crate::dataset::Format;
 use crate::dataset::csv::CsvOptions;
 use crate::guest::NetworkId;
-use crate::period::{DEFAULT_SETTLE_DAYS, PeriodError, PeriodSelector, PeriodSpelling, SelectedPeriod};
+use crate::period::{DEFAULT_SETTLE_DAYS, PeriodError, PeriodSelector, SelectedPeriod};
 use crate::publish::{RosterKind, ShrinkLimit};
 use crate::roster::{PseudonymKey, PseudonymKeyError, RosterMode};
 use crate::storage::object::ConditionalPuts;
 use crate::task::TaskKey;
+use crate::wickr::{ExternalIdError, RoleArn};
 
 /// How many tasks are worked on at once, at most.
 const MAX_CONCURRENCY: usize = 256;
@@ -47,6 +47,10 @@ pub struct JobOverrides {
     pub region: Option<String>,
     /// `--profile`.
     pub profile: Option<String>,
+    /// `--role-arn`.
+    pub role_arn: Option<RoleArn>,
+    /// `--external-id`.
+    pub external_id: Option<String>,
     /// `--state`.
     pub state: Option<String>,
     /// `--deadline`.
@@ -71,44 +75,6 @@ pub struct JobOverrides {
     pub on_mismatch: Option<OnMismatch>,
 }
 
-/// Whose guests are exported.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Networks {
-    /// Those of every network of the account.
-    All,
-    /// Those of these, each once, in order.
-    Listed(Vec<NetworkId>),
-}
-
-/// What answers.
-#[derive(Clone, Debug)]
-pub enum JobSource {
-    /// AWS, as the AWS configuration and these settings say.
-    Wickr {
-        /// The region.
-        region: Option<String>,
-        /// The profile.
-        profile: Option<String>,
-        /// An endpoint that replaces AWS's.
-        endpoint_url: Option<String>,
-    },
-    /// The embedded simulator.
-    #[cfg(feature = "simulator")]
-    Simulator(Box<crate::simulator::SimulatorConfig>),
-}
-
-impl JobSource {
-    /// Says whether the embedded simulator answers.
-    #[must_use]
-    pub const fn is_simulated(&self) -> bool {
-        match self {
-            Self::Wickr { .. } => false,
-            #[cfg(feature = "simulator")]
-            Self::Simulator(_) => true,
-        }
-    }
-}
-
 /// What is kept of an interrupted walk.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ResumeSettings {
@@ -123,14 +89,10 @@ pub struct ResumeSettings {
 /// A job, checked and complete.
 #[derive(Clone, Debug)]
 pub struct Job {
-    /// What answers.
-    pub source: JobSource,
-    /// Whose guests.
-    pub networks: Networks,
+    /// Where the guests come from, at least one.
+    pub sources: Vec<JobSource>,
     /// Which periods, earliest first, each once.
     pub periods: Vec<SelectedPeriod>,
-    /// How billing periods are written in requests, at first.
-    pub spelling: PeriodSpelling,
     /// How many days a period settles after its end.
     pub settle_days: u32,
     /// The day that selectors are resolved on, and that a simulator pretends, where it is not today.
@@ -143,11 +105,11 @@ pub struct Job {
     pub fresh_for: TimeDelta,
     /// How long a lock is waited for.
     pub lock_wait: Duration,
-    /// How many tasks are worked on at once.
+    /// How many tasks of a source are worked on at once.
     pub concurrency: usize,
     /// The share of the networks that falls to this process.
     pub shard: Shard,
-    /// The most requests a second of this process: its share of what the job says.
+    /// The most requests a second of this process to a source: its share of what the job says.
     pub max_requests_per_second: f64,
     /// How long one attempt may take.
     pub request_timeout: Duration,
@@ -169,6 +131,8 @@ pub struct Job {
     pub output: String,
     /// Where its rosters go, if not there.
     pub roster_output: Option<String>,
+    /// The profile that reaches buckets, where it is not the environment's.
+    pub output_profile: Option<String>,
     /// The region of its bucket, where it is not the environment's.
     pub output_region: Option<String>,
     /// The KMS key that encrypts what is written to it.
@@ -236,6 +200,45 @@ pub enum JobError {
         /// The source's kind.
         kind: &'static str,
     },
+    /// A setting of a role without the role.
+    #[error("{0} belongs to a role; set --role-arn or source.role_arn, or remove it")]
+    NoRole(&'static str),
+    /// A text that is no external id.
+    #[error("--external-id or source.external_id")]
+    ExternalId(#[from] ExternalIdError),
+    /// A flag that would make several sources the same.
+    #[error("{flag} would make all sources of the job the same; set {instead}")]
+    FlagOfOneSource {
+        /// The flag.
+        flag: &'static str,
+        /// What to set in its place.
+        instead: &'static str,
+    },
+    /// The simulator beside others.
+    #[error(
+        "source {0} is the simulator, which is the only source of its job: simulated numbers never stand beside real \
+         ones; put it into a job of its own"
+    )]
+    SimulatorAmongSeveral(usize),
+    /// One of several sources names no network.
+    #[error("source {0} names no network; set its `networks` to \"all\" or to a list of ids")]
+    SourceWithoutNetworks(usize),
+    /// The same network in two sources.
+    #[error(
+        "network {network} is named by source {first} and by source {second}, and only one number of it can be \
+         published; name it in one of them"
+    )]
+    NetworkOfTwo {
+        /// The network.
+        network: NetworkId,
+        /// The first source that names it.
+        first: usize,
+        /// The second one.
+        second: usize,
+    },
+    /// A network that no source names.
+    #[error("--network {0} is named by no source of the job; add it to the `networks` of one")]
+    NetworkOfNone(NetworkId),
     /// The program was built without the simulator.
     #[error(
         "source.kind is `simulator`, and this program was built without the simulator; build it with the default features"
@@ -256,6 +259,12 @@ pub enum JobError {
 }
 
 impl Job {
+    /// Says whether the embedded simulator answers.
+    #[must_use]
+    pub fn is_simulated(&self) -> bool {
+        self.sources.iter().all(|source| source.service.is_simulated())
+    }
+
     /// Works out what a job means at an instant.
     ///
     /// `variable` reads the environment: the pseudonym key, which pod of an Indexed Job this is, and where the state
@@ -269,21 +278,18 @@ impl Job {
         now: DateTime<Utc>,
         variable: impl Fn(&str) -> Option<String>,
     ) -> Result<Self, JobError> {
-        let source = source(&overrides, &definition)?;
-        let as_of = pretended_day(overrides.as_of.or(definition.as_of), now, &source)?;
+        let is_simulated = definition.sources.are_simulated();
+        let as_of = pretended_day(overrides.as_of.or(definition.as_of), now, is_simulated)?;
         let settle_days = within(
             definition.settle_days.unwrap_or(DEFAULT_SETTLE_DAYS),
             "settle_days",
             0..=60,
             "0 to 60 days",
         )?;
-        let selectors = if overrides.periods.is_empty() {
-            definition.periods.unwrap_or_default()
-        } else {
-            overrides.periods
-        };
-        let periods = periods(&selectors, as_of.unwrap_or(now), settle_days)?;
-        let networks = networks(overrides.networks, definition.source.networks)?;
+        let written = definition.periods.as_deref().unwrap_or_default();
+        let selectors = if overrides.periods.is_empty() { written } else { &overrides.periods[..] };
+        let periods = periods(selectors, as_of.unwrap_or(now), settle_days)?;
+        let sources = sources(&overrides, &definition)?;
         let output = overrides.output.or(definition.output.url).ok_or(JobError::Missing {
             what: "the job names no output",
             setting: "--output DIR or output.url",
@@ -298,6 +304,9 @@ impl Job {
         let resume = resume(overrides.state, definition.resume, &variable)?;
         let shard = overrides.shard.or(definition.shard);
         let shard = shard.map_or(Ok(Shard::WHOLE), |shard| shard.resolve(&variable))?;
+        let places = [Some(output.as_str()), resume.state.as_deref()];
+        let (written, flag) = (definition.output.profile, overrides.profile.as_ref());
+        let output_profile = output_profile(written, flag, &definition.sources, places)?;
         let rate = overrides.max_requests_per_second.or(definition.max_requests_per_second).unwrap_or(10.0);
         let max_shrink = definition.max_shrink.unwrap_or(0.10);
         let fresh_for = within(
@@ -307,10 +316,8 @@ impl Job {
             "0s to 366days",
         )?;
         Ok(Self {
-            source,
-            networks,
+            sources,
             periods,
-            spelling: definition.source.period_spelling.unwrap_or_default(),
             settle_days,
             as_of,
             decided_at: as_of.unwrap_or(now),
@@ -357,6 +364,7 @@ impl Job {
             allow_shrink: overrides.allow_shrink.into_iter().chain(definition.allow_shrink).collect(),
             accept_zero: overrides.accept_zero.into_iter().chain(definition.accept_zero).collect(),
             roster_output: roster_output(definition.output.roster_url, &output, &roster)?,
+            output_profile,
             output_region: definition.output.region,
             kms_key: definition.output.kms_key,
             output,
@@ -422,11 +430,11 @@ fn within<T: PartialOrd + std::fmt::Debug>(
 fn pretended_day(
     as_of: Option<DateTime<Utc>>,
     now: DateTime<Utc>,
-    source: &JobSource,
+    is_simulated: bool,
 ) -> Result<Option<DateTime<Utc>>, JobError> {
     let Some(as_of) = as_of else { return Ok(None) };
     within(as_of.year(), "as_of", 2001..=9990, "an instant in the years 2001 to 9990")?;
-    if as_of > now && !source.is_simulated() {
+    if as_of > now && !is_simulated {
         return Err(JobError::FutureAsOf { as_of });
     }
     Ok(Some(as_of))
@@ -443,44 +451,6 @@ fn formats(flags: Vec<Format>, written: Option<Vec<Format>>) -> Result<Vec<Forma
         });
     }
     Ok(formats)
-}
-
-fn source(overrides: &JobOverrides, definition: &JobDefinition) -> Result<JobSource, JobError> {
-    let written = &definition.source;
-    let region = overrides.region.clone().or_else(|| written.region.clone());
-    let profile = overrides.profile.clone().or_else(|| written.profile.clone());
-    let endpoint_url = overrides.endpoint_url.clone().or_else(|| written.endpoint_url.clone());
-    match written.kind {
-        SourceDefinitionKind::Wickr => {
-            #[cfg(feature = "simulator")]
-            if definition.simulator.is_some() {
-                return Err(JobError::WrongSource { setting: "[simulator]", kind: "wickr" });
-            }
-            Ok(JobSource::Wickr { region, profile, endpoint_url })
-        }
-        SourceDefinitionKind::Simulator => {
-            let settings = [
-                ("--region or source.region", region.is_some()),
-                ("--profile or source.profile", profile.is_some()),
-                ("--endpoint-url or source.endpoint_url", endpoint_url.is_some()),
-            ];
-            if let Some((setting, _)) = settings.into_iter().find(|(_, written)| *written) {
-                return Err(JobError::WrongSource { setting, kind: "simulator" });
-            }
-            simulator_source(definition)
-        }
-    }
-}
-
-#[cfg(feature = "simulator")]
-#[expect(clippy::unnecessary_wraps, reason = "without the simulator it fails")]
-fn simulator_source(definition: &JobDefinition) -> Result<JobSource, JobError> {
-    Ok(JobSource::Simulator(Box::new(definition.simulator.clone().unwrap_or_default())))
-}
-
-#[cfg(not(feature = "simulator"))]
-fn simulator_source(_definition: &JobDefinition) -> Result<JobSource, JobError> {
-    Err(JobError::NoSimulator)
 }
 
 /// Lists the periods of all selectors once each; one that is wanted anyway is not conditional.
@@ -503,35 +473,6 @@ fn periods(
     selected.sort_unstable();
     selected.dedup_by_key(|selected| selected.period);
     Ok(selected)
-}
-
-fn networks(flags: Vec<Networks>, written: Option<NetworksDefinition>) -> Result<Networks, JobError> {
-    let mut ids = match written {
-        None => Vec::new(),
-        Some(_) if !flags.is_empty() => Vec::new(),
-        Some(NetworksDefinition::Word(_)) => return Ok(Networks::All),
-        Some(NetworksDefinition::Ids(ids)) => ids,
-    };
-    let all = flags.contains(&Networks::All);
-    for flag in flags {
-        match flag {
-            Networks::All => {}
-            Networks::Listed(listed) => ids.extend(listed),
-        }
-    }
-    match (all, ids.is_empty()) {
-        (true, false) => Err(JobError::AllAndSome),
-        (true, true) => Ok(Networks::All),
-        (false, true) => Err(JobError::Missing {
-            what: "the job names no network",
-            setting: "--network ID, --network all or source.networks",
-        }),
-        (false, false) => {
-            ids.sort_unstable();
-            ids.dedup();
-            Ok(Networks::Listed(ids))
-        }
-    }
 }
 
 fn roster_output(

@@ -123,6 +123,7 @@ mod tests {
     fn summary(networks: u32) -> RunSummary {
         let task = |number: u32| TaskSummary {
             network_id: format!("{number:08}").parse().unwrap(),
+            source: 1,
             network_name: None,
             billing_period: "2026-10".parse().unwrap(),
             period_state: PeriodState::Closed,
@@ -154,7 +155,7 @@ mod tests {
             asked: RequestCount::default(),
             shard: None,
         };
-        RunSummary::new(facts, (0..networks).map(task).collect(), ExitStatus::Success)
+        RunSummary::new(facts, (0..networks).map(task).collect(), Vec::new(), ExitStatus::Success)
     }
 
     #[test]

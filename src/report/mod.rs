@@ -16,7 +16,7 @@ use serde::Serialize;
 use crate::error_chain::error_chain;
 use crate::evidence::{ConfirmedBy, Reconciliation};
 use crate::exit::ExitStatus;
-use crate::export::{Exported, Task, TaskError};
+use crate::export::{Exported, FailedSource, Task, TaskError};
 use crate::guest::NetworkId;
 use crate::job::Shard;
 use crate::pacing::RequestCount;
@@ -24,6 +24,7 @@ use crate::period::{BillingPeriod, PeriodState};
 use crate::publish::{Manifest, PublicationStatus};
 use crate::task::TaskKey;
 use crate::telemetry::RunId;
+use crate::wickr::RoleArn;
 
 /// The version of the JSON form.
 pub const SUMMARY_VERSION: u32 = 1;
@@ -55,6 +56,8 @@ pub struct RunSummary {
     pub retries: u64,
     /// `throttled` as a share of `requests`, 0 to 1.
     pub throttled_share: f64,
+    /// The sources that nothing was exported from, because their networks could not be listed.
+    pub failed_sources: Vec<FailedSourceSummary>,
     /// The tasks, latest period first, then by network.
     pub tasks: Vec<TaskSummary>,
 }
@@ -75,6 +78,43 @@ impl fmt::Display for ShardSummary {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Self { shard, networks, of_networks } = self;
         write!(formatter, "Shard {shard} has {networks} of the {of_networks} networks.")
+    }
+}
+
+/// A source of several that was left out: there is no network to name.
+#[derive(Clone, Debug, Serialize)]
+pub struct FailedSourceSummary {
+    /// Its place in the job file, counted from 1.
+    pub source: usize,
+    /// Its region.
+    pub region: String,
+    /// The profile that the job names for it.
+    pub profile: Option<String>,
+    /// The role that was to be assumed.
+    pub role_arn: Option<RoleArn>,
+    /// The exit code that it alone would have had.
+    pub exit_code: u8,
+    /// Why.
+    pub message: String,
+    /// All of it that tells it from others, for people.
+    #[serde(skip)]
+    pub name: String,
+}
+
+impl FailedSourceSummary {
+    /// Sums up a source that failed.
+    #[must_use]
+    pub fn of(failed: &FailedSource) -> Self {
+        let FailedSource { source, error } = failed;
+        Self {
+            source: source.number,
+            region: source.endpoint.region.clone(),
+            profile: source.profile.clone(),
+            role_arn: source.role_arn.clone(),
+            exit_code: ExitStatus::of_source(error).code(),
+            message: error_chain(error),
+            name: source.to_string(),
+        }
     }
 }
 
@@ -138,6 +178,8 @@ impl TaskStatus {
 /// One network in one period. What is not known is null.
 #[derive(Clone, Debug, Serialize)]
 pub struct TaskSummary {
+    /// The place of its source in the job file, counted from 1.
+    pub source: usize,
     /// The network.
     pub network_id: NetworkId,
     /// Its name.
@@ -204,7 +246,7 @@ pub struct RunFacts {
 impl TaskSummary {
     /// Sums up a task that ended well; a mismatch that is to fail makes it exit 3.
     #[must_use]
-    pub fn of(exported: &Exported, count: RequestCount, fails_on_mismatch: bool) -> Self {
+    pub fn of(exported: &Exported, source: usize, count: RequestCount, fails_on_mismatch: bool) -> Self {
         let (manifest, status) = match exported {
             Exported::Kept(manifest) => (manifest, TaskStatus::Kept),
             Exported::Done { manifest, status } => (
@@ -219,10 +261,17 @@ impl TaskSummary {
         let contradicted =
             manifest.counts.reconciliation == Reconciliation::Mismatch && manifest.period_state.has_ended();
         let exit = if contradicted && fails_on_mismatch { ExitStatus::Refused } else { ExitStatus::Success };
-        Self { exit_code: exit.code(), ..Self::of_manifest(manifest, status, count, contradicted) }
+        let summary = Self::of_manifest(manifest, source, status, count, contradicted);
+        Self { exit_code: exit.code(), ..summary }
     }
 
-    fn of_manifest(manifest: &Manifest, status: TaskStatus, count: RequestCount, contradicted: bool) -> Self {
+    fn of_manifest(
+        manifest: &Manifest,
+        source: usize,
+        status: TaskStatus,
+        count: RequestCount,
+        contradicted: bool,
+    ) -> Self {
         let message = contradicted.then(|| {
             format!(
                 "the service counts {}, and {} walks found {}",
@@ -233,6 +282,7 @@ impl TaskSummary {
         });
         let changes = manifest.changes.filter(|_| status == TaskStatus::Restated);
         Self {
+            source,
             network_id: manifest.network_id,
             network_name: manifest.source.network_name.clone(),
             billing_period: manifest.billing_period,
@@ -267,12 +317,14 @@ impl TaskSummary {
     #[must_use]
     pub fn of_failure(
         task: Task,
+        source: usize,
         state: PeriodState,
         name: Option<String>,
         count: RequestCount,
         error: &TaskError,
     ) -> Self {
         Self {
+            source,
             network_id: task.key.network,
             network_name: name,
             billing_period: task.key.period,
@@ -299,9 +351,14 @@ impl TaskSummary {
 }
 
 impl RunSummary {
-    /// Sums up a run; `statuses` are those of its tasks.
+    /// Sums up a run.
     #[must_use]
-    pub fn new(facts: RunFacts, mut tasks: Vec<TaskSummary>, exit: ExitStatus) -> Self {
+    pub fn new(
+        facts: RunFacts,
+        mut tasks: Vec<TaskSummary>,
+        failed_sources: Vec<FailedSourceSummary>,
+        exit: ExitStatus,
+    ) -> Self {
         tasks.sort_by(|one, other| {
             (other.billing_period, one.network_id).cmp(&(one.billing_period, other.network_id))
         });
@@ -323,6 +380,7 @@ impl RunSummary {
             throttled,
             retries: facts.asked.retries + total(|task| task.retries),
             throttled_share: (throttled_share * 10_000.0).round() / 10_000.0,
+            failed_sources,
             tasks,
         }
     }

@@ -11,10 +11,13 @@ pub fn table(summary: &RunSummary) -> String {
     let mut lines = Vec::new();
     if let Some(shard) = summary.shard.filter(|shard| shard.networks == 0) {
         lines.push(format!("Nothing to do: no network falls to this process. {shard}"));
-    } else if summary.tasks.is_empty() {
-        lines.push("Nothing to do: no billing period is asked for that is not published already.".to_owned());
-    } else {
+    } else if !summary.tasks.is_empty() {
         lines.push(grid(&summary.tasks));
+    } else if summary.failed_sources.is_empty() {
+        lines.push("Nothing to do: no billing period is asked for that is not published already.".to_owned());
+    }
+    for source in &summary.failed_sources {
+        lines.push(format!("failed: {} (exit {}): {}", source.name, source.exit_code, source.message));
     }
     if let Some(shard) = summary.shard.filter(|shard| shard.networks > 0) {
         lines.push(shard.to_string());

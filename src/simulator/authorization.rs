@@ -5,6 +5,7 @@
 //! AWS uses for it, because that is what a client's handling of refusals depends on.
 
 use std::fmt::Write as _;
+use std::sync::Mutex;
 
 use chrono::{DateTime, NaiveDateTime, TimeDelta, Utc};
 use hmac::{Hmac, KeyInit, Mac};
@@ -43,11 +44,20 @@ impl Credentials {
     }
 }
 
-/// Checks signatures for one key pair and region.
+/// Checks signatures for one region: with the key pair that always holds, and with those that were issued.
 #[derive(Debug)]
 pub(super) struct Verifier {
     pub(super) credentials: Credentials,
     pub(super) region: String,
+    issued: Mutex<Vec<IssuedKeys>>,
+}
+
+/// A key pair that expires.
+#[derive(Debug)]
+struct IssuedKeys {
+    credentials: Credentials,
+    /// How many requests it is still good for: a lifetime that no clock decides.
+    requests_left: u64,
 }
 
 /// The parts of an `Authorization` header.
@@ -62,6 +72,44 @@ struct Claim<'a> {
 }
 
 impl Verifier {
+    pub(super) const fn new(credentials: Credentials, region: String) -> Self {
+        Self { credentials, region, issued: Mutex::new(Vec::new()) }
+    }
+
+    /// Makes a key pair that is accepted for so many requests and then refused as expired.
+    pub(super) fn issue(&self, requests: u64) -> Credentials {
+        let mut issued = self.issued.lock().expect("nobody panics with it");
+        let number = issued.len() + 1;
+        let credentials = Credentials {
+            access_key_id: format!("ASIAWICKRSIMULATED{number:04}"),
+            secret_access_key: format!("wickr-simulator-only/not-a-real-secret/{number:04}"),
+            session_token: Some(format!("wickr-simulator-only/issued-session-token/{number:04}")),
+        };
+        issued.push(IssuedKeys { credentials: credentials.clone(), requests_left: requests });
+        credentials
+    }
+
+    /// Finds the key pair that a request claims to be signed with.
+    fn claimed(&self, access_key_id: &str) -> Option<Credentials> {
+        if access_key_id == self.credentials.access_key_id {
+            return Some(self.credentials.clone());
+        }
+        let issued = self.issued.lock().expect("nobody panics with it");
+        let found = issued.iter().find(|issued| issued.credentials.access_key_id == access_key_id)?;
+        Some(found.credentials.clone())
+    }
+
+    /// Takes one request off what a key pair is still good for.
+    fn use_up(&self, access_key_id: &str) -> Result<(), Refusal> {
+        let mut issued = self.issued.lock().expect("nobody panics with it");
+        let found = issued.iter_mut().find(|issued| issued.credentials.access_key_id == access_key_id);
+        let Some(keys) = found else { return Ok(()) };
+        keys.requests_left = keys.requests_left.checked_sub(1).ok_or_else(|| {
+            refuse("ExpiredTokenException", "The security token included in the request is expired.")
+        })?;
+        Ok(())
+    }
+
     /// Checks the signature of a request with its body, at the server's time.
     ///
     /// # Errors
@@ -76,24 +124,24 @@ impl Verifier {
         let timestamp = text(&request.headers, "x-amz-date").ok_or_else(|| {
             refuse("IncompleteSignatureException", "The request carries no X-Amz-Date header.")
         })?;
-        if claim.access_key_id != self.credentials.access_key_id
-            || text(&request.headers, "x-amz-security-token") != self.credentials.session_token.as_deref()
-        {
+        let token = text(&request.headers, "x-amz-security-token");
+        let keys = self.claimed(claim.access_key_id).filter(|keys| keys.session_token.as_deref() == token);
+        let Some(keys) = keys else {
             let message = "The security token included in the request is invalid.";
             return Err(refuse("UnrecognizedClientException", message));
-        }
+        };
         self.check_scope(&claim, timestamp)?;
         check_time(timestamp, now)?;
         check_signed_headers(&request.headers, &claim)?;
         let canonical = canonical_request(request, &claim, body)?;
         let signed =
             format!("{ALGORITHM}\n{timestamp}\n{}\n{}", claim.scope, hex(&Sha256::digest(canonical)));
-        if hex(&mac(&self.signing_key(&claim), signed.as_bytes())) != claim.signature {
+        if hex(&mac(&signing_key(&keys.secret_access_key, &claim), signed.as_bytes())) != claim.signature {
             let message = "The request signature we calculated does not match the signature you provided. \
                            Check your AWS Secret Access Key and signing method.";
             return Err(refuse("InvalidSignatureException", message));
         }
-        Ok(())
+        self.use_up(claim.access_key_id)
     }
 
     fn check_scope(&self, claim: &Claim<'_>, timestamp: &str) -> Result<(), Refusal> {
@@ -112,13 +160,13 @@ impl Verifier {
         }
         Ok(())
     }
+}
 
-    fn signing_key(&self, claim: &Claim<'_>) -> Vec<u8> {
-        let secret = format!("AWS4{}", self.credentials.secret_access_key);
-        [claim.date, claim.region, claim.service, "aws4_request"]
-            .iter()
-            .fold(secret.into_bytes(), |key, part| mac(&key, part.as_bytes()))
-    }
+fn signing_key(secret_access_key: &str, claim: &Claim<'_>) -> Vec<u8> {
+    let secret = format!("AWS4{secret_access_key}");
+    [claim.date, claim.region, claim.service, "aws4_request"]
+        .iter()
+        .fold(secret.into_bytes(), |key, part| mac(&key, part.as_bytes()))
 }
 
 fn refuse(code: &'static str, message: impl Into<String>) -> Refusal {
@@ -295,17 +343,10 @@ mod tests {
             hex(&Sha256::digest(&canonical)),
             "f536975d06c0309214f805bb90ccff089219ecd68b2577efef23edd43b7e1a59"
         );
-        let verifier = Verifier {
-            credentials: Credentials {
-                access_key_id: "AKIDEXAMPLE".to_owned(),
-                secret_access_key: "wJalrXUtnFEMI/K7MDENG+bPxRfiCYEXAMPLEKEY".to_owned(),
-                session_token: None,
-            },
-            region: "us-east-1".to_owned(),
-        };
+        let secret = "wJalrXUtnFEMI/K7MDENG+bPxRfiCYEXAMPLEKEY";
         let signed =
             format!("{ALGORITHM}\n20150830T123600Z\n{}\n{}", claim.scope, hex(&Sha256::digest(canonical)));
-        assert_eq!(hex(&mac(&verifier.signing_key(&claim), signed.as_bytes())), claim.signature);
+        assert_eq!(hex(&mac(&signing_key(secret, &claim), signed.as_bytes())), claim.signature);
     }
 
     #[test]

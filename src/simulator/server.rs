@@ -92,10 +92,10 @@ impl Simulator {
         let listener = TcpListener::bind(address).await.map_err(listen)?;
         let address = listener.local_addr().map_err(listen)?;
         let state = Arc::new(State {
-            verifier: Verifier {
-                credentials: Credentials::simulated(config.session_token.clone()),
-                region: config.region.clone(),
-            },
+            verifier: Verifier::new(
+                Credentials::simulated(config.session_token.clone()),
+                config.region.clone(),
+            ),
             throttle: config.requests_per_second.map(|rate| Throttle::new(rate, config.burst)),
             tally: Tally::new(faults.faults().iter().map(|fault| fault.kind)),
             faults,
@@ -120,6 +120,13 @@ impl RunningSimulator {
     #[must_use]
     pub fn credentials(&self) -> &Credentials {
         &self.state.verifier.credentials
+    }
+
+    /// Makes a key pair with a session token, as a service that lends roles does. It is accepted for so many requests
+    /// and then refused as expired.
+    #[must_use]
+    pub fn issue_credentials(&self, requests: u64) -> Credentials {
+        self.state.verifier.issue(requests)
     }
 
     /// Returns the region that signatures must name.

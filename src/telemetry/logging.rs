@@ -8,7 +8,9 @@ use std::io::{self, Write};
 use std::panic::PanicHookInfo;
 
 use serde::{Deserialize, Serialize};
+use tracing::{Level, Metadata};
 use tracing_subscriber::EnvFilter;
+use tracing_subscriber::filter::filter_fn;
 use tracing_subscriber::fmt::MakeWriter;
 use tracing_subscriber::layer::SubscriberExt as _;
 use tracing_subscriber::util::SubscriberInitExt as _;
@@ -16,8 +18,8 @@ use tracing_subscriber::util::SubscriberInitExt as _;
 use super::progress::ProgressBars;
 use super::run_id::RunId;
 
-/// The signing library's own log repeats whole requests, page tokens included; no filter brings it back.
-const SIGNING_IS_SILENT: &str = "aws_sigv4=warn";
+/// How the targets of AWS's libraries begin.
+const AWS_LIBRARIES: &str = "aws_";
 
 /// How log lines are written.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, clap::ValueEnum)]
@@ -50,19 +52,20 @@ pub fn init_logging(
     // The AWS crates warn of every link of the credential chain that has nothing to say, in many words.
     let default = if quiet { "error,wickr_guest_export=warn" } else { "error,wickr_guest_export=info" };
     let filter = EnvFilter::try_new(filter.filter(|text| !text.is_empty()).unwrap_or(default))
-        .map_err(|error| LoggingError(error.to_string()))?
-        .add_directive(SIGNING_IS_SILENT.parse().expect("a directive"));
+        .map_err(|error| LoggingError(error.to_string()))?;
     let writer = BetweenBars { bars };
     // A second initialisation in one process (tests) keeps the first.
     let _ = match format {
         LogFormat::Text => {
             let lines = tracing_subscriber::fmt().with_env_filter(filter).with_writer(writer);
-            lines.with_target(false).with_ansi(colour).try_init().map_err(drop)
+            let lines = lines.with_target(false).with_ansi(colour).finish();
+            lines.with(filter_fn(is_discreet)).try_init().map_err(drop)
         }
         LogFormat::Json => {
             std::panic::set_hook(Box::new(log_panic));
             tracing_subscriber::registry()
                 .with(filter)
+                .with(filter_fn(is_discreet))
                 .with(flat_json(run_id, writer))
                 .try_init()
                 .map_err(drop)
@@ -87,6 +90,12 @@ fn log_panic(panic: &PanicHookInfo<'_>) {
     let words = panic.payload_as_str().unwrap_or("without a word");
     let place = panic.location().map(ToString::to_string);
     tracing::error!(place, error = words, "panicked");
+}
+
+/// AWS's libraries repeat in their logs what they send and what is answered, credentials and page tokens included, and
+/// quote it in their warnings. Nothing of them but errors is written, whatever the filter says.
+fn is_discreet(metadata: &Metadata<'_>) -> bool {
+    !metadata.target().starts_with(AWS_LIBRARIES) || *metadata.level() == Level::ERROR
 }
 
 /// Writes lines to stderr, with the progress bars out of the way.

@@ -198,6 +198,7 @@ fn leaves_the_walk_whole(error: &ApiError) -> bool {
         | ApiError::ExpiredCredentials { .. }
         | ApiError::ClockSkewed { .. }
         | ApiError::NoCredentials(_)
+        | ApiError::RoleRefused { .. }
         | ApiError::CredentialsUnavailable(_)
         | ApiError::RateLimited { .. }
         | ApiError::Internal { .. }

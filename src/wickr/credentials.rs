@@ -5,9 +5,11 @@
 
 use std::time::Duration;
 
-use aws_config::BehaviorVersion;
 use aws_config::profile::ProfileFileCredentialsProvider;
 use aws_config::provider_config::ProviderConfig;
+use aws_config::retry::RetryConfig;
+use aws_config::sts::AssumeRoleProvider;
+use aws_config::{BehaviorVersion, SdkConfig};
 use aws_credential_types::Credentials;
 use aws_credential_types::provider::error::CredentialsError;
 use aws_credential_types::provider::{ProvideCredentials, SharedCredentialsProvider};
@@ -16,8 +18,10 @@ use aws_types::service_config::ServiceConfigKey;
 use chrono::{DateTime, TimeDelta, Utc};
 use tokio::sync::Mutex;
 
-use super::error::{ApiError, quotable};
-use super::sdk_http::SdkHttpClient;
+use super::credential_faults::{chain_failure, role_failure};
+use super::error::ApiError;
+use super::role::{AssumedRole, ExternalId};
+use super::sdk_http::{HttpClients, SdkHttpClient};
 
 /// Credentials that expire sooner than this are renewed first.
 const RENEW_AHEAD: TimeDelta = TimeDelta::minutes(5);
@@ -26,74 +30,102 @@ const RENEW_AHEAD: TimeDelta = TimeDelta::minutes(5);
 /// like a slow export.
 const FETCH_TIMEOUT: Duration = Duration::from_secs(30);
 
-/// A credential provider with the last credentials that it gave.
+/// A source of credentials with the last ones that it gave.
 pub struct CachedCredentials {
-    provider: SharedCredentialsProvider,
+    origin: Origin,
     cached: Mutex<Option<Credentials>>,
+}
+
+/// Who gives credentials.
+enum Origin {
+    /// The credential chain, or one link of it.
+    Provider(SharedCredentialsProvider),
+    /// STS, which lends a role to whomever the base credentials belong to.
+    Role { role: AssumedRole, base: Box<CachedCredentials>, sts: Box<SdkConfig> },
 }
 
 impl CachedCredentials {
     /// Wraps a provider; nothing is asked of it yet.
     #[must_use]
     pub fn new(provider: SharedCredentialsProvider) -> Self {
-        Self { provider, cached: Mutex::new(None) }
+        Self { origin: Origin::Provider(provider), cached: Mutex::new(None) }
     }
 
-    /// Returns credentials that hold for some minutes yet, asking the provider if need be.
+    /// Wraps a role that is assumed with `base`; nothing is asked yet. `sts` says where STS is and how it is reached.
+    fn of_role(role: AssumedRole, base: Self, sts: SdkConfig) -> Self {
+        // Whoever asks for credentials asks again, so the SDK need not.
+        let sts = sts.into_builder().retry_config(RetryConfig::disabled()).build();
+        let origin = Origin::Role { role, base: Box::new(base), sts: Box::new(sts) };
+        Self { origin, cached: Mutex::new(None) }
+    }
+
+    /// Returns credentials that hold for some minutes yet, asking for new ones if need be.
     ///
     /// # Errors
-    /// [`ApiError::NoCredentials`], or [`ApiError::CredentialsUnavailable`] if the provider does not answer.
+    /// [`ApiError::NoCredentials`], [`ApiError::CredentialsUnavailable`] if the provider or STS does not answer,
+    /// and what STS says of the role and of whoever asks for it.
     pub async fn current(&self, now: DateTime<Utc>) -> Result<Credentials, ApiError> {
         let mut cached = self.cached.lock().await;
         if let Some(credentials) = cached.as_ref().filter(|credentials| holds(credentials, now + RENEW_AHEAD))
         {
             return Ok(credentials.clone());
         }
-        let fetched = tokio::time::timeout(FETCH_TIMEOUT, self.provider.provide_credentials())
-            .await
-            .unwrap_or_else(|_elapsed| Err(CredentialsError::provider_timed_out(FETCH_TIMEOUT)));
-        match fetched {
+        match self.fetch(now).await {
             Ok(credentials) => Ok(cached.insert(credentials).clone()),
             Err(error) => match cached.as_ref().filter(|credentials| holds(credentials, now)) {
                 Some(credentials) => {
                     tracing::warn!("credentials could not be renewed yet; the old ones still hold");
                     Ok(credentials.clone())
                 }
-                None => Err(match error {
-                    CredentialsError::ProviderTimedOut(_) => {
-                        ApiError::CredentialsUnavailable(quotable(&error.to_string(), &[]))
-                    }
-                    _ => ApiError::NoCredentials(advice(&error)),
-                }),
+                None => Err(error),
             },
         }
     }
 
-    /// Drops what is cached, so that the next attempt asks the provider again.
+    async fn fetch(&self, now: DateTime<Utc>) -> Result<Credentials, ApiError> {
+        match &self.origin {
+            Origin::Provider(provider) => ask(provider).await.map_err(|error| chain_failure(&error)),
+            Origin::Role { role, base, sts } => {
+                // One role stands on another's credentials, so that the future has no size of its own.
+                let base = Box::pin(base.current(now)).await?;
+                let external_id = role.external_id.as_ref().map(ExternalId::as_str);
+                let mut request = AssumeRoleProvider::builder(role.arn.as_str())
+                    .session_name(role.session_name.as_str())
+                    .configure(sts);
+                if let Some(external_id) = external_id {
+                    request = request.external_id(external_id);
+                }
+                let provider = request.build_from_provider(base.clone()).await;
+                ask(&provider).await.map_err(|error| {
+                    let secrets = [
+                        base.session_token().unwrap_or_default(),
+                        base.secret_access_key(),
+                        base.access_key_id(),
+                        external_id.unwrap_or_default(),
+                    ];
+                    role_failure(&error, &role.arn, &secrets)
+                })
+            }
+        }
+    }
+
+    /// Drops what is cached, so that the next attempt asks anew; of a role, also what it is asked for with.
     pub(super) async fn forget(&self) {
         *self.cached.lock().await = None;
+        if let Origin::Role { base, .. } = &self.origin {
+            *base.cached.lock().await = None;
+        }
     }
+}
+
+async fn ask(provider: &impl ProvideCredentials) -> Result<Credentials, CredentialsError> {
+    tokio::time::timeout(FETCH_TIMEOUT, provider.provide_credentials())
+        .await
+        .unwrap_or_else(|_elapsed| Err(CredentialsError::provider_timed_out(FETCH_TIMEOUT)))
 }
 
 fn holds(credentials: &Credentials, at: DateTime<Utc>) -> bool {
     credentials.expiry().is_none_or(|expiry| DateTime::<Utc>::from(expiry) > at)
-}
-
-fn advice(error: &dyn std::error::Error) -> String {
-    let mut cause = error;
-    while let Some(source) = cause.source() {
-        cause = source;
-    }
-    let cause = cause.to_string();
-    // The chain lists each of its providers on a line; those that nobody set up say nothing of interest.
-    let lines: Vec<&str> =
-        cause.lines().map(str::trim).filter(|line| !line.contains("provider was not enabled")).collect();
-    let told = lines.join(" ");
-    format!(
-        "{}; set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, choose a profile with --profile, log in with \
-         `aws sso login`, or run under a role",
-        quotable(told.strip_suffix(". Attempted:").unwrap_or(&told), &[])
-    )
 }
 
 /// What the AWS configuration (environment, profile files, instance) says.
@@ -110,6 +142,17 @@ pub struct AwsEnvironment {
     pub s3_endpoint_url: Option<String>,
     /// The credential chain.
     pub credentials: CachedCredentials,
+    /// What the AWS configuration says of other services.
+    sdk: SdkConfig,
+}
+
+impl AwsEnvironment {
+    /// Puts a role in place of whoever the credential chain says we are; it is assumed when it is needed.
+    #[must_use]
+    pub fn assuming(self, role: AssumedRole) -> Self {
+        let credentials = CachedCredentials::of_role(role, self.credentials, self.sdk.clone());
+        Self { credentials, ..self }
+    }
 }
 
 /// Reads the AWS configuration: environment, profile, SSO, web identity, container, instance, process.
@@ -119,12 +162,12 @@ pub struct AwsEnvironment {
 /// # Errors
 /// [`ApiError::NoCredentials`] if the chain cannot even be set up.
 pub async fn load_aws_environment(
-    client: reqwest::Client,
+    clients: HttpClients,
     region: Option<String>,
     profile: Option<String>,
 ) -> Result<AwsEnvironment, ApiError> {
     let mut loader =
-        aws_config::defaults(BehaviorVersion::latest()).http_client(SdkHttpClient::new(client.clone()));
+        aws_config::defaults(BehaviorVersion::latest()).http_client(SdkHttpClient::new(clients.clone()));
     if let Some(region) = region {
         loader = loader.region(Region::new(region));
     }
@@ -149,7 +192,9 @@ pub async fn load_aws_environment(
         Some(profile) => {
             let settings = ProviderConfig::without_region()
                 .with_region(config.region().cloned())
-                .with_http_client(SdkHttpClient::new(client));
+                .with_use_fips(config.use_fips())
+                .with_use_dual_stack(config.use_dual_stack())
+                .with_http_client(SdkHttpClient::new(clients));
             let named = ProfileFileCredentialsProvider::builder().configure(&settings).profile_name(profile);
             SharedCredentialsProvider::new(named.build())
         }
@@ -157,13 +202,15 @@ pub async fn load_aws_environment(
             .credentials_provider()
             .ok_or_else(|| ApiError::NoCredentials("no credential provider is configured".to_owned()))?,
     };
+    let credentials = CachedCredentials::new(provider);
     Ok(AwsEnvironment {
         region: config.region().map(ToString::to_string),
         use_fips: config.use_fips().unwrap_or_default(),
         use_dual_stack: config.use_dual_stack().unwrap_or_default(),
         endpoint_url,
         s3_endpoint_url,
-        credentials: CachedCredentials::new(provider),
+        credentials,
+        sdk: config,
     })
 }
 

@@ -159,6 +159,17 @@ pub enum ApiError {
     /// There are no credentials.
     #[error("no AWS credentials could be had: {0}")]
     NoCredentials(String),
+    /// STS does not lend the role that the job asks for.
+    #[error(
+        "the role {role} cannot be assumed ({message}); allow the identity that asks sts:AssumeRole on it, name that \
+         identity in the role's trust policy, and set source.external_id to what that policy asks for"
+    )]
+    RoleRefused {
+        /// The role.
+        role: String,
+        /// The words of STS.
+        message: String,
+    },
     /// The request could not be built or signed.
     #[error("the request could not be made: {0}")]
     Unsendable(String),
@@ -222,6 +233,7 @@ impl ApiError {
             | Self::Shape(_)
             | Self::TooLarge { .. }
             | Self::NoCredentials(_)
+            | Self::RoleRefused { .. }
             | Self::Unsendable(_)
             | Self::DeadlineReached { .. }
             | Self::GaveUp { .. } => Disposition::Permanent,

@@ -5,6 +5,7 @@
 //! either exactly of the documented shape or an error.
 
 mod api;
+mod credential_faults;
 mod credentials;
 mod endpoint;
 mod error;
@@ -12,6 +13,7 @@ mod http;
 pub mod model;
 mod refusal;
 mod retry_after;
+mod role;
 mod sdk_http;
 mod signing;
 
@@ -25,4 +27,8 @@ pub use http::{HttpSettings, HttpWickrAdmin, SIMULATOR_HEADER, TimeLimit, build_
 pub use model::{MAX_PAGE_ROWS, ShapeError};
 pub use refusal::Refusal;
 pub use retry_after::server_hint;
+pub use role::{
+    AssumedRole, ExternalId, ExternalIdError, RoleArn, RoleArnError, RoleSessionName, RoleSessionNameError,
+};
+pub use sdk_http::HttpClients;
 pub use signing::{SigningError, sign};

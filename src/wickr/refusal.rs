@@ -95,7 +95,7 @@ fn is_skew(code: &str, message: &str) -> bool {
 }
 
 /// Says whether a refusal is about who signed, which no permission will mend.
-fn is_unauthentic(code: &str) -> bool {
+pub(super) fn is_unauthentic(code: &str) -> bool {
     matches!(
         code,
         "UnauthorizedError"

@@ -1,6 +1,10 @@
 //! Lends the program's HTTP client to `aws-config`, so that proxies, `AWS_CA_BUNDLE` and TLS are the same for
 //! the API, STS, SSO and the instance's metadata.
+//!
+//! What gives credentials must not be asked in the clear, or answer so: plain http is for this machine and for the
+//! link-local addresses of containers and instances. No proxy could reach those either, so that way goes around them.
 
+use std::net::IpAddr;
 use std::time::Duration;
 
 use aws_smithy_runtime_api::client::http::{
@@ -14,18 +18,30 @@ use aws_smithy_types::body::SdkBody;
 /// The largest answer that is read: credentials take a few KiB.
 const MAX_BODY_BYTES: usize = 1024 * 1024;
 
-/// How long an exchange may take if the caller sets no bound.
+/// How long an exchange may take if the caller does not bound how long an answer may.
 const DEFAULT_TIMEOUT: Duration = Duration::from_secs(30);
+
+/// The metadata of an instance and of a Pod Identity, where IPv6 is spoken.
+const METADATA_NETWORK: [u16; 2] = [0xfd00, 0x0ec2];
+
+/// The ways to what gives credentials.
+#[derive(Clone, Debug)]
+pub struct HttpClients {
+    /// The way out, through the proxies of the environment.
+    pub proxied: reqwest::Client,
+    /// The way to this machine and its links.
+    pub direct: reqwest::Client,
+}
 
 /// reqwest in the shape that the AWS crates want.
 #[derive(Clone, Debug)]
 pub(super) struct SdkHttpClient {
-    client: reqwest::Client,
+    clients: HttpClients,
 }
 
 impl SdkHttpClient {
-    pub(super) fn new(client: reqwest::Client) -> Self {
-        Self { client }
+    pub(super) fn new(clients: HttpClients) -> Self {
+        Self { clients }
     }
 }
 
@@ -35,33 +51,32 @@ impl HttpClient for SdkHttpClient {
         settings: &HttpConnectorSettings,
         _components: &RuntimeComponents,
     ) -> SharedHttpConnector {
-        let timeout = match (settings.connect_timeout(), settings.read_timeout()) {
-            (None, None) => DEFAULT_TIMEOUT,
-            (connect, read) => connect.unwrap_or_default() + read.unwrap_or_default(),
-        };
-        SharedHttpConnector::new(SdkHttpConnector { client: self.client.clone(), timeout })
+        let timeout = settings
+            .read_timeout()
+            .map_or(DEFAULT_TIMEOUT, |read| settings.connect_timeout().unwrap_or_default() + read);
+        SharedHttpConnector::new(SdkHttpConnector { clients: self.clients.clone(), timeout })
     }
 }
 
 #[derive(Debug)]
 struct SdkHttpConnector {
-    client: reqwest::Client,
+    clients: HttpClients,
     timeout: Duration,
 }
 
 impl HttpConnector for SdkHttpConnector {
     fn call(&self, request: HttpRequest) -> HttpConnectorFuture {
-        let client = self.client.clone();
+        let clients = self.clients.clone();
         let timeout = self.timeout;
         HttpConnectorFuture::new(async move {
-            tokio::time::timeout(timeout, exchange(&client, request))
+            tokio::time::timeout(timeout, exchange(&clients, request))
                 .await
                 .map_err(|elapsed| ConnectorError::timeout(elapsed.into()))?
         })
     }
 }
 
-async fn exchange(client: &reqwest::Client, request: HttpRequest) -> Result<HttpResponse, ConnectorError> {
+async fn exchange(clients: &HttpClients, request: HttpRequest) -> Result<HttpResponse, ConnectorError> {
     let request = request.try_into_http1x().map_err(|error| ConnectorError::user(error.into()))?;
     let (parts, body) = request.into_parts();
     let Some(bytes) = body.bytes().map(<[u8]>::to_vec) else {
@@ -69,6 +84,16 @@ async fn exchange(client: &reqwest::Client, request: HttpRequest) -> Result<Http
     };
     let request = reqwest::Request::try_from(http::Request::from_parts(parts, bytes))
         .map_err(|error| ConnectorError::user(error.into()))?;
+    let client = match request.url().scheme() {
+        "http" if !is_near(request.url()) => {
+            let host = request.url().host_str().unwrap_or_default();
+            let unsafe_way =
+                format!("http://{host} is not https; plain http is for this machine and its links");
+            return Err(ConnectorError::user(unsafe_way.into()));
+        }
+        "http" => &clients.direct,
+        _ => &clients.proxied,
+    };
     let mut response = client.execute(request).await.map_err(connector_error)?;
     let mut answer = http::Response::builder().status(response.status());
     if let Some(headers) = answer.headers_mut() {
@@ -87,6 +112,45 @@ async fn exchange(client: &reqwest::Client, request: HttpRequest) -> Result<Http
     HttpResponse::try_from(answer).map_err(|error| ConnectorError::other(error.into(), None))
 }
 
+/// Says whether an endpoint is this machine, or on a link of it.
+fn is_near(url: &reqwest::Url) -> bool {
+    let host = url.host_str().unwrap_or_default();
+    match host.trim_matches(['[', ']']).parse::<IpAddr>() {
+        Ok(IpAddr::V4(address)) => address.is_loopback() || address.is_link_local(),
+        Ok(IpAddr::V6(address)) => {
+            let metadata = address.segments()[..2] == METADATA_NETWORK;
+            address.is_loopback() || address.is_unicast_link_local() || metadata
+        }
+        Err(_) => host == "localhost",
+    }
+}
+
 fn connector_error(error: reqwest::Error) -> ConnectorError {
     if error.is_timeout() { ConnectorError::timeout(error.into()) } else { ConnectorError::io(error.into()) }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn plain_http_is_for_this_machine_and_its_links() {
+        let near = |url: &str| is_near(&url.parse().expect(url));
+        for url in [
+            "http://localhost:4566",
+            "http://127.0.0.1/keys",
+            "http://[::1]:80",
+            "http://169.254.169.254/latest",
+            "http://169.254.170.23/v1/credentials",
+            "http://[fd00:ec2::23]/v1/credentials",
+            "http://[fe80::1]",
+        ] {
+            assert!(near(url), "{url}");
+        }
+        for url in
+            ["http://sts.amazonaws.com", "http://10.0.0.1", "http://169.253.0.1", "http://[fd00:ec3::23]"]
+        {
+            assert!(!near(url), "{url}");
+        }
+    }
 }

@@ -8,6 +8,7 @@ mod model;
 mod processes;
 mod published;
 mod python;
+mod roles;
 #[cfg(feature = "simulator")]
 mod simulator;
 mod stores;

@@ -17,20 +17,20 @@ use crate::published::Expected;
 use crate::python::{Python, months_ago};
 
 /// The model server, the record that it writes, and the folders of one test.
-struct ModelServer {
-    server: Server,
+pub(crate) struct ModelServer {
+    pub(crate) server: Server,
     folder: TempDir,
 }
 
 impl ModelServer {
-    fn start(python: &Python, arguments: &[&str]) -> Self {
+    pub(crate) fn start(python: &Python, arguments: &[&str]) -> Self {
         let folder = TempDir::new().expect("a temporary folder");
         let mut command = python.script("model_server.py", folder.path());
         command.arg("--record").arg(folder.path().join("record.jsonl")).args(arguments);
         Self { server: Server::start(command), folder }
     }
 
-    fn home(&self) -> &Path {
+    pub(crate) fn home(&self) -> &Path {
         self.folder.path()
     }
 
@@ -39,7 +39,7 @@ impl ModelServer {
     }
 
     /// Returns what was asked of the server so far, in the order of the answers.
-    fn record(&self) -> Vec<Value> {
+    pub(crate) fn record(&self) -> Vec<Value> {
         let text = fs::read_to_string(self.folder.path().join("record.jsonl")).expect("the record is there");
         text.lines().map(|line| serde_json::from_str(line).expect("a line of JSON")).collect()
     }

@@ -4,9 +4,9 @@ Routes, shapes, required fields, enumerations and error statuses come from botoc
 botocore's signer decides whether a signature is right. Every request is appended to a record, one JSON object
 a line, before it is answered: the test judges the exporter by that record as well as by what it publishes.
 
-    model_server.py --record FILE [--fault OPERATION:N:CODE]... [--session-token TOKEN]
+    model_server.py --record FILE [--fault OPERATION:N:CODE]... [--session-token TOKEN] [--roles checked|open]
 
-Prints the environment for a client as `export NAME=value` lines, as `simulate` does, and serves until killed.
+With `--roles`, only whoever has assumed a role of the STS beside it is served. Prints the environment for a client as `export NAME=value` lines, as `simulate` does, and serves until killed.
 """
 
 import argparse
@@ -16,7 +16,7 @@ from collections import Counter
 from datetime import datetime, timezone
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
 from botocore.credentials import Credentials
@@ -25,6 +25,9 @@ from botocore.model import OperationModel
 from service_model import FieldProblem, WickrModel
 from signature import VALID, ReceivedRequest, SignatureChecker
 from wickr_service import Refusal, WickrService
+
+if TYPE_CHECKING:
+    from token_service import TokenService
 
 REGION = "eu-central-1"
 ACCESS_KEY_ID = "AKIAINTEROPEXAMPLE00"
@@ -37,7 +40,11 @@ class ModelServer(ThreadingHTTPServer):
     daemon_threads = True
 
     def __init__(
-        self, record: Path, faults: dict[tuple[str, int], str], token: str | None
+        self,
+        record: Path,
+        faults: dict[tuple[str, int], str],
+        token: str | None,
+        roles: "TokenService | None",
     ) -> None:
         """Listen on a free loopback port."""
         super().__init__(("127.0.0.1", 0), Handler)
@@ -45,8 +52,11 @@ class ModelServer(ThreadingHTTPServer):
         for (operation, _), code in faults.items():
             self.model.error_status(self.model.operation(operation), code)
         self.service = WickrService()
-        credentials = Credentials(ACCESS_KEY_ID, SECRET_ACCESS_KEY, token)
-        self.signatures = SignatureChecker(credentials, self.model.signing_name, REGION)
+        own = {ACCESS_KEY_ID: Credentials(ACCESS_KEY_ID, SECRET_ACCESS_KEY, token)}
+        self.roles = roles
+        self.signatures = SignatureChecker(
+            roles.keys if roles else own.get, self.model.signing_name, REGION
+        )
         self._faults = faults
         self._record = record.open("a", encoding="utf-8")
         self._served: Counter[str] = Counter()
@@ -143,6 +153,21 @@ class Exchange:
             "status": status,
             "error": self._error,
             "user_agent": self._request.header("user-agent"),
+            "caller": self._caller(),
+        }
+
+    def _caller(self) -> dict[str, Any] | None:
+        """Describe as which role the request was signed, and how that was asked for."""
+        authorization = self._request.header("authorization") or ""
+        key_id = authorization.partition("Credential=")[2].partition("/")[0]
+        role = self._server.roles.role_of(key_id) if self._server.roles else None
+        if role is None:
+            return None
+        return {
+            "role": role.role_arn,
+            "session": role.session_name,
+            "external_id": role.external_id,
+            "region": role.region_name,
         }
 
     def _handle(self) -> tuple[OperationModel, dict[str, Any]]:
@@ -181,17 +206,26 @@ def main() -> None:
     parser.add_argument("--record", type=Path, required=True)
     parser.add_argument("--fault", type=_fault, action="append", default=[])
     parser.add_argument("--session-token")
+    parser.add_argument("--roles", choices=["checked", "open"])
     arguments = parser.parse_args()
+    roles = None
+    if arguments.roles:
+        # moto takes a second to load, which most tests need not wait for.
+        from token_service import TokenService
+
+        roles = TokenService(REGION, checks=arguments.roles == "checked")
     server = ModelServer(
-        arguments.record, dict(arguments.fault), arguments.session_token
+        arguments.record, dict(arguments.fault), arguments.session_token, roles
     )
+    base = roles.base if roles else Credentials(ACCESS_KEY_ID, SECRET_ACCESS_KEY)
     environment = {
+        "AWS_ENDPOINT_URL_STS": roles.endpoint if roles else None,
         "AWS_SESSION_TOKEN": arguments.session_token,
         "AWS_REGION": REGION,
         # boto3 and the first version of the CLI know only the older name.
         "AWS_DEFAULT_REGION": REGION,
-        "AWS_ACCESS_KEY_ID": ACCESS_KEY_ID,
-        "AWS_SECRET_ACCESS_KEY": SECRET_ACCESS_KEY,
+        "AWS_ACCESS_KEY_ID": base.access_key,
+        "AWS_SECRET_ACCESS_KEY": base.secret_key,
         "AWS_ENDPOINT_URL_WICKR": f"http://127.0.0.1:{server.server_port}",
     }
     lines = [f"export {name}={value}" for name, value in environment.items() if value]

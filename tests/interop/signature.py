@@ -7,7 +7,7 @@ sends is found out. Nothing of the exporter's signing code is known here.
 import hashlib
 import hmac
 import re
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta, timezone
 from urllib.parse import parse_qsl, urlsplit
@@ -47,11 +47,16 @@ class ReceivedRequest:
 
 
 class SignatureChecker:
-    """Knows the one key pair, region and signing name that it accepts."""
+    """Knows the keys, the region and the signing name that it accepts."""
 
-    def __init__(self, credentials: Credentials, service: str, region: str) -> None:
-        """Accept only requests signed with these credentials for this service and region."""
-        self._credentials = credentials
+    def __init__(
+        self,
+        find: Callable[[str], Credentials | None],
+        service: str,
+        region: str,
+    ) -> None:
+        """Accept only requests signed with keys that are found by their id, for this service and region."""
+        self._find = find
         self._service = service
         self._region = region
 
@@ -61,49 +66,35 @@ class SignatureChecker:
         if match is None:
             return "no well-formed Authorization header"
         timestamp = request.header("x-amz-date") or ""
+        credentials = self._find(match["credential"].partition("/")[0])
+        if credentials is None:
+            return "unknown access key"
+        signed = match["signed"].split(";")
         problem = (
             self._scope_problem(match["credential"], timestamp)
             or _date_problem(timestamp, now)
-            or self._header_problem(request, match["signed"].split(";"))
+            or _header_problem(request, signed, credentials.token)
         )
         if problem is not None:
             return problem
-        expected = self._signature(request, match["signed"].split(";"), timestamp)
+        expected = self._signature(request, signed, timestamp, credentials)
         if not hmac.compare_digest(expected, match["signature"]):
             return "botocore computes another signature"
         return VALID
 
     def _scope_problem(self, credential: str, timestamp: str) -> str | None:
-        key_id, _, scope = credential.partition("/")
-        if key_id != self._credentials.access_key:
-            return "unknown access key"
+        scope = credential.partition("/")[2]
         expected = f"{timestamp[:8]}/{self._region}/{self._service}/aws4_request"
         if scope != expected:
             return f"scope is {scope}, not {expected}"
         return None
 
-    def _header_problem(
-        self, request: ReceivedRequest, signed: list[str]
-    ) -> str | None:
-        received = {name.lower() for name, _ in request.headers}
-        if signed != sorted(set(signed)):
-            return "signed headers are not sorted"
-        missing = set(signed) - received
-        if missing:
-            return f"signed headers were not sent: {sorted(missing)}"
-        required = {"host"} | {name for name in received if name.startswith("x-amz-")}
-        unsigned = required - set(signed)
-        if unsigned:
-            return f"headers were not signed: {sorted(unsigned)}"
-        if request.header("x-amz-security-token") != self._credentials.token:
-            return "the session token is not the one issued"
-        announced = request.header("x-amz-content-sha256")
-        if announced not in (None, hashlib.sha256(request.body).hexdigest()):
-            return "x-amz-content-sha256 is not the digest of the body"
-        return None
-
     def _signature(
-        self, request: ReceivedRequest, signed: list[str], timestamp: str
+        self,
+        request: ReceivedRequest,
+        signed: list[str],
+        timestamp: str,
+        credentials: Credentials,
     ) -> str:
         path = urlsplit(request.target).path
         again = AWSRequest(
@@ -116,9 +107,30 @@ class SignatureChecker:
             if name.lower() in signed:
                 again.headers[name] = value
         again.context["timestamp"] = timestamp
-        signer = SigV4Auth(self._credentials, self._service, self._region)
+        signer = SigV4Auth(credentials, self._service, self._region)
         to_sign = signer.string_to_sign(again, signer.canonical_request(again))
         return str(signer.signature(to_sign, again))
+
+
+def _header_problem(
+    request: ReceivedRequest, signed: list[str], token: str | None
+) -> str | None:
+    received = {name.lower() for name, _ in request.headers}
+    if signed != sorted(set(signed)):
+        return "signed headers are not sorted"
+    missing = set(signed) - received
+    if missing:
+        return f"signed headers were not sent: {sorted(missing)}"
+    required = {"host"} | {name for name in received if name.startswith("x-amz-")}
+    unsigned = required - set(signed)
+    if unsigned:
+        return f"headers were not signed: {sorted(unsigned)}"
+    if request.header("x-amz-security-token") != token:
+        return "the session token is not the one issued"
+    announced = request.header("x-amz-content-sha256")
+    if announced not in (None, hashlib.sha256(request.body).hexdigest()):
+        return "x-amz-content-sha256 is not the digest of the body"
+    return None
 
 
 def _date_problem(timestamp: str, now: datetime) -> str | None:

@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 
 use wickr_guest_export::simulator::{
-    Fault, FaultKind, SIMULATOR_HEADER, SIMULATOR_VERSION, SimulatorConfig, When,
+    Credentials, Fault, FaultKind, SIMULATOR_HEADER, SIMULATOR_VERSION, SimulatorConfig, When,
 };
 
 use crate::client::{Client, start};
@@ -41,6 +41,32 @@ async fn signatures_that_are_wrong_in_one_part_are_refused_as_aws_refuses_them()
         other.signer.behind_seconds = behind;
         assert_eq!(other.get(GUESTS).await.status, 200, "{behind}");
     }
+}
+
+#[tokio::test]
+async fn keys_that_were_issued_hold_for_their_requests_and_are_checked_as_others_are() {
+    let (simulator, client) = start(letters(3)).await;
+    let issued = [simulator.issue_credentials(2), simulator.issue_credentials(100)];
+    let signed = |keys: &Credentials| {
+        let mut other = Client::new(&simulator);
+        other.signer.access_key_id = keys.access_key_id.clone();
+        other.signer.secret_access_key = keys.secret_access_key.clone();
+        other.signer.session_token = keys.session_token.clone();
+        other
+    };
+    let short = signed(&issued[0]);
+    for expected in [None, None, Some("ExpiredTokenException"), Some("ExpiredTokenException")] {
+        assert_eq!(short.get(GUESTS).await.code(), expected);
+    }
+    assert_eq!(signed(&issued[1]).get(GUESTS).await.status, 200, "others still hold");
+    assert_eq!(client.get(GUESTS).await.status, 200);
+
+    let mut mixed = signed(&issued[1]);
+    mixed.signer.session_token = issued[0].session_token.clone();
+    assert_eq!(mixed.get(GUESTS).await.code(), Some("UnrecognizedClientException"));
+    let mut forged = signed(&issued[1]);
+    forged.signer.secret_access_key = issued[0].secret_access_key.clone();
+    assert_eq!(forged.get(GUESTS).await.code(), Some("InvalidSignatureException"));
 }
 
 #[tokio::test]

@@ -64,6 +64,7 @@ fn name_of(error: &ApiError) -> String {
         },
         ApiError::CredentialsUnavailable(_) => "CredentialsUnavailable".to_owned(),
         ApiError::NoCredentials(_) => "NoCredentials".to_owned(),
+        ApiError::RoleRefused { .. } => "RoleRefused".to_owned(),
         ApiError::Unsendable(_) => "Unsendable".to_owned(),
         ApiError::DeadlineReached { .. } => "DeadlineReached".to_owned(),
         ApiError::GaveUp { attempts, last } if *attempts == ATTEMPTS => format!("GaveUp {}", name_of(last)),

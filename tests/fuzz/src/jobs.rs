@@ -9,13 +9,13 @@ use std::str::FromStr;
 use chrono::{DateTime, Utc};
 use wickr_guest_export::dataset::ContentDigest;
 use wickr_guest_export::guest::NetworkId;
-use wickr_guest_export::job::{Job, JobDefinition, JobOverrides, Span};
+use wickr_guest_export::job::{Job, JobDefinition, JobOverrides, Networks, Span};
 use wickr_guest_export::period::{BillingPeriod, MAX_SELECTED_PERIODS, PeriodSelector, PeriodSpelling};
 use wickr_guest_export::publish::layout::{self, Place};
 use wickr_guest_export::storage::destination::DestinationUrlError;
 use wickr_guest_export::storage::{FileDigest, RelativePath, StoreUrl, local_path};
 use wickr_guest_export::task::TaskKey;
-use wickr_guest_export::wickr::EndpointRequest;
+use wickr_guest_export::wickr::{EndpointRequest, ExternalId, RoleArn, RoleSessionName};
 
 use super::{MemoryBound, assert_presentable};
 
@@ -45,7 +45,8 @@ pub fn job_file(data: &[u8]) {
             let periods: Vec<BillingPeriod> = job.periods.iter().map(|selected| selected.period).collect();
             assert!(!periods.is_empty() && periods.is_sorted_by(|one, next| one < next), "{periods:?}");
             assert!(periods.iter().all(|period| period.start() <= job.decided_at));
-            assert!(job.decided_at <= noon() || job.source.is_simulated());
+            assert!(job.decided_at <= noon() || job.is_simulated());
+            assert_sources(&job);
             assert!((1..=256).contains(&job.concurrency));
             assert!((0.01..=10_000.0).contains(&job.max_requests_per_second));
             assert!((0.0..=1.0).contains(&job.shrink.share));
@@ -54,6 +55,18 @@ pub fn job_file(data: &[u8]) {
             assert!(instant.is_some(), "{:?} before {}", job.fresh_for, job.decided_at);
         }
         Err(error) => assert_presentable(&error, MOST_CHARACTERS + 2 * text.chars().count()),
+    }
+}
+
+/// Sources are there, in their order, and no network is named by two of them.
+fn assert_sources(job: &Job) {
+    assert!(!job.sources.is_empty() && job.sources.is_sorted_by(|one, next| one.number < next.number));
+    let mut named = BTreeSet::new();
+    for source in &job.sources {
+        assert!(!source.service.is_simulated() || job.sources.len() == 1);
+        if let Networks::Listed(ids) = &source.networks {
+            assert!(!ids.is_empty() && ids.iter().all(|id| named.insert(*id)), "{ids:?}");
+        }
     }
 }
 
@@ -66,6 +79,8 @@ pub fn names(data: &[u8]) {
     reads_as_printed::<RelativePath>(text);
     reads_as_printed::<FileDigest>(text);
     reads_as_printed::<ContentDigest>(text);
+    reads_as_printed::<RoleArn>(text);
+    role(text);
     if let Ok(period) = BillingPeriod::from_wire(text) {
         let spellings = [PeriodSpelling::Hyphen, PeriodSpelling::Underscore];
         assert!(spellings.into_iter().any(|spelling| period.spelled(spelling) == text));
@@ -93,6 +108,18 @@ where
 fn assert_bounded(error: &dyn Error) {
     let length = error.to_string().chars().count();
     assert!(length <= MOST_CHARACTERS, "an error of {length} characters");
+}
+
+/// Whatever goes to STS is of the alphabet that it takes, and an external id is in no error.
+fn role(text: &str) {
+    match NAME_MEMORY.hold(text.len(), || text.parse::<RoleSessionName>()) {
+        Ok(name) => assert_eq!(name.as_str(), text),
+        Err(error) => assert_bounded(&error),
+    }
+    match NAME_MEMORY.hold(text.len(), || text.parse::<ExternalId>()) {
+        Ok(id) => assert!(id.as_str() == text && !format!("{id:?}").contains(text)),
+        Err(error) => assert_bounded(&error),
+    }
 }
 
 fn selector(text: &str) {
