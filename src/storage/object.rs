@@ -2,9 +2,9 @@
 //!
 //! An object comes into place whole or not at all, so nothing is staged there: files are made on this machine and
 //! uploaded, in parts if they are large. What must not be replaced is created by a conditional put, a manifest by one
-//! that names the version it was read at, and locks are leases ([`lease`]). A put that the store refuses may be our
+//! that names the version it was read at, and locks are leases (`lease`). A put that the store refuses may be our
 //! own, repeated after its answer was lost: then what is there has our bytes, which no other run's have, because each
-//! revision and each lease has a nonce. A put without an answer may take effect later ([`LATEST_EFFECT`]).
+//! revision and each lease has a nonce. A put without an answer may take effect later (`LATEST_EFFECT`).
 
 mod answer;
 mod connect;

@@ -34,9 +34,16 @@ fn eight_processes_at_once_against_one_rate_limit_publish_every_network_together
     let export = scene.job(INDEXED).args(["--network", "all", "--period", CLOSED]);
     let export = export.replacing("--max-requests-per-second", "2000");
     let running: Vec<_> = (0..PROCESSES).map(|index| pod(&export, index).spawn()).collect();
+    // All of them are read from at once: one whose pipe is full would hold the others' locks.
+    let export = &export;
+    let ended: Vec<_> = std::thread::scope(|scope| {
+        let reading: Vec<_> =
+            running.into_iter().map(|child| scope.spawn(move || export.finish(child))).collect();
+        reading.into_iter().map(|run| run.join().expect("no panic")).collect()
+    });
     let mut published = BTreeSet::new();
-    for (index, child) in running.into_iter().enumerate() {
-        let run = export.finish(child).exits(0);
+    for (index, run) in ended.into_iter().enumerate() {
+        let run = run.exits(0);
         assert!(run.stderr.contains("max_requests_per_second=250.0"), "an eighth: {}", run.stderr);
         let summary = run.summary();
         let own = summary["tasks"].as_array().expect("tasks");
