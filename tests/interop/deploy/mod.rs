@@ -5,6 +5,7 @@
 
 mod exit_codes;
 mod kubernetes;
+mod policies;
 
 use std::path::{Path, PathBuf};
 
