@@ -6,6 +6,7 @@
 mod exit_codes;
 mod kubernetes;
 mod policies;
+mod schedules;
 
 use std::path::{Path, PathBuf};
 
