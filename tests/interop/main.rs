@@ -4,6 +4,7 @@
 //! The simulator and the client come from one hand and could share one error. So the client also runs against
 //! a server made of botocore's service model and signer, and the simulator is also read by the stock clients.
 
+mod deploy;
 mod model;
 mod processes;
 mod published;
