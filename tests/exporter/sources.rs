@@ -178,8 +178,14 @@ fn an_account_without_credentials_fails_alone() {
     both.assert_published(&both.first, HERE);
 
     let sources = [nobody("\"all\""), Organization::source(&both.first, "\"all\"", "")];
-    let run = both.job(&sources).run().exits(77);
+    let metrics = both.first.path("run.prom");
+    let telling = both.job(&sources).args(["--metrics-file", metrics.to_str().expect("a path")]);
+    let run = telling.run().exits(77);
     assert_eq!(tasks(&run), [json!([2, HERE, "unchanged", 0])]);
+    let metrics = fs::read_to_string(metrics).expect("metrics");
+    assert!(metrics.contains("wickr_guest_export_guests{"), "{metrics}");
+    let unclosed = "wickr_guest_export_oldest_unclosed_period_end_timestamp_seconds{";
+    assert!(!metrics.contains(unclosed), "the month may be open in the account that is left out: {metrics}");
     let [(1, 77, message)] = &left_out(&run)[..] else { panic!("one source is left out: {}", run.stdout) };
     assert!(
         message.starts_with("listing the account's networks: no AWS credentials could be had"),

@@ -159,12 +159,14 @@ fn every_overlay_is_valid_and_keeps_what_the_program_needs() {
 fn the_command_and_the_job_of_the_manifests_export() {
     let Some(python) = Python::for_test("the command of the manifests") else { return };
     let home = TempDir::new().expect("a folder");
-    let cron_job = read(python, home.path(), "kubernetes/base/cronjob.yaml");
-    let arguments = &cron_job["spec"]["jobTemplate"]["spec"]["template"]["spec"]["containers"][0]["args"];
-    for (file, place) in [
-        ("kubernetes/base/job.toml", "s3://CHANGE-ME-billing-exports"),
-        ("kubernetes/overlays/pvc/job.toml", "/data"),
+    let (base, bucket) = ("kubernetes/base/cronjob.yaml", "s3://CHANGE-ME-billing-exports");
+    for (cron_job, file, place) in [
+        (base, "kubernetes/base/job.toml", bucket),
+        (base, "kubernetes/overlays/pvc/job.toml", "/data"),
+        ("kubernetes/overlays/indexed/cronjob.yaml", "kubernetes/base/job.toml", bucket),
     ] {
+        let cron_job = read(python, home.path(), cron_job);
+        let arguments = &cron_job["spec"]["jobTemplate"]["spec"]["template"]["spec"]["containers"][0]["args"];
         let folder = home.path().join(file);
         let definition = fs::read_to_string(deploy(file)).expect("a job");
         // The same job, from the simulator and to a folder.
@@ -179,6 +181,7 @@ fn the_command_and_the_job_of_the_manifests_export() {
                 .as_str()
                 .expect("a text")
                 .replace("/etc/wickr-guest-export/job.toml", &job.display().to_string())
+                .replace("$(JOB_COMPLETION_INDEX)", "3")
         });
         let mut command = Command::new(crate::processes::EXPORTER);
         let output = command.args(arguments).env_clear().output().expect("the exporter starts");
