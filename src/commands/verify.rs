@@ -20,13 +20,17 @@ pub(super) async fn verify(arguments: VerifyArguments) -> anyhow::Result<ExitSta
     let rosters = arguments.roster_url.as_deref();
     let output = places::open_output(&arguments.output, rosters, &PlaceSettings::default()).await?;
     let report = read_everything(output, &filter, now).await?;
-    print(&shown(&report, &arguments.output))?;
+    print(&shown(&report, &arguments.output, rosters))?;
     Ok(if report.is_clean() { ExitStatus::Success } else { ExitStatus::Untrusted })
 }
 
-fn shown(report: &VerificationReport, output: &str) -> String {
+fn shown(report: &VerificationReport, output: &str, rosters: Option<&str>) -> String {
     let mut lines: Vec<String> = report.findings.iter().map(ToString::to_string).collect();
     let totals = report.totals;
+    let are_elsewhere =
+        rosters.is_none() && report.findings.iter().any(|finding| finding.path.contains("guest_roster"));
+    let hint = are_elsewhere
+        .then_some("If the job has output.roster_url, the rosters are there: give it as --roster-url.");
     let verdict = match lines.len() {
         0 => "whole and unaltered".to_owned(),
         1 => "1 finding".to_owned(),
@@ -36,5 +40,6 @@ fn shown(report: &VerificationReport, output: &str) -> String {
         "{output}: {verdict}. Read {} publications with {} guests, {} revisions, {} files, {} bytes of data",
         totals.publications, totals.guests, totals.revisions, totals.files, totals.bytes
     ));
+    lines.extend(hint.map(str::to_owned));
     lines.join("\n")
 }

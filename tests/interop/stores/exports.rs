@@ -283,10 +283,13 @@ fn rosters_may_lie_where_whoever_reads_the_counts_cannot_read() {
 
     let verify = |more: &[&str], code: i32| {
         let mut command = scene.command(&["verify", &scene.server.url("out")]);
-        assert_code(&command.args(more).output().expect("it runs"), code);
+        let verified = command.args(more).output().expect("it runs");
+        assert_code(&verified, code);
+        String::from_utf8(verified.stdout).expect("text")
     };
-    verify(&["--roster-url", &private], 0);
-    verify(&[], 65);
+    assert!(!verify(&["--roster-url", &private], 0).contains("--roster-url"));
+    let found = verify(&[], 65);
+    assert!(found.contains("give it as --roster-url"), "{found}");
 }
 
 #[test]
