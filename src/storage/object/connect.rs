@@ -61,7 +61,9 @@ pub struct StoreAccess {
 #[derive(Debug, thiserror::Error)]
 pub enum StoreConnectError {
     /// S3, and nobody said in which region.
-    #[error("{0} is in S3, and no region is known; set AWS_REGION, or `region` in the profile")]
+    #[error(
+        "{0} is in S3, and the region of the bucket is not known; set AWS_REGION, output.region, or `region` in the profile"
+    )]
     NoRegion(String),
     /// What is set up for the store contradicts itself, or lacks something.
     #[error("{url}: {reason}")]

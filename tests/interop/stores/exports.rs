@@ -256,7 +256,12 @@ fn what_keeps_a_run_from_a_bucket_decides_its_exit_code_and_is_told_with_its_rem
     let without_region = |command: &mut Command| {
         command.env_remove("AWS_REGION");
     };
-    refused(&without_region, "s3://billing-exports/out", 2, &["no region is known"]);
+    refused(
+        &without_region,
+        "s3://billing-exports/out",
+        2,
+        &["the region of the bucket is not known; set AWS_REGION, output.region"],
+    );
     let nobody_listens = |command: &mut Command| {
         command.env("AWS_ENDPOINT_URL_S3", "http://127.0.0.1:9");
     };
