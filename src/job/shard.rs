@@ -21,7 +21,7 @@ use crate::guest::NetworkId;
 pub(super) const COMPLETION_INDEX: &str = "JOB_COMPLETION_INDEX";
 /// How many shares there may be: as many as an account is believed to have networks.
 const COUNTS: RangeInclusive<u32> = 1..=10_000;
-/// The word that stands for what [`COMPLETION_INDEX`] says.
+/// The word that stands for what `JOB_COMPLETION_INDEX` says.
 const INDEX: &str = "index";
 
 /// One of so many shares.
@@ -74,7 +74,7 @@ impl fmt::Display for Shard {
     }
 }
 
-/// A share as it is written: `3/16`, or `index/16` for the one that [`COMPLETION_INDEX`] names.
+/// A share as it is written: `3/16`, or `index/16` for the one that `JOB_COMPLETION_INDEX` names.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
 #[serde(try_from = "String")]
 pub enum ShardDefinition {
