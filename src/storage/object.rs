@@ -135,8 +135,18 @@ impl ObjectDestination {
         path: &RelativePath,
         work: impl Future<Output = T>,
     ) -> Result<T, DestinationError> {
-        tokio::time::timeout(LONGEST_OPERATION, work).await.map_err(|_elapsed| {
-            let cause = format!("no answer within {LONGEST_OPERATION:?}");
+        self.within(LONGEST_OPERATION, operation, path, work).await
+    }
+
+    async fn within<T>(
+        &self,
+        longest: Duration,
+        operation: &'static str,
+        path: &RelativePath,
+        work: impl Future<Output = T>,
+    ) -> Result<T, DestinationError> {
+        tokio::time::timeout(longest, work).await.map_err(|_elapsed| {
+            let cause = format!("no answer within {longest:?}");
             DestinationError::Unavailable { operation, place: self.shown(path), cause }
         })
     }

@@ -167,7 +167,9 @@ async fn read(
     destination: &ObjectDestination,
     name: &RelativePath,
 ) -> Result<Option<(Option<Lease>, Version)>, DestinationError> {
-    let found = in_time(destination, name, "read", destination.read_small(name, MAX_LEASE_BYTES)).await?;
+    let patience = destination.term().patience();
+    let reading = destination.read_small(name, MAX_LEASE_BYTES);
+    let found = destination.within(patience, "read", name, reading).await??;
     Ok(found.map(|found| (serde_json::from_slice(&found.bytes).ok(), found.version)))
 }
 
@@ -178,21 +180,8 @@ async fn put(
     precondition: Precondition,
 ) -> Result<Version, DestinationError> {
     let json = serde_json::to_vec(lease).expect("a lease has a JSON form");
-    in_time(destination, name, "written", destination.put_small(name, json, precondition)).await
-}
-
-/// A store that is slower than a lease lasts must not look like one that has answered.
-async fn in_time<T>(
-    destination: &ObjectDestination,
-    name: &RelativePath,
-    operation: &'static str,
-    work: impl Future<Output = Result<T, DestinationError>>,
-) -> Result<T, DestinationError> {
     let patience = destination.term().patience();
-    tokio::time::timeout(patience, work).await.unwrap_or_else(|_elapsed| {
-        let cause = format!("no answer within {patience:?}");
-        Err(DestinationError::Unavailable { operation, place: destination.shown(name), cause })
-    })
+    destination.within(patience, "written", name, destination.put_small(name, json, precondition)).await?
 }
 
 /// Puts a lease of our own in place; none if somebody was faster.

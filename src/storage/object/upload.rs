@@ -67,12 +67,8 @@ impl ObjectDestination {
             if part.is_empty() {
                 break;
             }
-            let put = tokio::time::timeout(LONGEST_PART, upload.put_part(PutPayload::from(part))).await;
-            let put = put.map_err(|_elapsed| DestinationError::Unavailable {
-                operation: "written",
-                place: self.shown(path),
-                cause: format!("a part of {PART_BYTES} bytes took longer than {LONGEST_PART:?}"),
-            })?;
+            let put = upload.put_part(PutPayload::from(part));
+            let put = self.within(LONGEST_PART, "written", path, put).await?;
             put.map_err(|error| self.failed("written", path, &error))?;
         }
         let completed = self.in_time("written", path, upload.complete()).await?;
