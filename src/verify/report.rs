@@ -1,10 +1,15 @@
 //! What a verification found: each finding says where, what is wrong, and what to do.
 //!
-//! A finding is text for people and nothing else decides on it but whether there is one.
+//! A finding is text for people and nothing else decides on it but whether there is one, and whether a file is missing.
 
 use std::fmt;
 
 use serde::Serialize;
+
+use crate::dataset::Dataset;
+
+/// The problem of a file that something names and that is not there.
+pub(super) const MISSING: &str = "is missing";
 
 /// One thing that is not as it was published.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
@@ -52,6 +57,14 @@ impl VerificationReport {
     #[must_use]
     pub fn is_clean(&self) -> bool {
         self.findings.is_empty()
+    }
+
+    /// Says whether rosters are named that are not there.
+    #[must_use]
+    pub fn misses_rosters(&self) -> bool {
+        let roster = Dataset::GuestRoster.name();
+        let is_roster = |path: &str| path.rsplit('/').next().is_some_and(|name| name.starts_with(roster));
+        self.findings.iter().any(|finding| finding.problem == MISSING && is_roster(&finding.path))
     }
 
     pub(super) fn find(

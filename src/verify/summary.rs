@@ -11,7 +11,7 @@ use std::sync::Arc;
 use parquet::file::reader::{FileReader, SerializedFileReader};
 
 use super::VerificationFilter;
-use super::report::VerificationReport;
+use super::report::{MISSING, VerificationReport};
 use crate::dataset::Format;
 use crate::publish::layout::{self, TaskKey};
 use crate::publish::publication::PartError;
@@ -93,7 +93,7 @@ async fn read<T: Send + 'static>(
         Ok(Some(file)) => file,
         Ok(None) => {
             if !expected.manifests.is_empty() {
-                report.find(path, "is missing", "run any export: it is made anew from the manifests");
+                report.find(path, MISSING, "run any export: it is made anew from the manifests");
             }
             return None;
         }

@@ -9,7 +9,7 @@ use std::sync::Arc;
 
 use super::content::{ContentProblem, check_bytes, check_rows};
 use super::inventory::{RevisionFiles, TaskFiles};
-use super::report::VerificationReport;
+use super::report::{MISSING, VerificationReport};
 use crate::dataset::{Dataset, Format};
 use crate::publish::layout::{self, RevisionName, TaskKey};
 use crate::publish::manifest;
@@ -122,7 +122,7 @@ impl TaskVerifier {
         let read = match self.destination.read(path, MAX_MANIFEST_BYTES).await {
             Ok(Some(read)) => read,
             Ok(None) => {
-                found.find(path, "is missing", self.restore_manifest());
+                found.find(path, MISSING, self.restore_manifest());
                 return None;
             }
             Err(error) => {
@@ -192,7 +192,7 @@ impl TaskVerifier {
     ) {
         let mut file = match self.destination.open(path).await {
             Ok(Some(file)) => file,
-            Ok(None) => return found.find(path, "is missing", remedy),
+            Ok(None) => return found.find(path, MISSING, remedy),
             Err(error) => return found.find(path, format!("cannot be read: {error}"), remedy),
         };
         found.totals.files += 1;
@@ -247,7 +247,7 @@ impl TaskVerifier {
             }
             let path = layout::revision_manifest(self.task, *revision);
             if !there.manifest {
-                found.find(path, "is missing", "restore it from a backup, or move its folder away");
+                found.find(path, MISSING, "restore it from a backup, or move its folder away");
                 continue;
             }
             let Some(kept) = self.read_manifest(&path, found).await else { continue };

@@ -290,7 +290,7 @@ fn rosters_may_lie_where_whoever_reads_the_counts_cannot_read() {
         let mut command = scene.command(&["verify", &scene.server.url("out")]);
         let verified = command.args(more).output().expect("it runs");
         assert_code(&verified, code);
-        String::from_utf8(verified.stdout).expect("text")
+        String::from_utf8(verified.stderr).expect("text")
     };
     assert!(!verify(&["--roster-url", &private], 0).contains("--roster-url"));
     let found = verify(&[], 65);
