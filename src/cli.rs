@@ -72,6 +72,30 @@ Examples:
   wickr-guest-export run --network 12345678 --period previous --output ./billing
   wickr-guest-export run jobs/daily.toml --network all --dry-run")]
 pub struct RunArguments {
+    /// The job.
+    #[command(flatten)]
+    pub job: JobArguments,
+
+    /// How the summary is printed on stdout.
+    #[arg(long, default_value = "text", env = "WICKR_GUEST_EXPORT_SUMMARY")]
+    pub summary: SummaryFormat,
+
+    /// Where its metrics go.
+    #[command(flatten)]
+    pub metrics: MetricsArguments,
+
+    /// Say what would be done and where it would go, and do nothing.
+    #[arg(long, env = "WICKR_GUEST_EXPORT_DRY_RUN", value_parser = BoolishValueParser::new())]
+    pub dry_run: bool,
+
+    /// How it logs.
+    #[command(flatten)]
+    pub log: LogArguments,
+}
+
+/// A job: its file, and the flags that stand before what it says.
+#[derive(Debug, Args)]
+pub struct JobArguments {
     /// The job file. Flags stand before what it says; without one, flags say all.
     #[arg(value_name = "JOB.toml", env = "WICKR_GUEST_EXPORT_JOB")]
     pub job: Option<PathBuf>,
@@ -184,25 +208,9 @@ pub struct RunArguments {
     /// says so, `fail` publishes and exits 3. [default: warn]
     #[arg(long, env = "WICKR_GUEST_EXPORT_ON_MISMATCH")]
     pub on_mismatch: Option<OnMismatch>,
-
-    /// How the summary is printed on stdout.
-    #[arg(long, default_value = "text", env = "WICKR_GUEST_EXPORT_SUMMARY")]
-    pub summary: SummaryFormat,
-
-    /// Where its metrics go.
-    #[command(flatten)]
-    pub metrics: MetricsArguments,
-
-    /// Say what would be done and where it would go, and do nothing.
-    #[arg(long, env = "WICKR_GUEST_EXPORT_DRY_RUN", value_parser = BoolishValueParser::new())]
-    pub dry_run: bool,
-
-    /// How it logs.
-    #[command(flatten)]
-    pub log: LogArguments,
 }
 
-impl RunArguments {
+impl JobArguments {
     /// Returns what the flags say about the job.
     #[must_use]
     pub fn overrides(&self) -> JobOverrides {

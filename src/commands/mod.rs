@@ -2,6 +2,7 @@
 
 mod completions;
 mod conclusion;
+mod job;
 mod metrics;
 mod places;
 mod run;

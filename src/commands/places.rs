@@ -12,15 +12,16 @@ use object_store::CredentialProvider;
 use object_store::aws::AwsCredential;
 
 use super::source::ca_bundle;
+use crate::checkpoint::StateLocation;
 use crate::clock::{Clock, SystemClock};
 use crate::error_chain::error_chain;
-use crate::job::UsageError;
+use crate::job::{Job, UsageError};
 use crate::publish::DividedOutput;
 use crate::storage::object::{
     AzureAccess, ConditionalPuts, LeaseTerm, S3Access, StoreAccess, StoreCredentialsError, StoreIdentity,
     StoreKind, StoreSettings, connect,
 };
-use crate::storage::{Destination, LocalDestination, ObjectDestination, StoreUrl, local_path};
+use crate::storage::{Destination, LocalDestination, LockWait, ObjectDestination, StoreUrl, local_path};
 use crate::wickr::{
     ApiError, CachedCredentials, HttpClients, HttpSettings, TimeLimit, build_http_client,
     load_aws_environment,
@@ -45,6 +46,20 @@ pub(super) struct PlaceSettings {
     pub(super) conditional_puts: ConditionalPuts,
 }
 
+impl PlaceSettings {
+    /// Returns what a job says: not the role that asks the API, which may belong to somebody else, but whoever assumes
+    /// it.
+    pub(super) fn of(job: &Job) -> Self {
+        Self {
+            profile: job.output_profile.clone(),
+            region: job.output_region.clone(),
+            kms_key: job.kms_key.clone(),
+            storage_class: job.storage_class.map(|class| class.name().to_owned()),
+            conditional_puts: job.conditional_puts,
+        }
+    }
+}
+
 /// Opens an output, whose rosters may lie elsewhere.
 pub(super) async fn open_output(
     counts: &str,
@@ -55,6 +70,29 @@ pub(super) async fn open_output(
     let Some(rosters) = rosters else { return Ok(counts) };
     let rosters = open(rosters, settings).await.context("output.roster_url or --roster-url")?;
     Ok(Arc::new(DividedOutput::new(counts, rosters)))
+}
+
+/// Opens the state location of a job, if it has one.
+pub(super) async fn open_state(
+    job: &Job,
+    settings: &PlaceSettings,
+    lock_wait: &LockWait,
+) -> anyhow::Result<Option<StateLocation>> {
+    let Some(named) = &job.resume.state else { return Ok(None) };
+    let place = open(named, settings).await.context("--state or resume.state")?;
+    Ok(Some(StateLocation::new(place, lock_wait.clone())))
+}
+
+/// Refuses a state location within the output.
+pub(super) fn keep_apart(state: &StateLocation, output: &dyn Destination) -> Result<(), UsageError> {
+    if !state.is_within(output) {
+        return Ok(());
+    }
+    Err(UsageError(format!(
+        "the state location is within the output, {}; what is not published does not belong there, give another \
+         folder with --state",
+        output.describe()
+    )))
 }
 
 /// Opens a place; nothing is asked of it yet.

@@ -5,7 +5,6 @@ use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
 use std::time::Duration;
 
-use anyhow::Context as _;
 use chrono::{DateTime, SubsecRound, Utc};
 use futures::FutureExt as _;
 use tokio::sync::Semaphore;
@@ -14,6 +13,7 @@ use tokio::time::Instant;
 use tracing::Instrument as _;
 
 use super::conclusion::{Conclusion, Panicked};
+use super::job::WrittenJob;
 use super::places::{self, PlaceSettings};
 use super::{print, source, stop};
 use crate::checkpoint::StateLocation;
@@ -25,7 +25,7 @@ use crate::export::{
     DescribedSources, Description, ExportContext, Exported, FailedSource, KnownNetworks, Source, Task,
     TaskError,
 };
-use crate::job::{Job, JobDefinition, MetricsSettings, Networks, OnMismatch, UsageError};
+use crate::job::{Job, Networks, OnMismatch, UsageError};
 use crate::pacing::{RequestCount, RetryPolicy};
 use crate::publish::{
     AttemptedTask, Publisher, PublisherSettings, SourceKind, Summary, TaskKey, layout, read_manifest,
@@ -63,18 +63,13 @@ async fn export_job(
     let job = resolve(&arguments, started_at, conclusion)?;
     let stop = stop::on_signal()?;
     conclusion.stop = stop.clone();
-    let place = place_settings(&job);
+    let place = PlaceSettings::of(&job);
     let destination = places::open_output(&job.output, job.roster_output.as_deref(), &place).await?;
     let deadline = deadline_from + job.deadline;
     let lock_wait = LockWait { longest: job.lock_wait, deadline, stop: stop.clone() };
-    let state = state_location(&job, &place, &lock_wait).await?;
-    if state.as_ref().is_some_and(|state| state.is_within(destination.as_ref())) {
-        return Err(UsageError(format!(
-            "the state location is within the output, {}; what is not published does not belong there, give another \
-             folder with --state",
-            destination.describe()
-        ))
-        .into());
+    let state = places::open_state(&job, &place, &lock_wait).await?;
+    if let Some(state) = &state {
+        places::keep_apart(state, destination.as_ref())?;
     }
     if !arguments.dry_run {
         destination.probe_writable().await?;
@@ -157,20 +152,10 @@ async fn export_job(
 
 /// Works out what the command line and the job file mean, where metrics go first of all.
 fn resolve(arguments: &RunArguments, now: DateTime<Utc>, conclusion: &mut Conclusion) -> anyhow::Result<Job> {
-    let definition = match &arguments.job {
-        Some(path) => JobDefinition::read(path)?,
-        None => JobDefinition::default(),
-    };
-    let named = || match &arguments.job {
-        Some(path) => format!("job file {}", path.display()),
-        None => "command line".to_owned(),
-    };
-    let metrics = arguments.metrics.overrides();
-    let metrics = MetricsSettings::resolve(metrics, &definition.metrics, arguments.job.as_deref())
-        .with_context(named)?;
+    let written = WrittenJob::read(&arguments.job)?;
+    let metrics = written.metrics(&arguments.metrics)?;
     conclusion.metrics = (!arguments.dry_run && metrics.go_somewhere()).then_some(metrics);
-    let variable = |name: &str| std::env::var(name).ok();
-    let job = Job::resolve(arguments.overrides(), definition, now, variable).with_context(named)?;
+    let job = written.resolve(now)?;
     conclusion.metrics = conclusion.metrics.take().map(|metrics| metrics.of_shard(job.shard));
     Ok(job)
 }
@@ -235,28 +220,6 @@ fn run_bound(job: &Job, known: &KnownNetworks) -> RunBound {
         at_once => MEMORY_OF_SEVERAL / at_once,
     };
     RunBound { rows: job.resume.rows, bytes }
-}
-
-/// Which identity reaches stores: not the role that asks the API, which may belong to somebody else, but whoever
-/// assumes it.
-fn place_settings(job: &Job) -> PlaceSettings {
-    PlaceSettings {
-        profile: job.output_profile.clone(),
-        region: job.output_region.clone(),
-        kms_key: job.kms_key.clone(),
-        storage_class: job.storage_class.map(|class| class.name().to_owned()),
-        conditional_puts: job.conditional_puts,
-    }
-}
-
-async fn state_location(
-    job: &Job,
-    place: &PlaceSettings,
-    lock_wait: &LockWait,
-) -> anyhow::Result<Option<StateLocation>> {
-    let Some(named) = &job.resume.state else { return Ok(None) };
-    let place = places::open(named, place).await.context("--state or resume.state")?;
-    Ok(Some(StateLocation::new(place, lock_wait.clone())))
 }
 
 /// Leaves both places to others: without what nobody wants, and with every lock given back.
