@@ -44,6 +44,8 @@ pub enum Command {
     Run(Box<RunArguments>),
     /// Read everything that is published: is it whole and unaltered?
     Verify(VerifyArguments),
+    /// Try everything that a run of a job needs: credentials, permissions, clock, places.
+    Doctor(Box<DoctorArguments>),
     /// Show or remove what interrupted runs have read and keep to go on from.
     State(StateArguments),
     /// Serve a simulated Wickr Admin API on this machine, to try things out against.
@@ -297,6 +299,30 @@ pub struct LogArguments {
     /// Log warnings and errors only, and draw no progress.
     #[arg(long, global = true, env = "WICKR_GUEST_EXPORT_QUIET", value_parser = BoolishValueParser::new())]
     pub quiet: bool,
+}
+
+/// The arguments of `doctor`.
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Each check is a line: ok, WARNING or FAILED, what was looked at, and what was found with its remedy. It ends
+with the code that a run would end with. It asks for one guest and shows none; in the output and the state
+location it writes files of its own below .probe, and removes them.")]
+pub struct DoctorArguments {
+    /// The job.
+    #[command(flatten)]
+    pub job: JobArguments,
+
+    /// How the checks are printed on stdout.
+    #[arg(long, default_value = "text", env = "WICKR_GUEST_EXPORT_SUMMARY")]
+    pub summary: SummaryFormat,
+
+    /// Where its metrics go.
+    #[command(flatten)]
+    pub metrics: MetricsArguments,
+
+    /// How it logs.
+    #[command(flatten)]
+    pub log: LogArguments,
 }
 
 /// The arguments of `verify`.

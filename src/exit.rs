@@ -154,7 +154,9 @@ impl ExitStatus {
         }
     }
 
-    fn of_api(error: &ApiError) -> Self {
+    /// Maps what the API fails with.
+    #[must_use]
+    pub fn of_api(error: &ApiError) -> Self {
         match error {
             ApiError::Validation { .. }
             | ApiError::BadRequest { .. }
@@ -195,7 +197,9 @@ impl ExitStatus {
         }
     }
 
-    fn of_destination(error: &DestinationError) -> Self {
+    /// Maps what a destination fails with.
+    #[must_use]
+    pub fn of_destination(error: &DestinationError) -> Self {
         match error {
             DestinationError::ReadOnly { .. }
             | DestinationError::Refused { .. }
@@ -215,7 +219,9 @@ impl ExitStatus {
         }
     }
 
-    fn of_publication(error: &PublishError) -> Self {
+    /// Maps what a publication fails with.
+    #[must_use]
+    pub fn of_publication(error: &PublishError) -> Self {
         match error {
             PublishError::Destination(error) => Self::of_destination(error),
             PublishError::ManifestDamaged { .. }

@@ -49,6 +49,7 @@
 //! | [`job`] | job files and flags, and what they mean |
 //! | [`export`] | the sources and their networks, the pipeline of one task |
 //! | [`exit`], [`report`] | what a run tells whoever started it, and what it states in metrics |
+//! | [`doctor`] | what a run will meet, tried beforehand |
 //! | [`limits`] | what the process asks of the system for itself |
 //! | [`cli`], [`commands`] | the command line; commands wire parts together |
 
@@ -57,6 +58,7 @@ pub mod cli;
 pub mod clock;
 pub mod commands;
 pub mod dataset;
+pub mod doctor;
 pub mod error_chain;
 pub mod evidence;
 pub mod exit;

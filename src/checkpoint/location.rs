@@ -73,8 +73,7 @@ impl StateLocation {
     /// Says whether it is a folder of this machine that is not there.
     #[must_use]
     pub fn is_missing(&self) -> bool {
-        let name = self.place.full_name();
-        name.starts_with('/') && !Path::new(&name).exists()
+        self.place.local_folder().is_some_and(|folder| !folder.exists())
     }
 
     /// Says whether it is the very place that is published to, or within it.

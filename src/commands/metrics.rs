@@ -6,6 +6,7 @@ use std::time::Duration;
 use tokio_util::sync::CancellationToken;
 
 use super::source::ca_bundle;
+use crate::doctor::{Check, replaceable};
 use crate::job::{MetricsSettings, UsageError};
 use crate::report::metrics::{EndedRun, samples};
 use crate::telemetry::metrics::{Sample, encode, pushgateway, textfile};
@@ -35,6 +36,21 @@ pub(super) async fn deliver(settings: &MetricsSettings, run: &EndedRun<'_>, stop
     if settings.pushgateway.is_some() && last_words(stop, push(settings, &samples)).await.is_none() {
         tracing::warn!("metrics not pushed, the run was told to stop");
     }
+}
+
+/// Looks at where metrics go, if anywhere.
+pub(super) async fn examine(settings: &MetricsSettings) -> Vec<Check> {
+    const GATEWAY: &str = "metrics: Pushgateway";
+    let mut checks = Vec::new();
+    checks.extend(settings.file.as_deref().map(|file| replaceable("metrics: file", file)));
+    if let Some(gateway) = &settings.pushgateway {
+        let ready = async { Ok::<_, anyhow::Error>(pushgateway::is_ready(&client()?, gateway).await?) };
+        checks.push(match ready.await {
+            Ok(()) => Check::passed(GATEWAY, format!("{gateway} is ready")),
+            Err(error) => Check::warning(GATEWAY, format!("{error:#}; a run goes on without it")),
+        });
+    }
+    checks
 }
 
 async fn write(settings: MetricsSettings, samples: Vec<Sample>) {

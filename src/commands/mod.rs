@@ -2,6 +2,7 @@
 
 mod completions;
 mod conclusion;
+mod doctor;
 mod job;
 mod metrics;
 mod places;
@@ -38,6 +39,10 @@ pub fn run(cli: Cli) -> anyhow::Result<ExitStatus> {
         Command::Verify(arguments) => {
             start_logging(run_id, arguments.log)?;
             told(arguments.log, runtime()?.block_on(verify::verify(arguments)))
+        }
+        Command::Doctor(arguments) => {
+            start_logging(run_id, arguments.log)?;
+            told(arguments.log, runtime()?.block_on(doctor::doctor(*arguments)))
         }
         Command::State(arguments) => {
             start_logging(run_id, arguments.log)?;

@@ -23,8 +23,8 @@ use crate::storage::object::{
 };
 use crate::storage::{Destination, LocalDestination, LockWait, ObjectDestination, StoreUrl, local_path};
 use crate::wickr::{
-    ApiError, CachedCredentials, HttpClients, HttpSettings, TimeLimit, build_http_client,
-    load_aws_environment,
+    ApiError, AwsEnvironment, CachedCredentials, Caller, HttpClients, HttpSettings, TimeLimit,
+    build_http_client, load_aws_environment,
 };
 
 /// How long a store may be silent. Files are large, so answers may take as long as they go on; of a part that is sent
@@ -100,12 +100,7 @@ pub(super) async fn open(text: &str, settings: &PlaceSettings) -> anyhow::Result
     let Some(url) = StoreUrl::parse(text)? else {
         return Ok(Arc::new(LocalDestination::new(local_path(text)?)));
     };
-    let ca_bundle = ca_bundle()?;
-    let client = |use_proxies| {
-        let time_limit = TimeLimit::Silence(LONGEST_SILENCE);
-        let settings = HttpSettings { time_limit, ca_bundle: ca_bundle.clone(), use_proxies };
-        build_http_client(&settings).map_err(|error| UsageError(format!("AWS_CA_BUNDLE or TLS: {error}")))
-    };
+    let client = http_client(ca_bundle()?);
     let access = match url.kind {
         StoreKind::S3 => s3(settings, client).await?,
         StoreKind::Azure => azure(&url, settings, client)?,
@@ -119,13 +114,40 @@ pub(super) async fn open(text: &str, settings: &PlaceSettings) -> anyhow::Result
     Ok(Arc::new(ObjectDestination::new(store, url, settings)))
 }
 
+/// Says whose credentials reach the buckets among some places, if any is one.
+pub(super) async fn caller<'a>(
+    mut places: impl Iterator<Item = &'a str>,
+    settings: &PlaceSettings,
+) -> Option<anyhow::Result<Caller>> {
+    let is_bucket = |text: &str| matches!(StoreUrl::parse(text), Ok(Some(url)) if url.kind == StoreKind::S3);
+    if !places.any(is_bucket) {
+        return None;
+    }
+    Some(async { Ok(aws(settings, http_client(ca_bundle()?)).await?.caller()) }.await)
+}
+
+/// Returns what builds a client that is used with the proxies of the environment, or without.
+fn http_client(ca_bundle: Option<Vec<u8>>) -> impl Fn(bool) -> Result<reqwest::Client, UsageError> {
+    move |use_proxies| {
+        let time_limit = TimeLimit::Silence(LONGEST_SILENCE);
+        let settings = HttpSettings { time_limit, ca_bundle: ca_bundle.clone(), use_proxies };
+        build_http_client(&settings).map_err(|error| UsageError(format!("AWS_CA_BUNDLE or TLS: {error}")))
+    }
+}
+
+async fn aws(
+    settings: &PlaceSettings,
+    client: impl Fn(bool) -> Result<reqwest::Client, UsageError>,
+) -> anyhow::Result<AwsEnvironment> {
+    let clients = HttpClients { proxied: client(true)?, direct: client(false)? };
+    Ok(load_aws_environment(clients, settings.region.clone(), settings.profile.clone()).await?)
+}
+
 async fn s3(
     settings: &PlaceSettings,
     client: impl Fn(bool) -> Result<reqwest::Client, UsageError>,
 ) -> anyhow::Result<StoreAccess> {
-    let clients = HttpClients { proxied: client(true)?, direct: client(false)? };
-    let environment =
-        load_aws_environment(clients, settings.region.clone(), settings.profile.clone()).await?;
+    let environment = aws(settings, &client).await?;
     // Plain http is for this machine, where a proxy would carry it elsewhere.
     let is_plain = environment.s3_endpoint_url.as_ref().is_some_and(|url| url.starts_with("http://"));
     let credentials = Arc::new(Lent(environment.credentials));
@@ -159,7 +181,7 @@ fn azure(
 }
 
 /// The credentials of the API, as a store wants them.
-struct Lent(CachedCredentials);
+struct Lent(Arc<CachedCredentials>);
 
 impl fmt::Debug for Lent {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {

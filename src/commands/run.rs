@@ -25,7 +25,7 @@ use crate::export::{
     DescribedSources, Description, ExportContext, Exported, FailedSource, KnownNetworks, Source, Task,
     TaskError,
 };
-use crate::job::{Job, Networks, OnMismatch, UsageError};
+use crate::job::{Job, Networks, OnMismatch};
 use crate::pacing::{RequestCount, RetryPolicy};
 use crate::publish::{
     AttemptedTask, Publisher, PublisherSettings, SourceKind, Summary, TaskKey, layout, read_manifest,
@@ -114,7 +114,7 @@ async fn export_job(
         return dry_run(&context, &opened.sources, &tasks, &failed, share).await;
     }
     // What answers is known by now: numbers of another kind of source are not even looked at.
-    if let Some(kind) = kind_that_answered(&opened.sources)? {
+    if let Some(kind) = opened.kind_that_answered()? {
         context.publisher.check_source(kind).await?;
     }
     let (summaries, mut statuses) = export_all(&context, tasks).await;
@@ -191,21 +191,6 @@ fn failures_beside_others(
         tracing::error!(%source, exit_code, error = %error_chain(error), "source failed");
     }
     Ok(failed)
-}
-
-/// Finds out what kind of source answers, if any has answered: all of them are of one kind, or none is believed.
-fn kind_that_answered(sources: &[(Arc<Source>, Networks)]) -> Result<Option<SourceKind>, UsageError> {
-    let mut answered = sources.iter().map(|(source, _)| source).filter(|source| source.api.has_answered());
-    let Some(first) = answered.next() else { return Ok(None) };
-    match answered.find(|other| other.kind() != first.kind()) {
-        None => Ok(Some(first.kind())),
-        Some(other) => Err(UsageError(format!(
-            "{first} is of the kind {}, and {other} of the kind {}; simulated numbers never stand beside real ones, so \
-             put them into jobs with outputs of their own",
-            first.kind().as_str(),
-            other.kind().as_str()
-        ))),
-    }
 }
 
 /// Divides the memory among the tasks that run at once.

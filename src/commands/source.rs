@@ -8,31 +8,53 @@ use crate::clock::Clock;
 use crate::export::Source;
 use crate::job::{Job, JobSource, Networks, Service, UsageError};
 use crate::pacing::{Pacer, PacerSettings};
+use crate::publish::SourceKind;
 use crate::wickr::{
-    CachedCredentials, Endpoint, EndpointRequest, HttpClients, HttpSettings, HttpWickrAdmin, TimeLimit,
-    build_http_client, load_aws_environment,
+    CachedCredentials, Caller, Endpoint, EndpointRequest, HttpClients, HttpSettings, HttpWickrAdmin,
+    TimeLimit, build_http_client, load_aws_environment,
 };
 
 /// What answers, ready to be asked. Dropping it stops the simulator, if there is one.
 pub(super) struct OpenSources {
     /// Each source, with what is wanted of it.
     pub(super) sources: Vec<(Arc<Source>, Networks)>,
+    /// What knows whose credentials ask each source; none for the simulator.
+    pub(super) callers: Vec<Option<Caller>>,
     #[cfg(feature = "simulator")]
     _simulators: Vec<crate::simulator::RunningSimulator>,
+}
+
+impl OpenSources {
+    /// Finds out what kind of source answers, if any has answered: all of them are of one kind, or none is believed.
+    pub(super) fn kind_that_answered(&self) -> Result<Option<SourceKind>, UsageError> {
+        let sources = self.sources.iter().map(|(source, _)| source);
+        let mut answered = sources.filter(|source| source.api.has_answered());
+        let Some(first) = answered.next() else { return Ok(None) };
+        match answered.find(|other| other.kind() != first.kind()) {
+            None => Ok(Some(first.kind())),
+            Some(other) => Err(UsageError(format!(
+                "{first} is of the kind {}, and {other} of the kind {}; simulated numbers never stand beside real \
+                 ones, so put them into jobs with outputs of their own",
+                first.kind().as_str(),
+                other.kind().as_str()
+            ))),
+        }
+    }
 }
 
 /// A way to a service, and what signs the requests that take it.
 struct Connection {
     client: reqwest::Client,
     endpoint: Endpoint,
-    credentials: CachedCredentials,
+    credentials: Arc<CachedCredentials>,
+    caller: Option<Caller>,
     #[cfg(feature = "simulator")]
     simulator: Option<crate::simulator::RunningSimulator>,
 }
 
 /// Connects to what the job names as its sources. Nothing is asked yet.
 pub(super) async fn open(job: &Job, clock: &Arc<dyn Clock>) -> anyhow::Result<OpenSources> {
-    let mut sources = Vec::new();
+    let (mut sources, mut callers) = (Vec::new(), Vec::new());
     #[cfg(feature = "simulator")]
     let mut simulators = Vec::new();
     for source in &job.sources {
@@ -55,11 +77,13 @@ pub(super) async fn open(job: &Job, clock: &Arc<dyn Clock>) -> anyhow::Result<Op
             is_embedded: source.service.is_simulated(),
         };
         sources.push((Arc::new(open), source.networks.clone()));
+        callers.push(connection.caller);
         #[cfg(feature = "simulator")]
         simulators.extend(connection.simulator);
     }
     Ok(OpenSources {
         sources,
+        callers,
         #[cfg(feature = "simulator")]
         _simulators: simulators,
     })
@@ -81,6 +105,7 @@ async fn connect(source: &JobSource, job: &Job) -> anyhow::Result<Connection> {
                 Some(role) => aws.assuming(role.clone()),
                 None => aws,
             };
+            let caller = aws.caller();
             let endpoint = EndpointRequest {
                 region: aws.region,
                 use_fips: aws.use_fips,
@@ -92,6 +117,7 @@ async fn connect(source: &JobSource, job: &Job) -> anyhow::Result<Connection> {
                 client: client(endpoint.url.scheme() == "https")?,
                 endpoint,
                 credentials: aws.credentials,
+                caller: Some(caller),
                 #[cfg(feature = "simulator")]
                 simulator: None,
             })
@@ -124,8 +150,8 @@ async fn simulated(
         ..EndpointRequest::default()
     }
     .resolve()?;
-    let credentials = CachedCredentials::new(SharedCredentialsProvider::new(credentials));
-    Ok(Connection { client, endpoint, credentials, simulator: Some(simulator) })
+    let credentials = Arc::new(CachedCredentials::new(SharedCredentialsProvider::new(credentials)));
+    Ok(Connection { client, endpoint, credentials, caller: None, simulator: Some(simulator) })
 }
 
 pub(super) fn ca_bundle() -> Result<Option<Vec<u8>>, UsageError> {

@@ -77,7 +77,9 @@ pub async fn read_control_total(
     }
 }
 
-fn leaves_count_unavailable(error: &ApiError) -> bool {
+/// Says whether an export goes on without the count that was asked for in vain.
+#[must_use]
+pub fn leaves_count_unavailable(error: &ApiError) -> bool {
     match error {
         ApiError::Validation { .. }
         | ApiError::BadRequest { .. }

@@ -12,6 +12,6 @@ mod verdict;
 pub use confirm::{
     ConfirmError, ConfirmSettings, ConfirmedRoster, Surroundings, WalkRecord, WalkTimes, confirm,
 };
-pub use control_total::{ControlTotal, HISTORY_DAYS, read_control_total};
+pub use control_total::{ControlTotal, HISTORY_DAYS, leaves_count_unavailable, read_control_total};
 pub use inquiry::{Findings, Inquiry};
 pub use verdict::{Confirmation, ConfirmedBy, Facts, Reconciliation, Refusal, Verdict, WalkFacts, judge};

@@ -104,6 +104,7 @@ pub struct Description {
 }
 
 /// What all sources of a job say.
+#[derive(Default)]
 pub struct DescribedSources {
     /// The networks to export.
     pub networks: KnownNetworks,
@@ -133,12 +134,7 @@ impl Description {
             let api = source.paced(policy, self.clock.clone());
             (self.describe(source, &api, wanted).await, api.count())
         });
-        let mut described = DescribedSources {
-            networks: KnownNetworks::new(),
-            failed: Vec::new(),
-            asked: RequestCount::default(),
-            of_networks: 0,
-        };
+        let mut described = DescribedSources::default();
         for ((source, _), (result, count)) in sources.iter().zip(join_all(asked).await) {
             described.asked = described.asked + count;
             match result {
@@ -259,7 +255,7 @@ async fn describe_each(api: &dyn WickrAdmin, ids: &[NetworkId], at_once: usize) 
     let Some((first, others)) = ids.split_first() else { return known };
     let facts = describe_one(api, *first).await;
     if let Err(error) = &facts
-        && is_of_the_identity(error)
+        && error.is_of_the_identity()
     {
         return ids.iter().map(|id| (*id, Err(error.clone()))).collect();
     }
@@ -273,38 +269,12 @@ async fn describe_each(api: &dyn WickrAdmin, ids: &[NetworkId], at_once: usize) 
 async fn describe_one(api: &dyn WickrAdmin, id: NetworkId) -> Result<NetworkFacts, ApiError> {
     match api.get_network(id).await {
         Ok(network) => Ok(facts_of(network)),
-        Err(error) if is_of_the_identity(&error) => Err(error),
+        Err(error) if error.is_of_the_identity() => Err(error),
         Err(error @ (ApiError::Forbidden { .. } | ApiError::GaveUp { .. } | ApiError::Unexpected { .. })) => {
             tracing::warn!(network = %id, error = %error, "network's name and account unknown");
             Ok(NetworkFacts::default())
         }
         Err(error) => Err(error),
-    }
-}
-
-/// Says whether nothing at all can be asked, because there are no credentials or none that are accepted.
-fn is_of_the_identity(error: &ApiError) -> bool {
-    match error {
-        ApiError::NoCredentials(_)
-        | ApiError::CredentialsUnavailable(_)
-        | ApiError::RoleRefused { .. }
-        | ApiError::Unauthorized { .. }
-        | ApiError::ExpiredCredentials { .. } => true,
-        ApiError::GaveUp { last, .. } => is_of_the_identity(last),
-        ApiError::Validation { .. }
-        | ApiError::BadRequest { .. }
-        | ApiError::Forbidden { .. }
-        | ApiError::NotFound { .. }
-        | ApiError::RateLimited { .. }
-        | ApiError::Internal { .. }
-        | ApiError::ClockSkewed { .. }
-        | ApiError::Unexpected { .. }
-        | ApiError::Unreadable(_)
-        | ApiError::Shape(_)
-        | ApiError::TooLarge { .. }
-        | ApiError::Transport { .. }
-        | ApiError::Unsendable(_)
-        | ApiError::DeadlineReached { .. } => false,
     }
 }
 

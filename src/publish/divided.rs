@@ -69,6 +69,10 @@ impl Destination for DividedOutput {
         self.warn_of_old_rosters().await
     }
 
+    fn honours_conditions(&self) -> bool {
+        self.counts.honours_conditions() && self.rosters.honours_conditions()
+    }
+
     async fn stage(&self, path: &RelativePath) -> Result<StagedFile, DestinationError> {
         self.of(path).stage(path).await
     }

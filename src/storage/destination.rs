@@ -8,7 +8,7 @@
 use std::fmt;
 use std::fs::File;
 use std::io;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use async_trait::async_trait;
@@ -163,6 +163,16 @@ pub trait Destination: fmt::Debug + Send + Sync {
         path: &RelativePath,
         precondition: Precondition,
     ) -> Result<Version, DestinationError>;
+
+    /// Says whether conditions are honoured, as far as [`Self::probe_writable`] has found out.
+    fn honours_conditions(&self) -> bool {
+        true
+    }
+
+    /// Returns the folder of this machine that it is, if it is one.
+    fn local_folder(&self) -> Option<&Path> {
+        None
+    }
 
     /// How long a change that was asked for, and whose answer nobody got, may still take effect.
     fn latest_effect(&self) -> Duration {

@@ -299,6 +299,10 @@ impl Destination for LocalDestination {
         shown(&absolute.unwrap_or_else(|_| self.root.clone()).components().collect::<PathBuf>())
     }
 
+    fn local_folder(&self) -> Option<&Path> {
+        Some(&self.root)
+    }
+
     async fn probe_writable(&self) -> Result<(), DestinationError> {
         self.blocking(&self.root, |own| {
             // What a dead run left may be what fills the disk.

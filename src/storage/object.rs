@@ -35,7 +35,8 @@ use tokio_util::task::TaskTracker;
 pub use self::answer::StoreCredentialsError;
 pub use self::connect::{AzureAccess, S3Access, StoreAccess, StoreConnectError, StoreIdentity, connect};
 pub use self::lease::LeaseTerm;
-use self::upload::{PART_BYTES, read_part};
+pub use self::upload::PART_BYTES;
+use self::upload::read_part;
 pub use self::url::{StoreKind, StoreUrl};
 use super::destination::{
     Destination, DestinationError, HeldLock, ListedFile, Listing, Precondition, StagedFile, Version,
@@ -287,6 +288,10 @@ impl Destination for ObjectDestination {
     }
 
     /// Also finds out whether the store honours the conditions of puts.
+    fn honours_conditions(&self) -> bool {
+        !self.ignores_conditions.load(Ordering::Relaxed)
+    }
+
     async fn probe_writable(&self) -> Result<(), DestinationError> {
         probe::probe(self).await
     }

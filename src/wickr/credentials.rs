@@ -3,6 +3,7 @@
 //! The chain itself is not cached by `aws-config` (the SDK clients do that), so it is here. A refresh that
 //! fails while the old credentials still hold is not an error yet.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use aws_config::profile::ProfileFileCredentialsProvider;
@@ -18,6 +19,7 @@ use aws_types::service_config::ServiceConfigKey;
 use chrono::{DateTime, TimeDelta, Utc};
 use tokio::sync::Mutex;
 
+use super::caller::Caller;
 use super::credential_faults::{chain_failure, role_failure};
 use super::error::ApiError;
 use super::role::{AssumedRole, ExternalId};
@@ -41,7 +43,7 @@ enum Origin {
     /// The credential chain, or one link of it.
     Provider(SharedCredentialsProvider),
     /// STS, which lends a role to whomever the base credentials belong to.
-    Role { role: AssumedRole, base: Box<CachedCredentials>, sts: Box<SdkConfig> },
+    Role { role: AssumedRole, base: Arc<CachedCredentials>, sts: Box<SdkConfig> },
 }
 
 impl CachedCredentials {
@@ -52,10 +54,10 @@ impl CachedCredentials {
     }
 
     /// Wraps a role that is assumed with `base`; nothing is asked yet. `sts` says where STS is and how it is reached.
-    fn of_role(role: AssumedRole, base: Self, sts: SdkConfig) -> Self {
+    fn of_role(role: AssumedRole, base: Arc<Self>, sts: SdkConfig) -> Self {
         // Whoever asks for credentials asks again, so the SDK need not.
         let sts = sts.into_builder().retry_config(RetryConfig::disabled()).build();
-        let origin = Origin::Role { role, base: Box::new(base), sts: Box::new(sts) };
+        let origin = Origin::Role { role, base, sts: Box::new(sts) };
         Self { origin, cached: Mutex::new(None) }
     }
 
@@ -141,7 +143,7 @@ pub struct AwsEnvironment {
     /// `AWS_ENDPOINT_URL_S3` before `AWS_ENDPOINT_URL`, likewise.
     pub s3_endpoint_url: Option<String>,
     /// The credential chain.
-    pub credentials: CachedCredentials,
+    pub credentials: Arc<CachedCredentials>,
     /// What the AWS configuration says of other services.
     sdk: SdkConfig,
 }
@@ -151,7 +153,13 @@ impl AwsEnvironment {
     #[must_use]
     pub fn assuming(self, role: AssumedRole) -> Self {
         let credentials = CachedCredentials::of_role(role, self.credentials, self.sdk.clone());
-        Self { credentials, ..self }
+        Self { credentials: Arc::new(credentials), ..self }
+    }
+
+    /// Returns what finds out whose the credentials are.
+    #[must_use]
+    pub fn caller(&self) -> Caller {
+        Caller::new(self.credentials.clone(), self.sdk.clone())
     }
 }
 
@@ -202,7 +210,7 @@ pub async fn load_aws_environment(
             .credentials_provider()
             .ok_or_else(|| ApiError::NoCredentials("no credential provider is configured".to_owned()))?,
     };
-    let credentials = CachedCredentials::new(provider);
+    let credentials = Arc::new(CachedCredentials::new(provider));
     Ok(AwsEnvironment {
         region: config.region().map(ToString::to_string),
         use_fips: config.use_fips().unwrap_or_default(),

@@ -239,6 +239,33 @@ impl ApiError {
             | Self::GaveUp { .. } => Disposition::Permanent,
         }
     }
+
+    /// Says whether nothing at all can be asked, because there are no credentials or none that are accepted.
+    #[must_use]
+    pub fn is_of_the_identity(&self) -> bool {
+        match self {
+            Self::NoCredentials(_)
+            | Self::CredentialsUnavailable(_)
+            | Self::RoleRefused { .. }
+            | Self::Unauthorized { .. }
+            | Self::ExpiredCredentials { .. } => true,
+            Self::GaveUp { last, .. } => last.is_of_the_identity(),
+            Self::Validation { .. }
+            | Self::BadRequest { .. }
+            | Self::Forbidden { .. }
+            | Self::NotFound { .. }
+            | Self::RateLimited { .. }
+            | Self::Internal { .. }
+            | Self::ClockSkewed { .. }
+            | Self::Unexpected { .. }
+            | Self::Unreadable(_)
+            | Self::Shape(_)
+            | Self::TooLarge { .. }
+            | Self::Transport { .. }
+            | Self::Unsendable(_)
+            | Self::DeadlineReached { .. } => false,
+        }
+    }
 }
 
 fn listed(reasons: &[ValidationReason]) -> String {

@@ -3,8 +3,8 @@
 //! reqwest's own retries and redirects are off: every attempt is signed anew, counted and paced by `pacing`,
 //! and a redirect would carry the signature to a place that nobody configured.
 
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicI64, Ordering};
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use async_trait::async_trait;
@@ -20,7 +20,7 @@ use super::credentials::CachedCredentials;
 use super::endpoint::{Endpoint, SIGNING_NAME};
 use super::error::{ApiError, TransportFault, quotable};
 use super::model;
-use super::refusal::{MAX_REFUSAL_BYTES, Refusal};
+use super::refusal::{MAX_REFUSAL_BYTES, Refusal, server_time};
 use super::signing::{SigningError, sign};
 use crate::clock::Clock;
 use crate::error_chain::error_chain;
@@ -98,8 +98,10 @@ pub fn build_http_client(settings: &HttpSettings) -> Result<reqwest::Client, Str
 pub struct HttpWickrAdmin {
     client: reqwest::Client,
     endpoint: Endpoint,
-    credentials: CachedCredentials,
+    credentials: Arc<CachedCredentials>,
     clock: Arc<dyn Clock>,
+    /// What the clock of the latest answer is ahead of ours, if it told the time.
+    observed_offset: Mutex<Option<TimeDelta>>,
     /// What the server's clock is ahead of ours, in milliseconds, once it has complained.
     clock_offset_ms: AtomicI64,
     answered: AtomicBool,
@@ -127,14 +129,15 @@ impl HttpWickrAdmin {
     pub fn new(
         client: reqwest::Client,
         endpoint: Endpoint,
-        credentials: CachedCredentials,
+        credentials: impl Into<Arc<CachedCredentials>>,
         clock: Arc<dyn Clock>,
     ) -> Self {
         Self {
             client,
             endpoint,
-            credentials,
+            credentials: credentials.into(),
             clock,
+            observed_offset: Mutex::new(None),
             clock_offset_ms: AtomicI64::new(0),
             answered: AtomicBool::new(false),
             answered_by_simulator: AtomicBool::new(false),
@@ -151,6 +154,12 @@ impl HttpWickrAdmin {
     #[must_use]
     pub fn answered_by_simulator(&self) -> bool {
         self.answered_by_simulator.load(Ordering::Relaxed)
+    }
+
+    /// Returns how far the service's clock is ahead of this machine's, to a second or two, by its latest answer.
+    #[must_use]
+    pub fn observed_offset(&self) -> Option<TimeDelta> {
+        *self.observed_offset.lock().expect("nothing panics while it is held")
     }
 
     fn signing_time(&self) -> DateTime<Utc> {
@@ -205,6 +214,10 @@ impl HttpWickrAdmin {
         let status = response.status().as_u16();
         let headers = response.headers().clone();
         self.answered.store(true, Ordering::Relaxed);
+        if let Some(told) = server_time(&headers) {
+            let mut offset = self.observed_offset.lock().expect("nothing panics while it is held");
+            *offset = Some(told - self.clock.now());
+        }
         if headers.contains_key(SIMULATOR_HEADER) {
             self.answered_by_simulator.store(true, Ordering::Relaxed);
         }

@@ -5,6 +5,7 @@
 //! either exactly of the documented shape or an error.
 
 mod api;
+mod caller;
 mod credential_faults;
 mod credentials;
 mod endpoint;
@@ -20,6 +21,7 @@ mod signing;
 pub use api::{
     GuestPage, HistoryMonth, ListGuestUsers, Network, NetworkPage, SortDirection, SortField, WickrAdmin,
 };
+pub use caller::{Caller, CallerIdentity, CallerUnknown};
 pub use credentials::{AwsEnvironment, CachedCredentials, load_aws_environment};
 pub use endpoint::{Endpoint, EndpointError, EndpointRequest, SIGNING_NAME};
 pub use error::{ApiError, Disposition, TransportFault, ValidationReason};

@@ -108,7 +108,7 @@ pub(super) fn is_unauthentic(code: &str) -> bool {
     )
 }
 
-fn server_time(headers: &HeaderMap) -> Option<DateTime<Utc>> {
+pub(super) fn server_time(headers: &HeaderMap) -> Option<DateTime<Utc>> {
     let date = headers.get("date")?.to_str().ok()?;
     httpdate::parse_http_date(date).ok().map(DateTime::from)
 }

@@ -8,6 +8,7 @@ mod command_line;
 mod credentials;
 mod deaths;
 mod disk;
+mod doctor;
 mod errors;
 mod hostile;
 mod interruption;

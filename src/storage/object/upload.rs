@@ -14,7 +14,7 @@ use crate::storage::path::RelativePath;
 
 /// What is put at once; what is longer is uploaded in parts of this length, the least that S3 takes: a slow line has
 /// the less to send again.
-pub(super) const PART_BYTES: u64 = 5 * 1024 * 1024;
+pub const PART_BYTES: u64 = 5 * 1024 * 1024;
 /// How long one part may take, attempts included.
 const LONGEST_PART: Duration = Duration::from_mins(5);
 

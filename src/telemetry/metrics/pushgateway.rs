@@ -172,11 +172,24 @@ async fn attempt(
     job: &str,
     text: &str,
 ) -> Result<(), PushError> {
-    let mut request = client.post(gateway.of_job(job));
+    let request = client.post(gateway.of_job(job));
+    send(gateway, request.header("content-type", CONTENT_TYPE).body(text.to_owned())).await
+}
+
+/// Asks a Pushgateway whether it is ready to take metrics (`GET /-/ready`, which it has since version 0.5).
+///
+/// # Errors
+/// [`PushError`], as for a push.
+pub async fn is_ready(client: &reqwest::Client, gateway: &PushgatewayUrl) -> Result<(), PushError> {
+    let mut url = gateway.base.clone();
+    url.path_segments_mut().expect("an http URL has a path").pop_if_empty().extend(["-", "ready"]);
+    send(gateway, client.get(url)).await
+}
+
+async fn send(gateway: &PushgatewayUrl, mut request: reqwest::RequestBuilder) -> Result<(), PushError> {
     if let Some((user, password)) = &gateway.user {
         request = request.basic_auth(user, Some(password));
     }
-    let request = request.header("content-type", CONTENT_TYPE).body(text.to_owned());
     let response = request.send().await.map_err(|error| PushError::Unreachable {
         gateway: gateway.to_string(),
         reason: excerpt(&error_chain(&error.without_url()), 300),

@@ -95,6 +95,14 @@ impl Exporter {
         Self { arguments, ..self.clone() }
     }
 
+    /// Prepares `doctor` of the job that this command would run.
+    pub(crate) fn examining(&self) -> Self {
+        let mut examining = self.clone();
+        assert_eq!(examining.arguments[0], "run");
+        "doctor".clone_into(&mut examining.arguments[0]);
+        examining
+    }
+
     /// Starts the exporter through another program.
     pub(crate) fn under(mut self, starter: &[&str]) -> Self {
         self.starter = starter.iter().map(|&word| word.to_owned()).collect();
