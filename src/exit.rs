@@ -106,7 +106,7 @@ impl ExitStatus {
             TaskError::Confirm(error) | TaskError::Unfinished(error) => Self::of_confirming(error),
             TaskError::Publish(error) => Self::of_publication(error),
             TaskError::Lock(error) => Self::of_destination(error),
-            TaskError::Interrupted => Self::Temporary,
+            TaskError::Interrupted | TaskError::OutOfGrace(_) => Self::Temporary,
             TaskError::Panicked => Self::Bug,
         }
     }

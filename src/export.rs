@@ -12,6 +12,7 @@ pub use networks::{
 pub use source::Source;
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use chrono::{DateTime, SubsecRound, TimeDelta, Utc};
 use tokio::sync::Semaphore;
@@ -120,6 +121,12 @@ pub enum TaskError {
     /// The program was told to stop.
     #[error("interrupted before anything was published; run again")]
     Interrupted,
+    /// The program was told to stop, and what was under way did not end in the time that the job allows.
+    #[error(
+        "told to stop, what was under way did not end within {0:?} (shutdown_grace); what was published stands, what was \
+         read since the last checkpoint is lost; run again"
+    )]
+    OutOfGrace(Duration),
     /// A bug.
     #[error("the task panicked; this is a bug, please report it")]
     Panicked,

@@ -6,6 +6,7 @@ use std::time::Duration;
 use tokio_util::sync::CancellationToken;
 
 use super::source::ca_bundle;
+use super::stop::within;
 use crate::doctor::{Check, replaceable};
 use crate::job::{MetricsSettings, UsageError};
 use crate::report::metrics::{EndedRun, samples};
@@ -17,14 +18,7 @@ const LAST_WORDS: Duration = Duration::from_secs(2);
 
 /// Does something that a run tells at its end; not for much longer once the program is told to stop.
 pub(super) async fn last_words<T>(stop: &CancellationToken, work: impl Future<Output = T>) -> Option<T> {
-    let told_to_stop = async {
-        stop.cancelled().await;
-        tokio::time::sleep(LAST_WORDS).await;
-    };
-    tokio::select! {
-        done = work => Some(done),
-        () = told_to_stop => None,
-    }
+    within(stop, LAST_WORDS, work).await
 }
 
 /// Writes and pushes the metrics of a run.

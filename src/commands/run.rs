@@ -46,26 +46,42 @@ pub(super) async fn run(
     bars: Option<ProgressBars>,
     conclusion: &mut Conclusion,
 ) -> anyhow::Result<ExitStatus> {
-    let ended = AssertUnwindSafe(export_job(arguments, bars, conclusion)).catch_unwind().await;
+    let ended = AssertUnwindSafe(stoppable(arguments, bars, conclusion)).catch_unwind().await;
     let result = ended.unwrap_or_else(|_payload| Err(Panicked.into()));
     conclusion.tell_metrics(&result).await;
     result
 }
 
-async fn export_job(
+/// Exports until it is told to stop; then it may take some time yet, and no more.
+async fn stoppable(
     arguments: RunArguments,
     bars: Option<ProgressBars>,
     conclusion: &mut Conclusion,
 ) -> anyhow::Result<ExitStatus> {
-    let clock: Arc<dyn Clock> = Arc::new(SystemClock);
-    let started_at = clock.now();
-    let deadline_from = Instant::now();
+    let started_at = SystemClock.now();
     let job = resolve(&arguments, started_at, conclusion)?;
     let stop = stop::on_signal()?;
     conclusion.stop = stop.clone();
+    let (deadline, grace) = (Instant::now() + job.deadline, job.shutdown_grace);
+    let exporting = export_job(arguments, job, started_at, deadline, bars, conclusion);
+    match stop::within(&stop, grace, Box::pin(exporting)).await {
+        Some(ended) => ended,
+        None => Err(TaskError::OutOfGrace(grace).into()),
+    }
+}
+
+async fn export_job(
+    arguments: RunArguments,
+    job: Job,
+    started_at: DateTime<Utc>,
+    deadline: Instant,
+    bars: Option<ProgressBars>,
+    conclusion: &mut Conclusion,
+) -> anyhow::Result<ExitStatus> {
+    let clock: Arc<dyn Clock> = Arc::new(SystemClock);
+    let stop = conclusion.stop.clone();
     let place = PlaceSettings::of(&job);
     let destination = places::open_output(&job.output, job.roster_output.as_deref(), &place).await?;
-    let deadline = deadline_from + job.deadline;
     let lock_wait = LockWait { longest: job.lock_wait, deadline, stop: stop.clone() };
     let state = places::open_state(&job, &place, &lock_wait).await?;
     if let Some(state) = &state {

@@ -14,6 +14,22 @@ use crate::exit::ExitStatus;
 /// How long after a signal another one is taken for the same.
 const SAME_SIGNAL: Duration = Duration::from_secs(1);
 
+/// Does something to its end, or until so long after the token was cancelled: then there is no result.
+pub(super) async fn within<T>(
+    stop: &CancellationToken,
+    grace: Duration,
+    work: impl Future<Output = T>,
+) -> Option<T> {
+    let told_to_stop = async {
+        stop.cancelled().await;
+        tokio::time::sleep(grace).await;
+    };
+    tokio::select! {
+        done = work => Some(done),
+        () = told_to_stop => None,
+    }
+}
+
 /// Returns a token that is cancelled when the process is told to stop.
 pub(super) fn on_signal() -> std::io::Result<CancellationToken> {
     let mut terminate = signal(SignalKind::terminate())?;

@@ -316,6 +316,8 @@ pub struct JobDefinition {
     pub fresh_for: Option<Span>,
     /// How long a lock is waited for.
     pub lock_wait: Option<Span>,
+    /// How long a run that was told to stop may still take.
+    pub shutdown_grace: Option<Span>,
     /// How many tasks are worked on at once.
     pub concurrency: Option<usize>,
     /// The most requests a second.

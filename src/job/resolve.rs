@@ -105,6 +105,8 @@ pub struct Job {
     pub fresh_for: TimeDelta,
     /// How long a lock is waited for.
     pub lock_wait: Duration,
+    /// How long a run that was told to stop may still take.
+    pub shutdown_grace: Duration,
     /// How many tasks of a source are worked on at once.
     pub concurrency: usize,
     /// The share of the networks that falls to this process.
@@ -308,7 +310,6 @@ impl Job {
         let (written, flag) = (definition.output.profile, overrides.profile.as_ref());
         let output_profile = output_profile(written, flag, &definition.sources, places)?;
         let rate = overrides.max_requests_per_second.or(definition.max_requests_per_second).unwrap_or(10.0);
-        let max_shrink = definition.max_shrink.unwrap_or(0.10);
         let fresh_for = within(
             span(overrides.fresh_for.or(definition.fresh_for), Duration::ZERO),
             "fresh_for",
@@ -334,6 +335,12 @@ impl Job {
                 Duration::ZERO..=Duration::from_hours(24),
                 "0s to 24h",
             )?,
+            shutdown_grace: within(
+                span(definition.shutdown_grace, Duration::from_secs(20)),
+                "shutdown_grace",
+                Duration::from_secs(1)..=Duration::from_mins(10),
+                "1s to 10m",
+            )?,
             concurrency: within(
                 overrides.concurrency.or(definition.concurrency).unwrap_or(4),
                 "concurrency",
@@ -357,10 +364,7 @@ impl Job {
             resume,
             walk_attempts: within(definition.walk.attempts.unwrap_or(3), "walk.attempts", 1..=10, "1 to 10")?,
             on_mismatch: overrides.on_mismatch.or(definition.on_mismatch).unwrap_or_default(),
-            shrink: ShrinkLimit {
-                share: within(max_shrink, "max_shrink", 0.0..=1.0, "a share from 0 to 1")?,
-                guests: definition.max_shrink_rows.unwrap_or(10),
-            },
+            shrink: shrink_limit(definition.max_shrink, definition.max_shrink_rows)?,
             allow_shrink: overrides.allow_shrink.into_iter().chain(definition.allow_shrink).collect(),
             accept_zero: overrides.accept_zero.into_iter().chain(definition.accept_zero).collect(),
             roster_output: roster_output(definition.output.roster_url, &output, &roster)?,
@@ -375,6 +379,13 @@ impl Job {
             csv: CsvOptions { bom: definition.csv.bom, formula_guard: definition.csv.formula_guard },
         })
     }
+}
+
+fn shrink_limit(share: Option<f64>, guests: Option<u64>) -> Result<ShrinkLimit, JobError> {
+    Ok(ShrinkLimit {
+        share: within(share.unwrap_or(0.10), "max_shrink", 0.0..=1.0, "a share from 0 to 1")?,
+        guests: guests.unwrap_or(10),
+    })
 }
 
 fn resume(

@@ -6,7 +6,7 @@ use std::time::Duration;
 use rustix::process::Signal;
 use wickr_guest_export::simulator::{Fault, FaultKind, Operation, SimulatorConfig, When};
 
-use crate::support::{CLOSED, NETWORK, Scene, small, tell};
+use crate::support::{CLOSED, NETWORK, RawServer, Scene, small, tell};
 
 #[test]
 fn told_to_stop_it_ends_at_once_as_temporary_and_publishes_nothing() {
@@ -39,6 +39,28 @@ fn told_to_stop_while_it_lists_networks_it_ends_as_temporary() {
     }
     tell(&child, Signal::TERM);
     exporter.finish(child).exits(75);
+}
+
+#[test]
+fn told_to_stop_while_a_store_does_not_answer_it_ends_after_the_time_that_the_job_allows() {
+    let silent = RawServer::start(|_, _| {
+        loop {
+            thread::park();
+        }
+    });
+    let scene = Scene::new(small());
+    let export = scene
+        .job("shutdown_grace = \"1s\"\n[resume]\nrows = 100\n")
+        .args(["--network", NETWORK, "--period", CLOSED, "--state", "s3://state/walks"])
+        .env("AWS_ENDPOINT_URL_S3", &silent.url());
+    let child = export.spawn();
+    while silent.requests() == 0 {
+        thread::sleep(Duration::from_millis(5));
+    }
+    tell(&child, Signal::TERM);
+    let run = export.finish(child).exits(75);
+    assert!(run.error().contains("did not end within 1s (shutdown_grace)"), "{}", run.error());
+    scene.output().assert_holds_no_data();
 }
 
 #[test]

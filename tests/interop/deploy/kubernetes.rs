@@ -88,7 +88,9 @@ fn hold(overlay: &str, documents: &[Value]) {
         humantime::parse_duration(definition["deadline"].as_str().expect("a span")).expect("a span");
     let longest = seconds(&pod["activeDeadlineSeconds"]);
     assert!(longest > deadline, "{overlay}: the program ends by itself before it is ended");
-    assert!(seconds(&pod["terminationGracePeriodSeconds"]) > Duration::from_secs(20), "{overlay}");
+    let grace = definition.get("shutdown_grace").map_or("20s", |span| span.as_str().expect("a span"));
+    let grace = humantime::parse_duration(grace).expect("a span");
+    assert!(seconds(&pod["terminationGracePeriodSeconds"]) > grace + Duration::from_secs(2), "{overlay}");
     let tries = job.get("backoffLimit").or(job.get("backoffLimitPerIndex")).and_then(Value::as_u64);
     let tries = u32::try_from(tries.expect("a limit") + 1).expect("a few");
     assert!(
