@@ -45,6 +45,7 @@
 //! | [`evidence`] | why a number may be believed |
 //! | [`publish`] | every path of an output, manifests, the order of publication, the summary |
 //! | [`verify`] | reads everything that is published again |
+//! | [`ledger`] | what is published, read for its numbers |
 //! | [`simulator`] | a Wickr Admin API on loopback; shares no wire code with [`wickr`] |
 //! | [`job`] | job files and flags, and what they mean |
 //! | [`export`] | the sources and their networks, the pipeline of one task |
@@ -65,6 +66,7 @@ pub mod exit;
 pub mod export;
 pub mod guest;
 pub mod job;
+pub mod ledger;
 pub mod limits;
 pub mod pacing;
 pub mod period;

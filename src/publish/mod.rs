@@ -27,6 +27,7 @@ pub use manifest::{
 pub use publication::{CompareRosters, EncodedPart, Part, PartError, Publication, RosterChanges};
 pub use publisher::{
     Outcome, PublicationStatus, PublishedManifest, Publisher, PublisherSettings, read_manifest,
+    read_revision_manifest,
 };
 pub use shrink::ShrinkLimit;
 pub use summary::Summary;

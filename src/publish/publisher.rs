@@ -123,11 +123,38 @@ pub async fn read_manifest(
     Ok(read_published(destination, task).await?.map(|(published, _)| published.manifest))
 }
 
+/// Reads the manifest that is kept with a revision of a task.
+///
+/// # Errors
+/// [`PublishError::ManifestDamaged`], also if it is of another revision, or what the destination fails with.
+pub async fn read_revision_manifest(
+    destination: &dyn Destination,
+    task: TaskKey,
+    revision: RevisionName,
+) -> Result<Option<Manifest>, PublishError> {
+    let path = layout::revision_manifest(task, revision);
+    let Some((published, _)) = read_manifest_at(destination, path.clone(), task).await? else {
+        return Ok(None);
+    };
+    if published.revision == revision {
+        return Ok(Some(published.manifest));
+    }
+    let cause = ManifestError::Inconsistent("it is of another revision than its folder".to_owned());
+    Err(PublishError::ManifestDamaged { place: path.to_string(), cause })
+}
+
 async fn read_published(
     destination: &dyn Destination,
     task: TaskKey,
 ) -> Result<Option<(PublishedManifest, Version)>, PublishError> {
-    let path = layout::manifest(task);
+    read_manifest_at(destination, layout::manifest(task), task).await
+}
+
+async fn read_manifest_at(
+    destination: &dyn Destination,
+    path: RelativePath,
+    task: TaskKey,
+) -> Result<Option<(PublishedManifest, Version)>, PublishError> {
     let Some(read) = destination.read(&path, MAX_MANIFEST_BYTES).await? else { return Ok(None) };
     // What was edited must not be written again under a seal that holds.
     let sealed = if seal::holds(SEAL_FIELD, &read.bytes) { Ok(()) } else { Err(ManifestError::Altered) };

@@ -126,12 +126,9 @@ impl Summary {
 
     /// Makes the row of a publication; none, and a warning, if its manifest is not one that can be believed.
     async fn published_row(&self, task: TaskKey) -> Result<Option<SummaryRow>, SummaryError> {
-        use DestinationError::{InTheWay, TooLong};
         match read_manifest(&*self.destination, task).await {
             Ok(manifest) => Ok(manifest.as_ref().map(SummaryRow::published)),
-            Err(PublishError::Destination(error)) if !matches!(error, TooLong { .. } | InTheWay { .. }) => {
-                Err(error.into())
-            }
+            Err(PublishError::Destination(error)) if !error.is_of_one_document() => Err(error.into()),
             Err(error) => {
                 let TaskKey { network, period } = task;
                 tracing::warn!(%network, %period, %error, "the summary leaves out a manifest that cannot be read");

@@ -354,6 +354,12 @@ fn in_vain(waited: Duration) -> String {
 }
 
 impl DestinationError {
+    /// Says whether it is about what stands at one path, so that whoever reads many may go on without it.
+    #[must_use]
+    pub const fn is_of_one_document(&self) -> bool {
+        matches!(self, Self::TooLong { .. } | Self::InTheWay { .. })
+    }
+
     /// Classifies what the system said about a path.
     pub(crate) fn io(operation: &'static str, place: impl Into<String>, cause: io::Error) -> Self {
         let place = place.into();

@@ -1,0 +1,120 @@
+//! What an output has published, read for its numbers: the manifest of each network and period, and of each revision
+//! that is kept.
+//!
+//! Nothing but manifests is read, so that a ledger of thousands of rosters is small. What cannot be believed is no
+//! number and no error: it stands in the ledger by itself, for whoever reports on it.
+
+use std::collections::BTreeMap;
+
+use futures::{StreamExt as _, stream};
+
+use crate::error_chain::error_chain;
+use crate::publish::layout::{self, Place, RevisionName, TaskKey};
+use crate::publish::{Manifest, PublishError, read_manifest, read_revision_manifest};
+use crate::storage::{Destination, DestinationError};
+
+/// How many manifests are read at once.
+const READ_AT_ONCE: usize = 16;
+
+/// All that an output has published.
+#[derive(Clone, Debug, Default)]
+pub struct Ledger {
+    /// What is published, by network and period.
+    pub publications: BTreeMap<TaskKey, Manifest>,
+    /// What has a manifest that is not to be believed, and why.
+    pub unreadable: BTreeMap<TaskKey, String>,
+}
+
+impl Ledger {
+    /// Reads the manifests of the networks and periods that are wanted.
+    ///
+    /// # Errors
+    /// [`DestinationError`] if the output cannot be listed, or does not answer.
+    pub async fn read(
+        output: &dyn Destination,
+        wanted: impl Fn(TaskKey) -> bool,
+    ) -> Result<Self, DestinationError> {
+        let files = output.list(&layout::manifests()).await?.files;
+        let tasks = files.iter().filter_map(|file| match Place::of(&file.path) {
+            Some(Place::Manifest(task)) if wanted(task) => Some(task),
+            _ => None,
+        });
+        let reading = stream::iter(tasks).map(async |task| (task, read_manifest(output, task).await));
+        let mut reading = reading.buffer_unordered(READ_AT_ONCE);
+        let mut ledger = Self::default();
+        while let Some((task, read)) = reading.next().await {
+            match believed(read)? {
+                Some(Ok(manifest)) => drop(ledger.publications.insert(task, manifest)),
+                Some(Err(reason)) => drop(ledger.unreadable.insert(task, reason)),
+                // It went away while the output was read.
+                None => {}
+            }
+        }
+        Ok(ledger)
+    }
+}
+
+/// Reads the manifests of the revisions that are kept of one network and period, the earliest first. One that is not
+/// to be believed is left out: `verify` tells of it.
+///
+/// # Errors
+/// [`DestinationError`] if the output cannot be listed, or does not answer.
+pub async fn revisions(
+    output: &dyn Destination,
+    task: TaskKey,
+) -> Result<BTreeMap<RevisionName, Manifest>, DestinationError> {
+    let files = output.list(&layout::task_revisions(task)).await?.files;
+    let mut kept = BTreeMap::new();
+    for file in files {
+        let Some(Place::RevisionManifest(of, name)) = Place::of(&file.path) else { continue };
+        if of != task {
+            continue;
+        }
+        if let Some(Ok(manifest)) = believed(read_revision_manifest(output, task, name).await)? {
+            kept.insert(name, manifest);
+        }
+    }
+    Ok(kept)
+}
+
+/// Tells a manifest that is not to be believed from a place that does not answer.
+fn believed(
+    read: Result<Option<Manifest>, PublishError>,
+) -> Result<Option<Result<Manifest, String>>, DestinationError> {
+    match read {
+        Ok(manifest) => Ok(manifest.map(Ok)),
+        Err(PublishError::Destination(error)) if !error.is_of_one_document() => Err(error),
+        Err(error) => Ok(Some(Err(error_chain(&error)))),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::publish::fixture::{Sample, local, publisher, task};
+
+    #[tokio::test]
+    async fn a_ledger_holds_what_is_published_and_names_what_is_not_to_be_believed() {
+        let folder = tempfile::tempdir().unwrap();
+        let (output, publisher) = (local(folder.path()), publisher(local(folder.path())));
+        let (october, september) = (task("12345678", "2026-10"), task("12345678", "2026-09"));
+        for (key, guests) in [(october, 100), (october, 102), (september, 50)] {
+            let lock = publisher.lock(key).await.unwrap();
+            publisher.publish(&lock, Sample::new(0..guests).of(key).publication()).await.unwrap();
+        }
+        let ledger = Ledger::read(&*output, |_| true).await.unwrap();
+        let guests = |ledger: &Ledger, task| ledger.publications[&task].counts.guests;
+        assert_eq!((guests(&ledger, october), guests(&ledger, september)), (102, 50));
+        let earlier = revisions(&*output, october).await.unwrap();
+        let counts: Vec<_> = earlier.values().map(|manifest| manifest.counts.guests).collect();
+        assert_eq!(counts, [100, 102]);
+
+        let path = folder.path().join(layout::manifest(september).as_str());
+        std::fs::write(path, "{}").unwrap();
+        let ledger = Ledger::read(&*output, |_| true).await.unwrap();
+        assert_eq!(ledger.publications.keys().collect::<Vec<_>>(), [&october]);
+        assert!(ledger.unreadable[&september].contains("restore it"), "{:?}", ledger.unreadable);
+        let of_september = Ledger::read(&*output, |task| task == september).await.unwrap();
+        assert!(of_september.publications.is_empty() && of_september.unreadable.len() == 1);
+    }
+}
