@@ -154,6 +154,11 @@ fn a_bucket_is_published_to_as_a_folder_is() {
     publish_restate_and_refuse(StoreServer::s3(python));
 }
 
+#[test]
+fn a_bucket_that_checks_signatures_is_published_to_as_a_folder_is() {
+    publish_restate_and_refuse(StoreServer::signed_s3());
+}
+
 fn publish_restate_and_refuse(server: StoreServer) {
     let mut scene = Scene::new(server, list(0..500, Vec::new()));
     assert_eq!(scene.run(&[], 0)["status"], "published");
@@ -189,6 +194,11 @@ fn a_run_that_was_killed_is_gone_on_with_from_the_bucket() {
     resume_after_a_kill(StoreServer::s3(python));
 }
 
+#[test]
+fn a_run_that_was_killed_is_gone_on_with_from_the_bucket_that_checks_signatures() {
+    resume_after_a_kill(StoreServer::signed_s3());
+}
+
 fn resume_after_a_kill(server: StoreServer) {
     let stall = Fault::new(FaultKind::Stall, When::nth(8));
     let scene = Scene::new(server, list(0..1050, vec![stall]));
@@ -211,6 +221,11 @@ fn resume_after_a_kill(server: StoreServer) {
 fn of_two_runs_at_the_same_time_one_waits_and_finds_what_the_other_published() {
     let Some(python) = Python::for_test("locks in S3 against moto") else { return };
     wait_for_each_other(StoreServer::s3(python));
+}
+
+#[test]
+fn of_two_runs_at_the_same_time_one_waits_in_the_bucket_that_checks_signatures_too() {
+    wait_for_each_other(StoreServer::signed_s3());
 }
 
 fn wait_for_each_other(server: StoreServer) {
@@ -270,6 +285,21 @@ fn what_keeps_a_run_from_a_bucket_decides_its_exit_code_and_is_told_with_its_rem
         command.env("AWS_ENDPOINT_URL_S3", "http://s3.example.com");
     };
     refused(&in_the_clear, "s3://billing-exports/out", 2, &["plain http to another machine"]);
+}
+
+#[test]
+fn a_key_that_the_bucket_does_not_believe_is_told_with_what_it_answered() {
+    let scene = Scene::new(StoreServer::signed_s3(), list(0..30, Vec::new()));
+    assert_eq!(scene.run(&[], 0)["status"], "published");
+    let url = scene.server.url("out");
+    for command in [&mut scene.command(&["verify", &url]), &mut scene.export(&[])] {
+        let pages = scene.pages();
+        let refused = command.env("AWS_SECRET_ACCESS_KEY", "another").output().expect("it runs");
+        assert_code(&refused, 77);
+        let said = String::from_utf8_lossy(&refused.stderr);
+        assert!(said.contains(&url) && said.contains("SignatureDoesNotMatch"), "{said}");
+        assert_eq!(scene.pages(), pages, "no page is asked for");
+    }
 }
 
 #[test]

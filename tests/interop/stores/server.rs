@@ -1,4 +1,4 @@
-//! Object stores of somebody else's making: moto's S3, and Microsoft's Azurite.
+//! Object stores of somebody else's making: moto's S3, the one of s3s, and Microsoft's Azurite.
 
 #[cfg(feature = "simulator")]
 use std::collections::BTreeMap;
@@ -20,10 +20,13 @@ use wickr_guest_export::storage::object::{
 };
 use wickr_guest_export::wickr::{HttpSettings, TimeLimit, build_http_client};
 
+use super::file_server::FileServer;
 use crate::python::Python;
 
 pub(super) const BUCKET: &str = "billing-exports";
-const KEY: &str = "stores";
+/// The simulator's key: the program asks API and store with the same.
+pub(super) const KEY_ID: &str = "AKIDWICKRSIMULATOR01";
+pub(super) const SECRET_KEY: &str = "wickr-simulator-only/not-a-real-secret-key";
 
 /// What the Azure servers of developers are all called ("Use the Azurite emulator", Microsoft Learn).
 const AZURE_ACCOUNT: &str = "devstoreaccount1";
@@ -32,9 +35,15 @@ const AZURE_KEY: &str =
 /// Azurite, and Azure's client, which makes the container.
 const AZURE_PACKAGES: [&str; 2] = ["azurite@3.35.0", "@azure/storage-blob@12.32.0"];
 
+/// What serves.
+enum Service {
+    Process(Child),
+    Here(#[expect(dead_code, reason = "it is there until it is dropped")] FileServer),
+}
+
 /// A server that ends with its test.
 pub(super) struct StoreServer {
-    process: Child,
+    service: Service,
     kind: StoreKind,
     pub(super) endpoint: String,
     #[cfg_attr(not(feature = "simulator"), expect(dead_code, reason = "it is the server's home"))]
@@ -48,7 +57,15 @@ impl StoreServer {
         let mut command = python.script("s3_server.py", folder.path());
         command.arg(BUCKET).stdin(Stdio::piped());
         let (process, endpoint) = started(command, |line| line.starts_with("http").then(|| line.to_owned()));
-        Self { process, kind: StoreKind::S3, endpoint, folder }
+        Self { service: Service::Process(process), kind: StoreKind::S3, endpoint, folder }
+    }
+
+    /// Starts the S3 of s3s, which checks signatures, as moto does not.
+    pub(super) fn signed_s3() -> Self {
+        let folder = TempDir::new().expect("a folder");
+        let server = FileServer::start(&folder.path().join("buckets"));
+        let endpoint = server.endpoint.clone();
+        Self { service: Service::Here(server), kind: StoreKind::S3, endpoint, folder }
     }
 
     /// Installs Azurite where it is not yet, and starts it.
@@ -63,8 +80,8 @@ impl StoreServer {
             .current_dir(folder.path());
         let listens = |line: &str| line.split_once(" listens on ").map(|(_, url)| url.trim().to_owned());
         let (process, root) = started(command, listens);
-        let server =
-            Self { process, kind: StoreKind::Azure, endpoint: format!("{root}/{AZURE_ACCOUNT}"), folder };
+        let (service, endpoint) = (Service::Process(process), format!("{root}/{AZURE_ACCOUNT}"));
+        let server = Self { service, kind: StoreKind::Azure, endpoint, folder };
         let made = Command::new("node")
             .arg(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/interop/azure_container.mjs"))
             .args([packages.as_os_str(), server.endpoint.as_ref(), BUCKET.as_ref()])
@@ -87,7 +104,8 @@ impl StoreServer {
     pub(super) fn store(&self) -> Arc<dyn ObjectStore> {
         let time_limit = TimeLimit::Silence(Duration::from_secs(20));
         let settings = HttpSettings { time_limit, ca_bundle: None, use_proxies: false };
-        let credential = AwsCredential { key_id: KEY.to_owned(), secret_key: KEY.to_owned(), token: None };
+        let credential =
+            AwsCredential { key_id: KEY_ID.to_owned(), secret_key: SECRET_KEY.to_owned(), token: None };
         let identity = match self.kind {
             StoreKind::S3 => StoreIdentity::S3(S3Access {
                 region: Some("us-east-1".to_owned()),
@@ -167,8 +185,10 @@ fn install_azure_packages() -> PathBuf {
 
 impl Drop for StoreServer {
     fn drop(&mut self) {
-        drop(self.process.stdin.take());
-        let _ = self.process.kill();
-        let _ = self.process.wait();
+        if let Service::Process(process) = &mut self.service {
+            drop(process.stdin.take());
+            let _ = process.kill();
+            let _ = process.wait();
+        }
     }
 }
