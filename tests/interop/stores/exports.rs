@@ -14,7 +14,7 @@ use wickr_guest_export::simulator::{
 };
 
 use super::runtime;
-use super::server::StoreServer;
+use super::server::{BUCKET, StoreServer};
 use crate::processes::{EXPORTER, assert_code};
 use crate::python::Python;
 
@@ -341,6 +341,54 @@ fn revisions_are_kept_in_the_storage_class_of_the_job() {
         assert_eq!(class == "STANDARD_IA", is_classed, "{key}: {class}");
     }
     assert!(classes.values().any(|class| class == "STANDARD_IA"), "{classes:?}");
+}
+
+#[test]
+fn whatever_is_written_is_encrypted_with_the_key_of_the_job() {
+    const KMS_KEY: &str = "arn:aws:kms:us-east-1:111122223333:key/00000000-0000-0000-0000-000000000000";
+    let Some(python) = Python::for_test("KMS keys of S3 against moto") else { return };
+    // As CSV more than is put at once.
+    let named = |number: u32| (format!("{number:08x}"), format!("{number:01000}@example.com"));
+    let (network, month) = (NETWORK.parse().expect("an id"), MONTH.parse().expect("a month"));
+    let population = Population::explicit([(network, month, (0..5400).map(named).collect())]);
+    let config = SimulatorConfig { population, ..list(0..1, Vec::new()) };
+    let scene = Scene::new(StoreServer::s3(python), config);
+    scene.runtime.block_on(scene.server.keep_versions());
+
+    let mut export = scene.export(&["--format", "csv,parquet"]);
+    let job = scene.server.folder.path().join("job.toml");
+    let roster_url = scene.server.url("private");
+    let written =
+        format!("[resume]\nrows = 300\n[output]\nroster_url = \"{roster_url}\"\nkms_key = \"{KMS_KEY}\"\n");
+    std::fs::write(&job, written).expect("a job");
+    assert_eq!(task(&export.output().expect("it runs"), 0)["status"], "published");
+
+    let asked = [scene.server.endpoint.as_str(), BUCKET];
+    let told = python.json("encryption.py", scene.server.folder.path(), asked, &[]);
+    let written = told.as_array().expect("an array");
+    for object in written {
+        assert_eq!((&object["method"], &object["kms_key"]), (&"aws:kms".into(), &KMS_KEY.into()), "{object}");
+    }
+    let kinds = [
+        ("a revision in parts", "private/revisions/", "guest_roster.csv"),
+        ("a current copy of it", "private/guest_roster/", ".csv"),
+        ("a manifest", "out/manifests/", ".json"),
+        ("a current copy", "out/guest_counts/", ".csv"),
+        ("a lock of the output", "out/.locks/", ""),
+        ("a lock of the state", "state/.locks/", ""),
+        ("guests of a walk", "state/walks/", ".run"),
+        ("a cursor", "state/walks/", ".json"),
+        ("a trial", "out/.probe/", ""),
+    ];
+    let is_in_parts = |object: &Value| object["parts"].is_u64();
+    for (kind, beginning, end) in kinds {
+        let mut of_kind = written.iter().filter(|object| {
+            object["key"].as_str().is_some_and(|key| key.starts_with(beginning) && key.ends_with(end))
+        });
+        let found =
+            if kind.contains("in parts") { of_kind.any(is_in_parts) } else { of_kind.next().is_some() };
+        assert!(found, "{kind} among {told:#}");
+    }
 }
 
 #[test]

@@ -102,8 +102,6 @@ impl StoreServer {
 
     /// Connects as the program does.
     pub(super) fn store(&self) -> Arc<dyn ObjectStore> {
-        let time_limit = TimeLimit::Silence(Duration::from_secs(20));
-        let settings = HttpSettings { time_limit, ca_bundle: None, use_proxies: false };
         let credential =
             AwsCredential { key_id: KEY_ID.to_owned(), secret_key: SECRET_KEY.to_owned(), token: None };
         let identity = match self.kind {
@@ -117,7 +115,7 @@ impl StoreServer {
                 self.environment().into_iter().map(|(name, value)| (name.to_owned(), value)).collect(),
             )),
         };
-        let access = StoreAccess { client: build_http_client(&settings).expect("a client"), identity };
+        let access = StoreAccess { client: client(), identity };
         let url = StoreUrl::parse(&self.url("")).expect("a URL").expect("a store");
         connect(&url, &access).expect("it is set up")
     }
@@ -126,13 +124,23 @@ impl StoreServer {
     /// Lists the keys of the bucket with their storage classes, as the server tells anybody.
     pub(super) async fn storage_classes(&self) -> BTreeMap<String, String> {
         let url = format!("{}/{BUCKET}?list-type=2", self.endpoint);
-        let text = reqwest::get(url).await.expect("an answer").text().await.expect("its text");
+        let answer = client().get(url).send().await.expect("an answer");
+        let listed = answer.text().await.expect("its text");
         let element = |object: &str, name: &str| {
             let (_, rest) = object.split_once(&format!("<{name}>")).expect("the element");
             rest.split_once('<').expect("its end").0.to_owned()
         };
-        let objects = text.split("<Contents>").skip(1);
+        let objects = listed.split("<Contents>").skip(1);
         objects.map(|object| (element(object, "Key"), element(object, "StorageClass"))).collect()
+    }
+
+    #[cfg(feature = "simulator")]
+    /// From now on nothing that is written to the bucket is forgotten.
+    pub(super) async fn keep_versions(&self) {
+        let url = format!("{}/{BUCKET}?versioning", self.endpoint);
+        let wanted = "<VersioningConfiguration><Status>Enabled</Status></VersioningConfiguration>";
+        let answer = client().put(url).body(wanted).send().await.expect("an answer");
+        assert!(answer.status().is_success(), "{answer:?}");
     }
 
     /// The variables that lead the program to the server.
@@ -146,6 +154,13 @@ impl StoreServer {
             ],
         }
     }
+}
+
+/// Speaks HTTP as the program does.
+fn client() -> reqwest::Client {
+    let time_limit = TimeLimit::Silence(Duration::from_secs(20));
+    let settings = HttpSettings { time_limit, ca_bundle: None, use_proxies: false };
+    build_http_client(&settings).expect("a client")
 }
 
 /// Starts a server and waits until a line of its output tells where it is.
