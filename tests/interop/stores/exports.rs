@@ -14,7 +14,7 @@ use wickr_guest_export::simulator::{
 };
 
 use super::runtime;
-use super::server::StoreServer;
+use super::server::{BUCKET, StoreServer};
 use crate::processes::{EXPORTER, assert_code};
 use crate::python::Python;
 
@@ -154,6 +154,11 @@ fn a_bucket_is_published_to_as_a_folder_is() {
     publish_restate_and_refuse(StoreServer::s3(python));
 }
 
+#[test]
+fn a_bucket_that_checks_signatures_is_published_to_as_a_folder_is() {
+    publish_restate_and_refuse(StoreServer::signed_s3());
+}
+
 fn publish_restate_and_refuse(server: StoreServer) {
     let mut scene = Scene::new(server, list(0..500, Vec::new()));
     assert_eq!(scene.run(&[], 0)["status"], "published");
@@ -189,6 +194,11 @@ fn a_run_that_was_killed_is_gone_on_with_from_the_bucket() {
     resume_after_a_kill(StoreServer::s3(python));
 }
 
+#[test]
+fn a_run_that_was_killed_is_gone_on_with_from_the_bucket_that_checks_signatures() {
+    resume_after_a_kill(StoreServer::signed_s3());
+}
+
 fn resume_after_a_kill(server: StoreServer) {
     let stall = Fault::new(FaultKind::Stall, When::nth(8));
     let scene = Scene::new(server, list(0..1050, vec![stall]));
@@ -211,6 +221,11 @@ fn resume_after_a_kill(server: StoreServer) {
 fn of_two_runs_at_the_same_time_one_waits_and_finds_what_the_other_published() {
     let Some(python) = Python::for_test("locks in S3 against moto") else { return };
     wait_for_each_other(StoreServer::s3(python));
+}
+
+#[test]
+fn of_two_runs_at_the_same_time_one_waits_in_the_bucket_that_checks_signatures_too() {
+    wait_for_each_other(StoreServer::signed_s3());
 }
 
 fn wait_for_each_other(server: StoreServer) {
@@ -273,6 +288,21 @@ fn what_keeps_a_run_from_a_bucket_decides_its_exit_code_and_is_told_with_its_rem
 }
 
 #[test]
+fn a_key_that_the_bucket_does_not_believe_is_told_with_what_it_answered() {
+    let scene = Scene::new(StoreServer::signed_s3(), list(0..30, Vec::new()));
+    assert_eq!(scene.run(&[], 0)["status"], "published");
+    let url = scene.server.url("out");
+    for command in [&mut scene.command(&["verify", &url]), &mut scene.export(&[])] {
+        let pages = scene.pages();
+        let refused = command.env("AWS_SECRET_ACCESS_KEY", "another").output().expect("it runs");
+        assert_code(&refused, 77);
+        let said = String::from_utf8_lossy(&refused.stderr);
+        assert!(said.contains(&url) && said.contains("SignatureDoesNotMatch"), "{said}");
+        assert_eq!(scene.pages(), pages, "no page is asked for");
+    }
+}
+
+#[test]
 fn rosters_may_lie_where_whoever_reads_the_counts_cannot_read() {
     let Some(python) = Python::for_test("rosters in a place of their own against moto") else { return };
     let scene = Scene::new(StoreServer::s3(python), list(0..500, Vec::new()));
@@ -311,6 +341,54 @@ fn revisions_are_kept_in_the_storage_class_of_the_job() {
         assert_eq!(class == "STANDARD_IA", is_classed, "{key}: {class}");
     }
     assert!(classes.values().any(|class| class == "STANDARD_IA"), "{classes:?}");
+}
+
+#[test]
+fn whatever_is_written_is_encrypted_with_the_key_of_the_job() {
+    const KMS_KEY: &str = "arn:aws:kms:us-east-1:111122223333:key/00000000-0000-0000-0000-000000000000";
+    let Some(python) = Python::for_test("KMS keys of S3 against moto") else { return };
+    // As CSV more than is put at once.
+    let named = |number: u32| (format!("{number:08x}"), format!("{number:01000}@example.com"));
+    let (network, month) = (NETWORK.parse().expect("an id"), MONTH.parse().expect("a month"));
+    let population = Population::explicit([(network, month, (0..5400).map(named).collect())]);
+    let config = SimulatorConfig { population, ..list(0..1, Vec::new()) };
+    let scene = Scene::new(StoreServer::s3(python), config);
+    scene.runtime.block_on(scene.server.keep_versions());
+
+    let mut export = scene.export(&["--format", "csv,parquet"]);
+    let job = scene.server.folder.path().join("job.toml");
+    let roster_url = scene.server.url("private");
+    let written =
+        format!("[resume]\nrows = 300\n[output]\nroster_url = \"{roster_url}\"\nkms_key = \"{KMS_KEY}\"\n");
+    std::fs::write(&job, written).expect("a job");
+    assert_eq!(task(&export.output().expect("it runs"), 0)["status"], "published");
+
+    let asked = [scene.server.endpoint.as_str(), BUCKET];
+    let told = python.json("encryption.py", scene.server.folder.path(), asked, &[]);
+    let written = told.as_array().expect("an array");
+    for object in written {
+        assert_eq!((&object["method"], &object["kms_key"]), (&"aws:kms".into(), &KMS_KEY.into()), "{object}");
+    }
+    let kinds = [
+        ("a revision in parts", "private/revisions/", "guest_roster.csv"),
+        ("a current copy of it", "private/guest_roster/", ".csv"),
+        ("a manifest", "out/manifests/", ".json"),
+        ("a current copy", "out/guest_counts/", ".csv"),
+        ("a lock of the output", "out/.locks/", ""),
+        ("a lock of the state", "state/.locks/", ""),
+        ("guests of a walk", "state/walks/", ".run"),
+        ("a cursor", "state/walks/", ".json"),
+        ("a trial", "out/.probe/", ""),
+    ];
+    let is_in_parts = |object: &Value| object["parts"].is_u64();
+    for (kind, beginning, end) in kinds {
+        let mut of_kind = written.iter().filter(|object| {
+            object["key"].as_str().is_some_and(|key| key.starts_with(beginning) && key.ends_with(end))
+        });
+        let found =
+            if kind.contains("in parts") { of_kind.any(is_in_parts) } else { of_kind.next().is_some() };
+        assert!(found, "{kind} among {told:#}");
+    }
 }
 
 #[test]

@@ -3,6 +3,7 @@
 mod conformance;
 #[cfg(feature = "simulator")]
 mod exports;
+mod file_server;
 mod server;
 
 use std::sync::Arc;
@@ -48,6 +49,13 @@ fn a_store_in_memory_conforms() {
 fn a_bucket_of_s3_conforms() {
     let Some(python) = Python::for_test("the conformance of S3 against moto") else { return };
     let server = StoreServer::s3(python);
+    let open = || place(server.store(), "billing");
+    runtime().block_on(conformance::hold((open(), open())));
+}
+
+#[test]
+fn a_bucket_of_s3_that_checks_signatures_conforms() {
+    let server = StoreServer::signed_s3();
     let open = || place(server.store(), "billing");
     runtime().block_on(conformance::hold((open(), open())));
 }

@@ -1,4 +1,4 @@
-//! Object stores of somebody else's making: moto's S3, and Microsoft's Azurite.
+//! Object stores of somebody else's making: moto's S3, the one of s3s, and Microsoft's Azurite.
 
 #[cfg(feature = "simulator")]
 use std::collections::BTreeMap;
@@ -20,10 +20,13 @@ use wickr_guest_export::storage::object::{
 };
 use wickr_guest_export::wickr::{HttpSettings, TimeLimit, build_http_client};
 
+use super::file_server::FileServer;
 use crate::python::Python;
 
 pub(super) const BUCKET: &str = "billing-exports";
-const KEY: &str = "stores";
+/// The simulator's key: the program asks API and store with the same.
+pub(super) const KEY_ID: &str = "AKIDWICKRSIMULATOR01";
+pub(super) const SECRET_KEY: &str = "wickr-simulator-only/not-a-real-secret-key";
 
 /// What the Azure servers of developers are all called ("Use the Azurite emulator", Microsoft Learn).
 const AZURE_ACCOUNT: &str = "devstoreaccount1";
@@ -32,9 +35,15 @@ const AZURE_KEY: &str =
 /// Azurite, and Azure's client, which makes the container.
 const AZURE_PACKAGES: [&str; 2] = ["azurite@3.35.0", "@azure/storage-blob@12.32.0"];
 
+/// What serves.
+enum Service {
+    Process(Child),
+    Here(#[expect(dead_code, reason = "it is there until it is dropped")] FileServer),
+}
+
 /// A server that ends with its test.
 pub(super) struct StoreServer {
-    process: Child,
+    service: Service,
     kind: StoreKind,
     pub(super) endpoint: String,
     #[cfg_attr(not(feature = "simulator"), expect(dead_code, reason = "it is the server's home"))]
@@ -48,7 +57,15 @@ impl StoreServer {
         let mut command = python.script("s3_server.py", folder.path());
         command.arg(BUCKET).stdin(Stdio::piped());
         let (process, endpoint) = started(command, |line| line.starts_with("http").then(|| line.to_owned()));
-        Self { process, kind: StoreKind::S3, endpoint, folder }
+        Self { service: Service::Process(process), kind: StoreKind::S3, endpoint, folder }
+    }
+
+    /// Starts the S3 of s3s, which checks signatures, as moto does not.
+    pub(super) fn signed_s3() -> Self {
+        let folder = TempDir::new().expect("a folder");
+        let server = FileServer::start(&folder.path().join("buckets"));
+        let endpoint = server.endpoint.clone();
+        Self { service: Service::Here(server), kind: StoreKind::S3, endpoint, folder }
     }
 
     /// Installs Azurite where it is not yet, and starts it.
@@ -63,8 +80,8 @@ impl StoreServer {
             .current_dir(folder.path());
         let listens = |line: &str| line.split_once(" listens on ").map(|(_, url)| url.trim().to_owned());
         let (process, root) = started(command, listens);
-        let server =
-            Self { process, kind: StoreKind::Azure, endpoint: format!("{root}/{AZURE_ACCOUNT}"), folder };
+        let (service, endpoint) = (Service::Process(process), format!("{root}/{AZURE_ACCOUNT}"));
+        let server = Self { service, kind: StoreKind::Azure, endpoint, folder };
         let made = Command::new("node")
             .arg(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/interop/azure_container.mjs"))
             .args([packages.as_os_str(), server.endpoint.as_ref(), BUCKET.as_ref()])
@@ -85,9 +102,8 @@ impl StoreServer {
 
     /// Connects as the program does.
     pub(super) fn store(&self) -> Arc<dyn ObjectStore> {
-        let time_limit = TimeLimit::Silence(Duration::from_secs(20));
-        let settings = HttpSettings { time_limit, ca_bundle: None, use_proxies: false };
-        let credential = AwsCredential { key_id: KEY.to_owned(), secret_key: KEY.to_owned(), token: None };
+        let credential =
+            AwsCredential { key_id: KEY_ID.to_owned(), secret_key: SECRET_KEY.to_owned(), token: None };
         let identity = match self.kind {
             StoreKind::S3 => StoreIdentity::S3(S3Access {
                 region: Some("us-east-1".to_owned()),
@@ -99,7 +115,7 @@ impl StoreServer {
                 self.environment().into_iter().map(|(name, value)| (name.to_owned(), value)).collect(),
             )),
         };
-        let access = StoreAccess { client: build_http_client(&settings).expect("a client"), identity };
+        let access = StoreAccess { client: client(), identity };
         let url = StoreUrl::parse(&self.url("")).expect("a URL").expect("a store");
         connect(&url, &access).expect("it is set up")
     }
@@ -108,13 +124,23 @@ impl StoreServer {
     /// Lists the keys of the bucket with their storage classes, as the server tells anybody.
     pub(super) async fn storage_classes(&self) -> BTreeMap<String, String> {
         let url = format!("{}/{BUCKET}?list-type=2", self.endpoint);
-        let text = reqwest::get(url).await.expect("an answer").text().await.expect("its text");
+        let answer = client().get(url).send().await.expect("an answer");
+        let listed = answer.text().await.expect("its text");
         let element = |object: &str, name: &str| {
             let (_, rest) = object.split_once(&format!("<{name}>")).expect("the element");
             rest.split_once('<').expect("its end").0.to_owned()
         };
-        let objects = text.split("<Contents>").skip(1);
+        let objects = listed.split("<Contents>").skip(1);
         objects.map(|object| (element(object, "Key"), element(object, "StorageClass"))).collect()
+    }
+
+    #[cfg(feature = "simulator")]
+    /// From now on nothing that is written to the bucket is forgotten.
+    pub(super) async fn keep_versions(&self) {
+        let url = format!("{}/{BUCKET}?versioning", self.endpoint);
+        let wanted = "<VersioningConfiguration><Status>Enabled</Status></VersioningConfiguration>";
+        let answer = client().put(url).body(wanted).send().await.expect("an answer");
+        assert!(answer.status().is_success(), "{answer:?}");
     }
 
     /// The variables that lead the program to the server.
@@ -128,6 +154,13 @@ impl StoreServer {
             ],
         }
     }
+}
+
+/// Speaks HTTP as the program does.
+fn client() -> reqwest::Client {
+    let time_limit = TimeLimit::Silence(Duration::from_secs(20));
+    let settings = HttpSettings { time_limit, ca_bundle: None, use_proxies: false };
+    build_http_client(&settings).expect("a client")
 }
 
 /// Starts a server and waits until a line of its output tells where it is.
@@ -167,8 +200,10 @@ fn install_azure_packages() -> PathBuf {
 
 impl Drop for StoreServer {
     fn drop(&mut self) {
-        drop(self.process.stdin.take());
-        let _ = self.process.kill();
-        let _ = self.process.wait();
+        if let Service::Process(process) = &mut self.service {
+            drop(process.stdin.take());
+            let _ = process.kill();
+            let _ = process.wait();
+        }
     }
 }
