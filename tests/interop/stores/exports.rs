@@ -24,9 +24,9 @@ const MONTH: &str = "2025-09";
 const AS_OF: &str = "2025-11-02T09:00:00Z";
 
 /// A bucket, a list of guests, and whoever exports the one to the other.
-struct Scene {
+pub(super) struct Scene {
     runtime: Runtime,
-    server: StoreServer,
+    pub(super) server: StoreServer,
     simulator: RunningSimulator,
 }
 
@@ -34,7 +34,7 @@ fn guests(numbers: std::ops::Range<u32>) -> Vec<(String, String)> {
     numbers.map(|number| (format!("{number:08x}"), format!("guest{number}@example.com"))).collect()
 }
 
-fn list(numbers: std::ops::Range<u32>, faults: Vec<Fault>) -> SimulatorConfig {
+pub(super) fn list(numbers: std::ops::Range<u32>, faults: Vec<Fault>) -> SimulatorConfig {
     let (network, month) = (NETWORK.parse().expect("an id"), MONTH.parse().expect("a month"));
     SimulatorConfig {
         population: Population::explicit([(network, month, guests(numbers))]),
@@ -45,7 +45,7 @@ fn list(numbers: std::ops::Range<u32>, faults: Vec<Fault>) -> SimulatorConfig {
 }
 
 impl Scene {
-    fn new(server: StoreServer, config: SimulatorConfig) -> Self {
+    pub(super) fn new(server: StoreServer, config: SimulatorConfig) -> Self {
         let runtime = runtime();
         let simulator = runtime.block_on(Simulator::start(config)).expect("a simulator");
         Self { runtime, server, simulator }
@@ -73,7 +73,7 @@ impl Scene {
         command
     }
 
-    fn export_to(&self, output: &str, more: &[&str]) -> Command {
+    pub(super) fn export_to(&self, output: &str, more: &[&str]) -> Command {
         let job = self.server.folder.path().join("job.toml");
         std::fs::write(&job, "[resume]\nrows = 300\n[request]\nattempts = 2\n").expect("a job");
         let job = job.display().to_string();
@@ -85,7 +85,7 @@ impl Scene {
         self.command(&arguments)
     }
 
-    fn export(&self, more: &[&str]) -> Command {
+    pub(super) fn export(&self, more: &[&str]) -> Command {
         self.export_to(&self.server.url("out"), more)
     }
 
@@ -110,7 +110,7 @@ impl Scene {
     }
 
     /// Reads every object whose key begins so, by the rest of it.
-    fn objects(&self, prefix: &str) -> BTreeMap<String, Vec<u8>> {
+    pub(super) fn objects(&self, prefix: &str) -> BTreeMap<String, Vec<u8>> {
         self.runtime.block_on(async {
             let store = self.server.store();
             let listed: Vec<_> = store.list(None).try_collect().await.expect("a listing");

@@ -2,6 +2,8 @@
 
 mod conformance;
 #[cfg(feature = "simulator")]
+mod doctor;
+#[cfg(feature = "simulator")]
 mod exports;
 mod file_server;
 mod server;
