@@ -1,7 +1,9 @@
 //! Who signs: the whole AWS credential chain by `aws-config`, cached and refreshed ahead of expiry.
 //!
 //! The chain itself is not cached by `aws-config` (the SDK clients do that), so it is here. A refresh that
-//! fails while the old credentials still hold is not an error yet.
+//! fails while the old credentials still hold is not an error yet, and one that takes its time is not waited for long
+//! by whoever could do with the old ones. It goes on when nobody waits: a lock's lease has no time for a slow provider,
+//! and would find it as slow the next time.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -17,6 +19,8 @@ use aws_credential_types::provider::{ProvideCredentials, SharedCredentialsProvid
 use aws_types::region::Region;
 use aws_types::service_config::ServiceConfigKey;
 use chrono::{DateTime, TimeDelta, Utc};
+use futures::FutureExt as _;
+use futures::future::{BoxFuture, Shared};
 use tokio::sync::Mutex;
 
 use super::caller::Caller;
@@ -32,11 +36,34 @@ const RENEW_AHEAD: TimeDelta = TimeDelta::minutes(5);
 /// like a slow export.
 const FETCH_TIMEOUT: Duration = Duration::from_secs(30);
 
+/// How long new credentials are waited for while the old ones hold.
+const PATIENCE: Duration = Duration::from_secs(1);
+
 /// A source of credentials with the last ones that it gave.
 pub struct CachedCredentials {
-    origin: Origin,
-    cached: Mutex<Option<Credentials>>,
+    origin: Arc<Origin>,
+    known: Mutex<Known>,
 }
+
+/// The last credentials, and those on their way.
+#[derive(Default)]
+struct Known {
+    cached: Option<Credentials>,
+    fetching: Option<Fetch>,
+}
+
+impl Known {
+    /// Keeps what was fetched in the meantime. What failed is asked for again by whoever comes next.
+    fn take_what_has_come(&mut self) {
+        let come = self.fetching.take_if(|fetch| fetch.peek().is_some());
+        if let Some(Ok(new)) = come.and_then(|fetch| fetch.now_or_never()) {
+            self.cached = Some(new);
+        }
+    }
+}
+
+/// Ends with new credentials, however many wait for it, and if nobody does.
+type Fetch = Shared<BoxFuture<'static, Result<Credentials, ApiError>>>;
 
 /// Who gives credentials.
 enum Origin {
@@ -50,15 +77,15 @@ impl CachedCredentials {
     /// Wraps a provider; nothing is asked of it yet.
     #[must_use]
     pub fn new(provider: SharedCredentialsProvider) -> Self {
-        Self { origin: Origin::Provider(provider), cached: Mutex::new(None) }
+        Self { origin: Arc::new(Origin::Provider(provider)), known: Mutex::default() }
     }
 
     /// Wraps a role that is assumed with `base`; nothing is asked yet. `sts` says where STS is and how it is reached.
     fn of_role(role: AssumedRole, base: Arc<Self>, sts: SdkConfig) -> Self {
         // Whoever asks for credentials asks again, so the SDK need not.
         let sts = sts.into_builder().retry_config(RetryConfig::disabled()).build();
-        let origin = Origin::Role { role, base, sts: Box::new(sts) };
-        Self { origin, cached: Mutex::new(None) }
+        let origin = Arc::new(Origin::Role { role, base, sts: Box::new(sts) });
+        Self { origin, known: Mutex::default() }
     }
 
     /// Returns credentials that hold for some minutes yet, asking for new ones if need be.
@@ -67,25 +94,46 @@ impl CachedCredentials {
     /// [`ApiError::NoCredentials`], [`ApiError::CredentialsUnavailable`] if the provider or STS does not answer,
     /// and what STS says of the role and of whoever asks for it.
     pub async fn current(&self, now: DateTime<Utc>) -> Result<Credentials, ApiError> {
-        let mut cached = self.cached.lock().await;
-        if let Some(credentials) = cached.as_ref().filter(|credentials| holds(credentials, now + RENEW_AHEAD))
-        {
-            return Ok(credentials.clone());
-        }
-        match self.fetch(now).await {
-            Ok(credentials) => Ok(cached.insert(credentials).clone()),
-            Err(error) => match cached.as_ref().filter(|credentials| holds(credentials, now)) {
-                Some(credentials) => {
-                    tracing::warn!("credentials could not be renewed yet; the old ones still hold");
-                    Ok(credentials.clone())
-                }
-                None => Err(error),
-            },
+        let (old, fetch) = {
+            let mut known = self.known.lock().await;
+            known.take_what_has_come();
+            let old = known.cached.clone().filter(|credentials| holds(credentials, now));
+            if let Some(old) = old.as_ref().filter(|old| holds(old, now + RENEW_AHEAD)) {
+                return Ok(old.clone());
+            }
+            (old, known.fetching.get_or_insert_with(|| fetching(self.origin.clone(), now)).clone())
+        };
+        let fetched = match &old {
+            None => Some(fetch.clone().await),
+            Some(_) => tokio::time::timeout(PATIENCE, fetch.clone()).await.ok(),
+        };
+        match (fetched, old) {
+            (Some(Ok(new)), _) => {
+                self.known.lock().await.take_what_has_come();
+                Ok(new)
+            }
+            (Some(Err(_)), Some(old)) => {
+                tracing::warn!("credentials could not be renewed yet; the old ones still hold");
+                Ok(old)
+            }
+            (None, Some(old)) => Ok(old),
+            (Some(Err(error)), None) => Err(error),
+            (None, None) => unreachable!("without old credentials the new ones are waited for"),
         }
     }
 
+    /// Drops what is cached and on its way, so that the next attempt asks anew; of a role, also what it is asked for with.
+    pub(super) async fn forget(&self) {
+        *self.known.lock().await = Known::default();
+        if let Origin::Role { base, .. } = &*self.origin {
+            *base.known.lock().await = Known::default();
+        }
+    }
+}
+
+impl Origin {
     async fn fetch(&self, now: DateTime<Utc>) -> Result<Credentials, ApiError> {
-        match &self.origin {
+        match self {
             Origin::Provider(provider) => ask(provider).await.map_err(|error| chain_failure(&error)),
             Origin::Role { role, base, sts } => {
                 // One role stands on another's credentials, so that the future has no size of its own.
@@ -110,14 +158,17 @@ impl CachedCredentials {
             }
         }
     }
+}
 
-    /// Drops what is cached, so that the next attempt asks anew; of a role, also what it is asked for with.
-    pub(super) async fn forget(&self) {
-        *self.cached.lock().await = None;
-        if let Origin::Role { base, .. } = &self.origin {
-            *base.cached.lock().await = None;
-        }
-    }
+/// Begins to fetch credentials.
+fn fetching(origin: Arc<Origin>, now: DateTime<Utc>) -> Fetch {
+    let fetch = tokio::spawn(async move { origin.fetch(now).await });
+    let ended = async move {
+        fetch.await.unwrap_or_else(|_panic| {
+            Err(ApiError::CredentialsUnavailable("their provider panicked".to_owned()))
+        })
+    };
+    ended.boxed().shared()
 }
 
 async fn ask(provider: &impl ProvideCredentials) -> Result<Credentials, CredentialsError> {
@@ -249,5 +300,40 @@ mod tests {
         assert!(start.elapsed() >= FETCH_TIMEOUT);
         assert!(matches!(error, ApiError::CredentialsUnavailable(_)), "{error}");
         assert!(error.to_string().starts_with("the AWS credentials could not be fetched: "), "{error}");
+    }
+
+    /// A provider that takes its time, and whose credentials soon end.
+    #[derive(Debug, Default)]
+    struct Slow(std::sync::atomic::AtomicU64);
+
+    impl ProvideCredentials for Slow {
+        fn provide_credentials<'a>(&'a self) -> future::ProvideCredentials<'a>
+        where
+            Self: 'a,
+        {
+            future::ProvideCredentials::new(async {
+                tokio::time::sleep(Duration::from_secs(5)).await;
+                let number = self.0.fetch_add(1, std::sync::atomic::Ordering::Relaxed) + 1;
+                let end = Utc::now() + TimeDelta::minutes(2);
+                Ok(Credentials::new(format!("key {number}"), "secret", None, Some(end.into()), "slow"))
+            })
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_slow_provider_is_asked_once_whoever_gives_up_and_old_credentials_serve_until_it_answers() {
+        let credentials = CachedCredentials::new(SharedCredentialsProvider::new(Slow::default()));
+        let key = async || credentials.current(Utc::now()).await.unwrap().access_key_id().to_owned();
+        let given_up = tokio::time::timeout(Duration::from_secs(3), key()).await;
+        assert!(given_up.is_err(), "the first credentials are waited for");
+        let start = tokio::time::Instant::now();
+        assert_eq!(key().await, "key 1");
+        assert!(start.elapsed() <= Duration::from_secs(2), "the fetch went on: {:?}", start.elapsed());
+
+        let start = tokio::time::Instant::now();
+        assert_eq!(key().await, "key 1");
+        assert!(start.elapsed() <= PATIENCE + Duration::from_millis(10), "{:?}", start.elapsed());
+        tokio::time::sleep(Duration::from_secs(10)).await;
+        assert_eq!(key().await, "key 2", "what came while nobody waited is used");
     }
 }
