@@ -26,6 +26,9 @@
 //! | `return(trace)` | `durable step: …` | goes on |
 //!
 //! What stands after the colon is the moment, the operation, and the path below the root of the destination.
+//!
+//! `lease-term=return(6)` is no step: it makes leases in a bucket last six seconds, so that a test need not wait for
+//! those of a run that it killed as long as users do.
 
 use std::fs::File;
 use std::io;
@@ -78,6 +81,19 @@ impl<'a> Site<'a> {
     pub(crate) const fn content(root: &'a Path, path: &'a Path, content: &'a File) -> Self {
         Self { root, path, content: Some(content) }
     }
+}
+
+/// Returns how long leases last if a test says so.
+#[cfg(feature = "failpoints")]
+pub(crate) fn lease_term() -> Option<std::time::Duration> {
+    let seconds = fail::eval("lease-term", |seconds| seconds.and_then(|seconds| seconds.parse().ok()))?;
+    Some(std::time::Duration::from_secs(seconds.expect("lease-term=return(SECONDS)")))
+}
+
+/// Returns how long leases last if a test says so: nothing does.
+#[cfg(not(feature = "failpoints"))]
+pub(crate) const fn lease_term() -> Option<std::time::Duration> {
+    None
 }
 
 /// Makes a change, unless a fail point forbids it.

@@ -19,6 +19,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::ObjectDestination;
 use crate::storage::destination::{DestinationError, LockGuard, Precondition, Version};
+use crate::storage::failpoint;
 use crate::storage::lock::Holder;
 use crate::storage::lock_wait::LockWait;
 use crate::storage::path::RelativePath;
@@ -48,7 +49,7 @@ impl LeaseTerm {
 
 impl Default for LeaseTerm {
     fn default() -> Self {
-        Self(Duration::from_secs(15))
+        Self(failpoint::lease_term().unwrap_or(Duration::from_secs(15)))
     }
 }
 

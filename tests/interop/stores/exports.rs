@@ -208,8 +208,13 @@ fn resume_after_a_kill(server: StoreServer) {
     child.wait().expect("it ends");
     assert_eq!(scene.objects("state/walks").len(), 3, "two runs and a cursor");
 
-    // Locks of the dead run end by themselves, which takes their term.
-    let task = scene.run(&["--lock-wait", "5m"], 0);
+    // Locks of the dead run end by themselves, which takes their term: a shorter one than users have.
+    let mut next = scene.export(&["--lock-wait", "5m"]);
+    next.env("FAILPOINTS", "lease-term=return(6)");
+    let next = next.output().expect("it runs");
+    let said = String::from_utf8_lossy(&next.stderr).into_owned();
+    assert!(said.contains("lock of a run that renews it no longer is taken over"), "{said}");
+    let task = task(&next, 0);
     assert_eq!(scene.pages(), 8 + 5, "pages 7 to 11");
     assert_eq!(task["guests"], 1050);
     scene.verify();

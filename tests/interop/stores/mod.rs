@@ -9,12 +9,13 @@ mod file_server;
 mod server;
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use object_store::ObjectStore;
 use object_store::memory::InMemory;
 use tempfile::TempDir;
 use tokio::runtime::{Builder, Runtime};
-use wickr_guest_export::storage::object::{StoreKind, StoreSettings};
+use wickr_guest_export::storage::object::{LeaseTerm, StoreKind, StoreSettings};
 use wickr_guest_export::storage::{Destination, LocalDestination, ObjectDestination, RelativePath, StoreUrl};
 
 use self::server::StoreServer;
@@ -30,7 +31,9 @@ fn place(store: Arc<dyn ObjectStore>, prefix: &str) -> Arc<dyn Destination> {
         bucket: server::BUCKET.to_owned(),
         prefix: Some(RelativePath::new(prefix).expect("a prefix")),
     };
-    Arc::new(ObjectDestination::new(store, url, StoreSettings::default()))
+    // That a holder lives shows when it renews, which is waited for: not as long as users wait.
+    let settings = StoreSettings { term: LeaseTerm(Duration::from_secs(6)), ..StoreSettings::default() };
+    Arc::new(ObjectDestination::new(store, url, settings))
 }
 
 #[test]
