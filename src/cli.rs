@@ -121,6 +121,10 @@ pub struct JobArguments {
     #[arg(long, value_name = "DIR|URL", env = "WICKR_GUEST_EXPORT_OUTPUT")]
     pub output: Option<String>,
 
+    /// Another folder or store for the rosters, so that whoever reads counts reads no personal data.
+    #[arg(long, value_name = "DIR|URL", env = "WICKR_GUEST_EXPORT_ROSTER_URL")]
+    pub roster_url: Option<String>,
+
     /// The file formats. [default: parquet,csv]
     #[arg(long, value_name = "FORMAT", env = "WICKR_GUEST_EXPORT_FORMAT", value_delimiter = ',')]
     pub format: Vec<Format>,
@@ -220,6 +224,7 @@ impl JobArguments {
             networks: self.network.clone(),
             periods: self.period.clone(),
             output: self.output.clone(),
+            roster_url: self.roster_url.clone(),
             formats: self.format.clone(),
             endpoint_url: self.endpoint_url.clone(),
             region: self.region.clone(),

@@ -7,7 +7,7 @@ mod source;
 
 pub use networks::{
     DescribedSources, Description, FailedSource, KnownNetwork, KnownNetworks, NetworkOfTwoSources,
-    NetworksError, SourceError,
+    NetworksError, SourceError, leaves_network_unnamed,
 };
 pub use source::Source;
 
@@ -190,11 +190,14 @@ impl ExportContext {
     async fn export_through(&self, api: &Paced, task: Task) -> Result<Exported, TaskError> {
         let facts = self.network_of(task.key).facts.clone().map_err(TaskError::Network)?;
         let lock = self.publisher.lock(task.key).await?;
-        let published = self.publisher.recover(&lock).await?;
-        let published = published.as_ref().map(PublishedManifest::manifest);
+        let standing = self.publisher.recover(&lock).await?;
+        let is_whole = standing.as_ref().is_some_and(|(_, is_whole)| *is_whole);
+        let published = standing.as_ref().map(|(published, _)| published.manifest());
         let settings = self.confirm_settings(task.key);
         let mut checkpoint = self.checkpoint(task.key, &settings, &facts, published);
+        // A manifest alone is no publication: files that are gone are published again, however fresh it is.
         if let Some(published) = published
+            && is_whole
             && self.is_settled(task, published)
         {
             // What a run left that died after it had published is outdated by what it published.

@@ -142,10 +142,9 @@ async fn open_places(
             Ok(found) => {
                 let checks = examine_place(name, &found, settings.kms_key.as_deref()).await;
                 // A state location is not missed before there is something to keep.
-                let ends = name != "state";
-                telling.tell(
-                    checks.into_iter().map(|check| if ends { check.ending_the_run() } else { check }),
-                )?;
+                let told =
+                    |check: Check| if name == "state" { unkept(check) } else { check.ending_the_run() };
+                telling.tell(checks.into_iter().map(told))?;
                 *place = Some(found);
             }
             Err(error) => {
@@ -158,6 +157,21 @@ async fn open_places(
         telling.tell([free_space("temporary files: disk", &std::env::temp_dir())])?;
     }
     Ok(opened)
+}
+
+/// A list that fits into memory is exported without a state location, a longer one ends there.
+fn unkept(check: Check) -> Check {
+    match check.exit {
+        Some(exit) => {
+            let message = format!(
+                "{}; a list that does not fit into memory would end with {}",
+                check.message,
+                exit.code()
+            );
+            Check::warning(check.name, message)
+        }
+        None => check,
+    }
 }
 
 /// Asks all sources, and returns what kind they are, if any has answered.

@@ -351,7 +351,9 @@ async fn update_summary(context: &ExportContext, tasks: &[TaskSummary]) {
         .collect();
     let destination = context.publisher.destination().clone();
     let deadline = context.policy.deadline.max(Instant::now() + SUMMARY_WAIT);
-    let lock_wait = LockWait { longest: context.job.lock_wait, deadline, stop: context.stop.clone() };
+    // Shares of a job end at about the same time, and each of them has its rows to add.
+    let longest = if context.job.shard.is_whole() { context.job.lock_wait } else { context.job.deadline };
+    let lock_wait = LockWait { longest, deadline, stop: context.stop.clone() };
     let summary = Summary::new(destination, context.job.csv, lock_wait);
     if let Err(error) = summary.merge(&attempted).await {
         tracing::warn!(error = %error_chain(&error), "summary not updated");

@@ -2,7 +2,6 @@
 
 use std::io::Write as _;
 use std::sync::Arc;
-use std::time::Duration;
 
 use super::{Check, free_space};
 use crate::exit::ExitStatus;
@@ -11,8 +10,6 @@ use crate::storage::{Destination, DestinationError, LockWait, Precondition, Rela
 
 /// More than a store takes in one part, so that an upload in parts is tried as well.
 const REHEARSED_BYTES: u64 = PART_BYTES + 1;
-/// How long somebody else's check is waited for.
-const LOCK_WAIT: Duration = Duration::from_secs(10);
 
 /// Tries a place, named as the job names it.
 pub async fn examine_place(name: &str, place: &Arc<dyn Destination>, kms_key: Option<&str>) -> Vec<Check> {
@@ -63,9 +60,14 @@ fn writable(name: &str, place: &dyn Destination) -> Check {
     Check::passed(name, format!("{shown} can be written to{conditions}"))
 }
 
+/// A name that no other check has, on whatever machine.
+fn own_name() -> String {
+    hex::encode(rand::random::<[u8; 16]>())
+}
+
 /// Puts a file through what publications and checkpoints do with theirs, and leaves nothing behind.
 async fn rehearse(place: &dyn Destination) -> Result<(), DestinationError> {
-    let folder = format!(".probe/{}", hex::encode(rand::random::<[u8; 16]>()));
+    let folder = format!(".probe/{}", own_name());
     let [file, copy] = ["file", "copy"].map(|name| RelativePath::known(format!("{folder}/{name}")));
     let done = rehearse_at(place, &RelativePath::known(folder), &file, &copy).await;
     let (file, copy) = (place.remove(&file).await, place.remove(&copy).await);
@@ -101,11 +103,19 @@ async fn rehearse_at(
     Ok(())
 }
 
-/// Says whether a lock that is held is refused to others.
+/// Says whether a lock that is held is refused to others. Nobody else knows of it, so that nobody waits for it.
 async fn take_lock(place: &dyn Destination) -> Result<bool, DestinationError> {
-    let name = RelativePath::known(".locks/doctor.lock".to_owned());
-    let held = place.lock(&name, &LockWait::of(LOCK_WAIT)).await?;
-    let second = place.lock(&name, &LockWait::none()).await;
+    let name = RelativePath::known(format!(".locks/{}.lock", own_name()));
+    let tried = take_twice(place, &name).await;
+    // A lease is there until it is given back.
+    place.finish().await;
+    let removed = place.remove(&name).await;
+    tried.and_then(|excludes| removed.map(|()| excludes))
+}
+
+async fn take_twice(place: &dyn Destination, name: &RelativePath) -> Result<bool, DestinationError> {
+    let held = place.lock(name, &LockWait::none()).await?;
+    let second = place.lock(name, &LockWait::none()).await;
     held.confirm().await?;
     match second {
         Err(DestinationError::Locked { .. }) => Ok(true),
@@ -121,7 +131,7 @@ mod tests {
     use crate::storage::LocalDestination;
 
     #[tokio::test]
-    async fn a_folder_takes_it_all_and_nothing_is_left_but_the_file_of_the_lock() {
+    async fn a_folder_takes_it_all_and_nothing_is_left() {
         let folder = tempfile::tempdir().unwrap();
         let root = folder.path().join("out");
         let place: Arc<dyn Destination> = Arc::new(LocalDestination::new(root.clone()));
@@ -129,8 +139,9 @@ mod tests {
         let names: Vec<&str> = checks.iter().map(|check| check.name.as_str()).collect();
         assert_eq!(names, ["output", "output: files", "output: lock", "output: disk"]);
         assert!(checks[..3].iter().all(|check| check.status == CheckStatus::Passed), "{checks:?}");
-        let left = std::fs::read_dir(root.join(".probe")).map_or(0, Iterator::count);
-        assert_eq!(left, 0);
+        for folder in [".probe", ".locks"] {
+            assert_eq!(std::fs::read_dir(root.join(folder)).map_or(0, Iterator::count), 0, "{folder}");
+        }
     }
 
     #[tokio::test]

@@ -10,7 +10,7 @@ use crate::error_chain::error_chain;
 use crate::exit::ExitStatus;
 use crate::publish::layout::{self, Place};
 use crate::publish::{Publisher, PublisherSettings, ShrinkLimit, SourceKind, read_manifest};
-use crate::storage::{Destination, ListedFile, LockWait};
+use crate::storage::{Destination, LockWait};
 
 /// A job that runs once a month has succeeded within this time.
 const LONGEST_SILENCE: TimeDelta = TimeDelta::days(35);
@@ -42,21 +42,21 @@ pub async fn examine_publications(
 
 /// The manifest that was written last is the trace of the latest success: a run writes one even if nothing changed.
 async fn last_success(output: &dyn Destination, now: DateTime<Utc>) -> Check {
-    let manifests = match output.list(&layout::manifests()).await {
-        Ok(listing) => listing.files,
+    let manifests: Vec<_> = match output.list(&layout::manifests()).await {
+        Ok(listing) => listing
+            .files
+            .into_iter()
+            .filter_map(|file| Some((Place::task_of_manifest(&file.path)?, file)))
+            .collect(),
         Err(error) => {
             let exit = ExitStatus::of_destination(&error);
             return Check::failed(LAST_SUCCESS, exit, error.to_string());
         }
     };
-    let task_of = |file: &ListedFile| match Place::of(&file.path) {
-        Some(Place::Manifest(task)) => Some(task),
-        _ => None,
-    };
-    let newest = manifests.iter().max_by_key(|file| file.modified);
-    let Some((newest, task)) = newest.and_then(|file| Some((file, task_of(file)?))) else {
+    let Some((task, newest)) = manifests.iter().max_by_key(|(_, file)| file.modified) else {
         return Check::passed(LAST_SUCCESS, "nothing is published yet");
     };
+    let task = *task;
     match read_manifest(output, task).await {
         Ok(Some(manifest)) => {
             let found = format!(

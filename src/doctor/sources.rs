@@ -13,7 +13,9 @@ use crate::clock::Clock;
 use crate::error_chain::error_chain;
 use crate::evidence::leaves_count_unavailable;
 use crate::exit::ExitStatus;
-use crate::export::{DescribedSources, Description, KnownNetworks, NetworksError, Source, SourceError};
+use crate::export::{
+    DescribedSources, Description, KnownNetworks, NetworksError, Source, SourceError, leaves_network_unnamed,
+};
 use crate::guest::NetworkId;
 use crate::job::{Networks, Shard};
 use crate::pacing::{Paced, RetryPolicy};
@@ -25,8 +27,8 @@ use crate::wickr::{
 
 /// A clock that is off by more than this is worth a word: it says when a month is closed.
 const LARGEST_OFFSET: TimeDelta = TimeDelta::seconds(30);
-/// The most networks that are named one by one for what is the matter with them.
-const MOST_NAMED: usize = 10;
+/// The most networks of a job's list that are asked for one by one.
+const MOST_ASKED: usize = 10;
 
 /// How sources are examined.
 pub struct SourceExamination {
@@ -50,6 +52,20 @@ pub struct Asker<'a> {
     pub wanted: &'a Networks,
     /// Who asks.
     pub caller: Option<&'a Caller>,
+}
+
+/// What an export does without an action.
+#[derive(Clone, Copy)]
+struct Loss {
+    /// Says whether it goes on.
+    is_borne: fn(&ApiError) -> bool,
+    told: &'static str,
+}
+
+impl Loss {
+    const fn of(is_borne: fn(&ApiError) -> bool, told: &'static str) -> Self {
+        Self { is_borne, told }
+    }
 }
 
 /// The checks of one source, while it is asked.
@@ -81,7 +97,8 @@ impl SourceExamination {
             clock: self.clock.clone(),
             at_once: self.at_once,
             shard: self.shard,
-            lists_only: false,
+            // Asking for each of thousands of networks takes longer than anybody looks on.
+            lists_only: true,
         };
         let (mut described, conflict) = match description.of(&sources).await {
             Ok(described) => (described, None),
@@ -131,25 +148,33 @@ impl SourceExamination {
             Some(error) => answers.fail("wickr:ListNetworks", &error),
             None if lists => answers.add("wickr:ListNetworks", Ok(networks_of(own().count())), None),
             None => {
-                let unneeded = "the job names its networks, so an export does without";
+                let unneeded =
+                    Loss::of(leaves_network_unnamed, "the job names its networks, so an export does without");
                 let listed = async { api.list_networks(None).await.map(|_page| "allowed".to_owned()) };
                 answers.ask("wickr:ListNetworks", listed, Some(unneeded)).await;
             }
         }
-        answers.tell_networks(own().map(|(id, network)| (*id, network.facts.as_ref().err())));
-        let Some(network) = own().find(|(_, network)| network.facts.is_ok()).map(|(id, _)| *id) else {
+        let sample: Vec<NetworkId> =
+            own().map(|(id, _)| *id).take(if lists { 1 } else { MOST_ASKED }).collect();
+        let Some(network) = sample.first().copied() else {
             let reason = answers.stopped.unwrap_or("there is no network to try it on");
             for action in ["wickr:GetNetwork", "wickr:GetGuestUserHistoryCount", "wickr:ListGuestUsers"] {
                 answers.push(Check::not_tried(action, reason));
             }
             return;
         };
-        let named = async { api.get_network(network).await.map(|_| format!("allowed for {network}")) };
-        let unnamed = "networks are exported without their names and accounts";
-        answers.ask("wickr:GetNetwork", named, Some(unnamed)).await;
+        let unnamed =
+            Loss::of(leaves_network_unnamed, "networks are exported without their names and accounts");
+        for network in sample {
+            let named = async { api.get_network(network).await.map(|_| "allowed".to_owned()) };
+            answers.ask(&format!("wickr:GetNetwork {network}"), named, Some(unnamed)).await;
+        }
         let counted =
             async { api.guest_user_history_count(network).await.map(|_| format!("allowed for {network}")) };
-        let uncounted = "ended months are confirmed by a second walk instead, which takes twice the requests";
+        let uncounted = Loss::of(
+            leaves_count_unavailable,
+            "ended months are confirmed by a second walk instead, which takes twice the requests",
+        );
         answers.ask("wickr:GetGuestUserHistoryCount", counted, Some(uncounted)).await;
         answers.ask("wickr:ListGuestUsers", self.first_guest(answers.api, asker.source, network), None).await;
     }
@@ -197,24 +222,12 @@ impl Answers<'_> {
         self.push(check);
     }
 
-    fn tell_networks<'e>(&mut self, facts: impl Iterator<Item = (NetworkId, Option<&'e ApiError>)>) {
-        let failed: Vec<_> = facts.filter_map(|(id, error)| Some((id, error?))).collect();
-        for (id, error) in failed.iter().take(MOST_NAMED) {
-            if self.stopped.is_none() || !error.is_of_the_identity() {
-                self.add(&format!("network {id}"), Err((*error).clone()), None);
-            }
-        }
-        if let Some(more) = failed.len().checked_sub(MOST_NAMED).filter(|more| *more > 0) {
-            self.push(Check::warning("networks", format!("{more} more networks fail likewise")));
-        }
-    }
-
     /// Tries an action, unless nothing can be tried any more.
     async fn ask(
         &mut self,
         action: &str,
         asked: impl Future<Output = Result<String, ApiError>>,
-        dispensable: Option<&str>,
+        dispensable: Option<Loss>,
     ) {
         if let Some(reason) = self.stopped {
             return self.push(Check::not_tried(action, reason));
@@ -224,7 +237,7 @@ impl Answers<'_> {
     }
 
     /// Tells what came of an action. `dispensable` says what an export does without it, if it does.
-    fn add(&mut self, action: &str, answer: Result<String, ApiError>, dispensable: Option<&str>) {
+    fn add(&mut self, action: &str, answer: Result<String, ApiError>, dispensable: Option<Loss>) {
         let error = match (answer, self.stopped) {
             (Ok(found), _) => return self.push(Check::passed(action, found)),
             (Err(_), Some(reason)) => return self.push(Check::not_tried(action, reason)),
@@ -235,8 +248,13 @@ impl Answers<'_> {
             self.stopped = Some("the endpoint does not answer");
             return self.push(Check::not_tried(action, "the endpoint does not answer"));
         }
-        if let Some(loss) = dispensable.filter(|_| leaves_count_unavailable(&error)) {
-            return self.push(Check::warning(action, format!("{error}; {loss}")));
+        if let Some(loss) = dispensable.filter(|loss| (loss.is_borne)(&error)) {
+            return self.push(Check::warning(action, format!("{error}; {}", loss.told)));
+        }
+        if let ApiError::DeadlineReached { .. } = error {
+            self.stopped = Some("there is no time left to try it");
+            let advice = "a run has more time, see its deadline";
+            return self.push(Check::warning(action, format!("{}; {advice}", error_chain(&error))));
         }
         if concerns_every_action(&error) {
             self.stopped = Some("what failed above fails here too");
@@ -277,7 +295,7 @@ impl Answers<'_> {
 fn concerns_every_action(error: &ApiError) -> bool {
     match error {
         ApiError::GaveUp { last, .. } => concerns_every_action(last),
-        ApiError::ClockSkewed { .. } | ApiError::DeadlineReached { .. } | ApiError::Transport { .. } => true,
+        ApiError::ClockSkewed { .. } | ApiError::Transport { .. } => true,
         error => error.is_of_the_identity(),
     }
 }

@@ -269,13 +269,19 @@ async fn describe_each(api: &dyn WickrAdmin, ids: &[NetworkId], at_once: usize) 
 async fn describe_one(api: &dyn WickrAdmin, id: NetworkId) -> Result<NetworkFacts, ApiError> {
     match api.get_network(id).await {
         Ok(network) => Ok(facts_of(network)),
-        Err(error) if error.is_of_the_identity() => Err(error),
-        Err(error @ (ApiError::Forbidden { .. } | ApiError::GaveUp { .. } | ApiError::Unexpected { .. })) => {
+        Err(error) if leaves_network_unnamed(&error) => {
             tracing::warn!(network = %id, error = %error, "network's name and account unknown");
             Ok(NetworkFacts::default())
         }
         Err(error) => Err(error),
     }
+}
+
+/// Says whether a network that could not be asked for is exported without its name.
+#[must_use]
+pub fn leaves_network_unnamed(error: &ApiError) -> bool {
+    matches!(error, ApiError::Forbidden { .. } | ApiError::GaveUp { .. } | ApiError::Unexpected { .. })
+        && !error.is_of_the_identity()
 }
 
 fn facts_of(network: Network) -> NetworkFacts {

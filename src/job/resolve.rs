@@ -39,6 +39,8 @@ pub struct JobOverrides {
     pub periods: Vec<PeriodSelector>,
     /// `--output`.
     pub output: Option<String>,
+    /// `--roster-url`.
+    pub roster_url: Option<String>,
     /// `--format`.
     pub formats: Vec<Format>,
     /// `--endpoint-url`.
@@ -304,9 +306,10 @@ impl Job {
             &variable,
         )?;
         let resume = resume(overrides.state, definition.resume, &variable)?;
+        let rosters = overrides.roster_url.or(definition.output.roster_url);
         let shard = overrides.shard.or(definition.shard);
         let shard = shard.map_or(Ok(Shard::WHOLE), |shard| shard.resolve(&variable))?;
-        let places = [Some(output.as_str()), resume.state.as_deref()];
+        let places = [Some(output.as_str()), rosters.as_deref(), resume.state.as_deref()];
         let (written, flag) = (definition.output.profile, overrides.profile.as_ref());
         let output_profile = output_profile(written, flag, &definition.sources, places)?;
         let rate = overrides.max_requests_per_second.or(definition.max_requests_per_second).unwrap_or(10.0);
@@ -367,7 +370,7 @@ impl Job {
             shrink: shrink_limit(definition.max_shrink, definition.max_shrink_rows)?,
             allow_shrink: overrides.allow_shrink.into_iter().chain(definition.allow_shrink).collect(),
             accept_zero: overrides.accept_zero.into_iter().chain(definition.accept_zero).collect(),
-            roster_output: roster_output(definition.output.roster_url, &output, &roster)?,
+            roster_output: roster_output(rosters, &output, &roster)?,
             output_profile,
             output_region: definition.output.region,
             kms_key: definition.output.kms_key,

@@ -11,6 +11,8 @@ use super::definition::{
 use super::resolve::{JobError, JobOverrides};
 use crate::guest::NetworkId;
 use crate::period::PeriodSpelling;
+use crate::storage::StoreUrl;
+use crate::storage::object::StoreKind;
 use crate::wickr::AssumedRole;
 
 /// Whose guests are exported.
@@ -121,14 +123,15 @@ pub(super) fn output_profile(
     written: Option<String>,
     flag: Option<&String>,
     sources: &SourcesDefinition,
-    places: [Option<&str>; 2],
+    places: [Option<&str>; 3],
 ) -> Result<Option<String>, JobError> {
     if written.is_some() {
         return Ok(written);
     }
     let profiles: BTreeSet<Option<&String>> =
         sources.0.iter().map(|source| flag.or(source.profile.as_ref())).collect();
-    let is_bucket = |place: &str| place.get(..5).is_some_and(|scheme| scheme.eq_ignore_ascii_case("s3://"));
+    let is_bucket =
+        |place: &str| matches!(StoreUrl::parse(place), Ok(Some(url)) if url.kind == StoreKind::S3);
     match (profiles.first(), profiles.len()) {
         (Some(profile), 1) => Ok(profile.cloned()),
         _ if places.into_iter().flatten().any(is_bucket) => Err(JobError::Missing {

@@ -10,11 +10,8 @@ use futures::{StreamExt as _, stream};
 
 use crate::error_chain::error_chain;
 use crate::publish::layout::{self, Place, RevisionName, TaskKey};
-use crate::publish::{Manifest, PublishError, read_manifest, read_revision_manifest};
+use crate::publish::{MANIFESTS_AT_ONCE, Manifest, PublishError, read_manifest, read_revision_manifest};
 use crate::storage::{Destination, DestinationError};
-
-/// How many manifests are read at once.
-const READ_AT_ONCE: usize = 16;
 
 /// All that an output has published.
 #[derive(Clone, Debug, Default)]
@@ -35,12 +32,10 @@ impl Ledger {
         wanted: impl Fn(TaskKey) -> bool,
     ) -> Result<Self, DestinationError> {
         let files = output.list(&layout::manifests()).await?.files;
-        let tasks = files.iter().filter_map(|file| match Place::of(&file.path) {
-            Some(Place::Manifest(task)) if wanted(task) => Some(task),
-            _ => None,
-        });
+        let tasks =
+            files.iter().filter_map(|file| Place::task_of_manifest(&file.path)).filter(|task| wanted(*task));
         let reading = stream::iter(tasks).map(async |task| (task, read_manifest(output, task).await));
-        let mut reading = reading.buffer_unordered(READ_AT_ONCE);
+        let mut reading = reading.buffer_unordered(MANIFESTS_AT_ONCE);
         let mut ledger = Self::default();
         while let Some((task, read)) = reading.next().await {
             match believed(read)? {

@@ -51,6 +51,15 @@ pub enum Place {
 }
 
 impl Place {
+    /// Returns the task whose manifest a path is, if it is one.
+    #[must_use]
+    pub fn task_of_manifest(path: &RelativePath) -> Option<TaskKey> {
+        match Self::of(path) {
+            Some(Self::Manifest(task)) => Some(task),
+            _ => None,
+        }
+    }
+
     /// Recognises a path; none is a stray.
     #[must_use]
     pub fn of(path: &RelativePath) -> Option<Self> {

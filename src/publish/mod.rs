@@ -26,8 +26,8 @@ pub use manifest::{
 };
 pub use publication::{CompareRosters, EncodedPart, Part, PartError, Publication, RosterChanges};
 pub use publisher::{
-    Outcome, PublicationStatus, PublishedManifest, Publisher, PublisherSettings, read_manifest,
-    read_revision_manifest,
+    MANIFESTS_AT_ONCE, Outcome, PublicationStatus, PublishedManifest, Publisher, PublisherSettings,
+    read_manifest, read_revision_manifest,
 };
 pub use shrink::ShrinkLimit;
 pub use summary::Summary;

@@ -112,6 +112,9 @@ struct WrittenRevision {
     name: RevisionName,
 }
 
+/// How many manifests are read at once by whoever reads many: each is small, and a store takes its time for each.
+pub const MANIFESTS_AT_ONCE: usize = 16;
+
 /// Reads what is published for a task.
 ///
 /// # Errors
@@ -228,12 +231,14 @@ impl Publisher {
         }
     }
 
-    /// Finishes what a run that died has left of a task, and returns what is published.
+    /// Finishes what a run that died has left of a task, and returns what is published and whether its files are all
+    /// there.
     ///
     /// # Errors
     /// [`PublishError`], where what is there cannot be understood.
-    pub async fn recover(&self, lock: &TaskLock) -> Result<Option<PublishedManifest>, PublishError> {
-        Ok(self.recover_standing(lock).await?.standing.map(|standing| standing.published))
+    pub async fn recover(&self, lock: &TaskLock) -> Result<Option<(PublishedManifest, bool)>, PublishError> {
+        let standing = self.recover_standing(lock).await?.standing;
+        Ok(standing.map(|standing| (standing.published, standing.is_whole)))
     }
 
     /// Publishes a roster under its task's lock, in the order that this module is about.

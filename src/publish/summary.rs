@@ -12,11 +12,12 @@ use std::io::Write;
 use std::sync::Arc;
 
 use arrow::array::RecordBatch;
+use futures::{StreamExt as _, stream};
 
 use super::error::PublishError;
 use super::layout::{self, Place, TaskKey};
 use super::publication::{Encode, EncodedPart, PartError};
-use super::publisher::read_manifest;
+use super::publisher::{MANIFESTS_AT_ONCE, read_manifest};
 pub use super::summary_row::AttemptedTask;
 use super::summary_row::{SummaryRow, batches, rows_of, schema};
 use crate::dataset::csv::CsvOptions;
@@ -73,12 +74,13 @@ impl Summary {
     pub async fn merge(&self, attempted: &[AttemptedTask]) -> Result<SummaryTotals, SummaryError> {
         let lock = self.destination.lock(&layout::summary_lock(), &self.lock_wait).await?;
         let mut rows = self.missing_rows().await?;
-        for file in self.destination.list(&layout::manifests()).await?.files {
-            if let Some(Place::Manifest(task)) = Place::of(&file.path)
-                && let Some(row) = self.published_row(task).await?
-            {
-                rows.insert(position(task), row);
-            }
+        let files = self.destination.list(&layout::manifests()).await?.files;
+        let tasks: Vec<TaskKey> =
+            files.iter().filter_map(|file| Place::task_of_manifest(&file.path)).collect();
+        let reading = stream::iter(tasks).map(|task| self.published_row(task));
+        let mut reading = reading.buffer_unordered(MANIFESTS_AT_ONCE);
+        while let Some(row) = reading.next().await {
+            rows.extend(row?.map(|row| (position(row.task), row)));
         }
         for attempted in attempted {
             rows.entry(position(attempted.task)).or_insert_with(|| SummaryRow::missing(attempted));

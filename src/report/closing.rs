@@ -11,12 +11,9 @@ use futures::{StreamExt as _, TryStreamExt as _, stream};
 use super::{TaskStatus, TaskSummary};
 use crate::evidence::HISTORY_DAYS;
 use crate::period::{BillingPeriod, PeriodState};
-use crate::publish::{PublishError, read_manifest};
+use crate::publish::{MANIFESTS_AT_ONCE, PublishError, read_manifest};
 use crate::storage::Destination;
 use crate::task::TaskKey;
-
-/// How many manifests are read at once.
-const READ_AT_ONCE: usize = 16;
 
 /// Finds the oldest period of a run that is not published as closed; if all are, the next one to close, which the
 /// run had no reason to name.
@@ -41,7 +38,7 @@ pub async fn oldest_unclosed(
         }
         let keys = failed.into_iter().map(|task| TaskKey::new(task.network_id, period));
         let mut manifests =
-            stream::iter(keys).map(|key| read_manifest(destination, key)).buffer_unordered(READ_AT_ONCE);
+            stream::iter(keys).map(|key| read_manifest(destination, key)).buffer_unordered(MANIFESTS_AT_ONCE);
         while let Some(manifest) = manifests.try_next().await? {
             if manifest.is_none_or(|manifest| manifest.period_state != PeriodState::Closed) {
                 return Ok(period);

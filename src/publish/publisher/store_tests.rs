@@ -68,7 +68,7 @@ async fn a_manifest_that_takes_effect_after_the_next_run_has_begun_names_files_t
     let output = place(&store);
     let next = publisher(place(&store));
     let lock = next.lock(restated.task).await.unwrap();
-    assert_eq!(next.recover(&lock).await.unwrap().unwrap().manifest().revision, 1);
+    assert_eq!(next.recover(&lock).await.unwrap().unwrap().0.manifest().revision, 1);
     assert_whole_but_for_the_summary(&store).await;
 
     // Now it arrives, and its condition still holds.
