@@ -1,4 +1,4 @@
-//! Object stores of somebody else's making: moto's S3, and Microsoft's Azurite.
+//! Object stores of somebody else's making: moto's S3, and Microsoft's Azurite; and a double of Google's.
 
 #[cfg(feature = "simulator")]
 use std::collections::BTreeMap;
@@ -16,10 +16,11 @@ use object_store::aws::AwsCredential;
 use tempfile::TempDir;
 use wickr_guest_export::storage::StoreUrl;
 use wickr_guest_export::storage::object::{
-    AzureAccess, S3Access, StoreAccess, StoreIdentity, StoreKind, connect,
+    AzureAccess, GoogleAccess, GoogleIdentity, S3Access, StoreAccess, StoreIdentity, StoreKind, connect,
 };
 use wickr_guest_export::wickr::{HttpSettings, TimeLimit, build_http_client};
 
+use super::google::GoogleServer;
 use crate::python::Python;
 
 pub(super) const BUCKET: &str = "billing-exports";
@@ -34,10 +35,10 @@ const AZURE_PACKAGES: [&str; 2] = ["azurite@3.35.0", "@azure/storage-blob@12.32.
 
 /// A server that ends with its test.
 pub(super) struct StoreServer {
-    process: Child,
+    process: Option<Child>,
+    google: Option<GoogleServer>,
     kind: StoreKind,
     pub(super) endpoint: String,
-    #[cfg_attr(not(feature = "simulator"), expect(dead_code, reason = "it is the server's home"))]
     pub(super) folder: TempDir,
 }
 
@@ -48,7 +49,7 @@ impl StoreServer {
         let mut command = python.script("s3_server.py", folder.path());
         command.arg(BUCKET).stdin(Stdio::piped());
         let (process, endpoint) = started(command, |line| line.starts_with("http").then(|| line.to_owned()));
-        Self { process, kind: StoreKind::S3, endpoint, folder }
+        Self { process: Some(process), google: None, kind: StoreKind::S3, endpoint, folder }
     }
 
     /// Installs Azurite where it is not yet, and starts it.
@@ -63,8 +64,8 @@ impl StoreServer {
             .current_dir(folder.path());
         let listens = |line: &str| line.split_once(" listens on ").map(|(_, url)| url.trim().to_owned());
         let (process, root) = started(command, listens);
-        let server =
-            Self { process, kind: StoreKind::Azure, endpoint: format!("{root}/{AZURE_ACCOUNT}"), folder };
+        let endpoint = format!("{root}/{AZURE_ACCOUNT}");
+        let server = Self { process: Some(process), google: None, kind: StoreKind::Azure, endpoint, folder };
         let made = Command::new("node")
             .arg(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/interop/azure_container.mjs"))
             .args([packages.as_os_str(), server.endpoint.as_ref(), BUCKET.as_ref()])
@@ -74,10 +75,29 @@ impl StoreServer {
         server
     }
 
+    /// Starts the double of Google's.
+    pub(super) fn google() -> Self {
+        let folder = TempDir::new().expect("a folder");
+        let google = GoogleServer::start();
+        let endpoint = google.endpoint();
+        google.key_file(folder.path());
+        Self { process: None, google: Some(google), kind: StoreKind::Google, endpoint, folder }
+    }
+
+    /// The double of Google's, if it is that.
+    pub(super) fn double(&self) -> &GoogleServer {
+        self.google.as_ref().expect("it is Google's")
+    }
+
+    fn google_key(&self) -> PathBuf {
+        self.folder.path().join("key.json")
+    }
+
     /// Names a place in it.
     pub(super) fn url(&self, prefix: &str) -> String {
         let scheme = match self.kind {
             StoreKind::S3 => "s3",
+            StoreKind::Google => "gs",
             StoreKind::Azure => "az",
         };
         format!("{scheme}://{BUCKET}/{prefix}")
@@ -94,6 +114,11 @@ impl StoreServer {
                 endpoint: Some(self.endpoint.clone()),
                 credentials: Arc::new(StaticCredentialProvider::new(credential)),
                 kms_key: None,
+            }),
+            StoreKind::Google => StoreIdentity::Google(GoogleAccess {
+                endpoint: Some(self.endpoint.clone()),
+                identity: GoogleIdentity::File(self.google_key()),
+                near: build_http_client(&settings).expect("a client"),
             }),
             StoreKind::Azure => StoreIdentity::Azure(AzureAccess(
                 self.environment().into_iter().map(|(name, value)| (name.to_owned(), value)).collect(),
@@ -121,6 +146,10 @@ impl StoreServer {
     pub(super) fn environment(&self) -> Vec<(&'static str, String)> {
         match self.kind {
             StoreKind::S3 => vec![("AWS_ENDPOINT_URL_S3", self.endpoint.clone())],
+            StoreKind::Google => vec![
+                ("GOOGLE_BASE_URL", self.endpoint.clone()),
+                ("GOOGLE_APPLICATION_CREDENTIALS", self.google_key().display().to_string()),
+            ],
             StoreKind::Azure => vec![
                 ("AZURE_STORAGE_ENDPOINT", self.endpoint.clone()),
                 ("AZURE_STORAGE_ACCOUNT_NAME", AZURE_ACCOUNT.to_owned()),
@@ -167,8 +196,9 @@ fn install_azure_packages() -> PathBuf {
 
 impl Drop for StoreServer {
     fn drop(&mut self) {
-        drop(self.process.stdin.take());
-        let _ = self.process.kill();
-        let _ = self.process.wait();
+        let Some(process) = &mut self.process else { return };
+        drop(process.stdin.take());
+        let _ = process.kill();
+        let _ = process.wait();
     }
 }
