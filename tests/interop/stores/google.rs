@@ -58,6 +58,8 @@ pub(super) struct GoogleServer {
 pub(super) enum Unanswered {
     /// A put of a whole object under a condition.
     ConditionalPut,
+    /// The completion of an upload in parts.
+    Completion,
 }
 
 #[derive(Default)]
@@ -385,6 +387,7 @@ impl State {
             Unanswered::ConditionalPut => {
                 request.method == "PUT" && request.header("x-goog-if-generation-match").is_some()
             }
+            Unanswered::Completion => request.method == "POST" && request.asks("uploadId").is_some(),
         };
         match self.unanswered.take_if(|what| is_done && is_unanswered(*what)) {
             Some(_) => None,

@@ -81,6 +81,15 @@ fn what_google_did_and_did_not_answer_is_known_as_ones_own() {
         assert!(server.double().left_unanswered());
         let stale = place.put(b"one".to_vec(), &at("small"), Precondition::Unchanged(created)).await;
         assert!(matches!(stale, Err(DestinationError::Changed { .. })), "{stale:?}");
+
+        server.double().leave_unanswered(Unanswered::Completion);
+        let bytes = vec![7; 11_000_000];
+        let mut staged = place.stage(&at("large")).await.expect("room for a file");
+        std::io::Write::write_all(&mut staged, &bytes).expect("room for a file");
+        place.install(staged, &at("large"), Precondition::Absent).await.expect("it is there");
+        assert!(server.double().left_unanswered());
+        let read = place.read(&at("large"), 20_000_000).await.expect("read").expect("there");
+        assert!(read.bytes == bytes, "{} bytes", read.bytes.len());
     });
 }
 
