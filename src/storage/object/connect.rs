@@ -219,7 +219,8 @@ fn connect_azure(
         // The HTTP client is the program's own, and Azure's tools have settings that are of no concern here.
         let Ok(key) = name.to_ascii_lowercase().parse::<AzureConfigKey>() else { continue };
         match key {
-            AzureConfigKey::Client(_) => continue,
+            // The container is the URL's.
+            AzureConfigKey::Client(_) | AzureConfigKey::ContainerName => continue,
             AzureConfigKey::Endpoint => {
                 check_endpoint(value, name).map_err(|reason| settings(url, reason))?;
                 builder = builder.with_allow_http(true);
@@ -280,5 +281,28 @@ struct Lent(reqwest::Client);
 impl HttpConnector for Lent {
     fn connect(&self, _options: &ClientOptions) -> object_store::Result<HttpClient> {
         Ok(HttpClient::new(Exchange(self.0.clone())))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::wickr::{HttpSettings, TimeLimit, build_http_client};
+
+    #[test]
+    fn no_variable_leads_to_another_container_than_the_url_s() {
+        let url = StoreUrl::parse("az://mine/prefix").unwrap().unwrap();
+        let variables =
+            [("AZURE_STORAGE_ACCOUNT_NAME", "account"), ("AZURE_CONTAINER_NAME", "somebody-else-s")];
+        let variables = variables.map(|(name, value)| (name.to_owned(), value.to_owned()));
+        let settings = HttpSettings {
+            time_limit: TimeLimit::Silence(Duration::from_secs(1)),
+            ca_bundle: None,
+            use_proxies: false,
+        };
+        let identity = StoreIdentity::Azure(AzureAccess(variables.into()));
+        let access = StoreAccess { client: build_http_client(&settings).unwrap(), identity };
+        let store = connect(&url, &access).unwrap().to_string();
+        assert!(store.contains("mine") && !store.contains("somebody"), "{store}");
     }
 }
