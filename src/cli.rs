@@ -117,7 +117,7 @@ pub struct JobArguments {
     #[arg(long, value_name = "SELECTOR", env = "WICKR_GUEST_EXPORT_PERIOD", value_delimiter = ',')]
     pub period: Vec<PeriodSelector>,
 
-    /// The folder to publish to, or a prefix of a store: `s3://bucket/prefix`, `az://container/prefix`.
+    /// The folder to publish to, or a prefix of a store: `s3://bucket/prefix`, `gs://bucket/prefix`, `az://container/prefix`.
     #[arg(long, value_name = "DIR|URL", env = "WICKR_GUEST_EXPORT_OUTPUT")]
     pub output: Option<String>,
 

@@ -3,6 +3,7 @@
 //! What a store takes, an HTTP client and the AWS configuration, is looked for only once a store is named.
 
 use std::fmt;
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -18,8 +19,8 @@ use crate::error_chain::error_chain;
 use crate::job::{Job, UsageError};
 use crate::publish::DividedOutput;
 use crate::storage::object::{
-    AzureAccess, ConditionalPuts, LeaseTerm, S3Access, StoreAccess, StoreCredentialsError, StoreIdentity,
-    StoreKind, StoreSettings, connect,
+    AzureAccess, ConditionalPuts, GoogleAccess, GoogleIdentity, LeaseTerm, METADATA_HOST, S3Access,
+    StoreAccess, StoreCredentialsError, StoreIdentity, StoreKind, StoreSettings, connect,
 };
 use crate::storage::{Destination, LocalDestination, LockWait, ObjectDestination, StoreUrl, local_path};
 use crate::wickr::{
@@ -103,6 +104,7 @@ pub(super) async fn open(text: &str, settings: &PlaceSettings) -> anyhow::Result
     let client = http_client(ca_bundle()?);
     let access = match url.kind {
         StoreKind::S3 => s3(settings, client).await?,
+        StoreKind::Google => google(&url, settings, client)?,
         StoreKind::Azure => azure(&url, settings, client)?,
     };
     let store = connect(&url, &access)?;
@@ -160,18 +162,63 @@ async fn s3(
     Ok(StoreAccess { client: client(!is_plain)?, identity })
 }
 
+fn refuse_settings_of_s3(
+    url: &StoreUrl,
+    settings: &PlaceSettings,
+    whose: &str,
+    what: &str,
+) -> Result<(), UsageError> {
+    if settings.region.is_none() && settings.kms_key.is_none() && settings.storage_class.is_none() {
+        return Ok(());
+    }
+    Err(UsageError(format!(
+        "output.region, output.kms_key and output.storage_class are settings of S3, and {url} is in {whose}; remove \
+         them, and set these things for the {what}"
+    )))
+}
+
+/// Google's tools find who asks in this order ("How Application Default Credentials works"); what only `object_store`
+/// knows, a token or a key by itself, comes first.
+fn google(
+    url: &StoreUrl,
+    settings: &PlaceSettings,
+    client: impl Fn(bool) -> Result<reqwest::Client, UsageError>,
+) -> Result<StoreAccess, UsageError> {
+    refuse_settings_of_s3(url, settings, "Google Cloud Storage", "bucket")?;
+    let variable = |name: &str| std::env::var(name).ok().filter(|value| !value.is_empty());
+    let file = |name: &str| std::env::var_os(name).filter(|value| !value.is_empty()).map(PathBuf::from);
+    let login = || {
+        let folder = file("CLOUDSDK_CONFIG").or_else(|| Some(file("HOME")?.join(".config/gcloud")))?;
+        Some(folder.join("application_default_credentials.json")).filter(|path| path.exists())
+    };
+    let machine = || match variable("NO_GCE_CHECK") {
+        Some(value) if value.eq_ignore_ascii_case("true") => GoogleIdentity::Nobody,
+        _ => {
+            GoogleIdentity::Machine(variable("GCE_METADATA_HOST").unwrap_or_else(|| METADATA_HOST.to_owned()))
+        }
+    };
+    let identity = variable("GOOGLE_BEARER_TOKEN")
+        .map(GoogleIdentity::Token)
+        .or_else(|| variable("GOOGLE_SERVICE_ACCOUNT_KEY").map(GoogleIdentity::Key))
+        .or_else(|| {
+            let named =
+                ["GOOGLE_SERVICE_ACCOUNT", "GOOGLE_SERVICE_ACCOUNT_PATH", "GOOGLE_APPLICATION_CREDENTIALS"];
+            named.into_iter().find_map(file).or_else(login).map(GoogleIdentity::File)
+        })
+        .unwrap_or_else(machine);
+    let endpoint = variable("GOOGLE_BASE_URL");
+    let is_plain = endpoint.as_ref().is_some_and(|endpoint| endpoint.starts_with("http://"));
+    let access = GoogleAccess { endpoint, identity, near: client(false)? };
+    Ok(StoreAccess { client: client(!is_plain)?, identity: StoreIdentity::Google(access) })
+}
+
 /// Azure's tools are set up by variables, which is all that is known of an account here.
 fn azure(
     url: &StoreUrl,
     settings: &PlaceSettings,
     client: impl Fn(bool) -> Result<reqwest::Client, UsageError>,
 ) -> Result<StoreAccess, UsageError> {
-    if settings.region.is_some() || settings.kms_key.is_some() || settings.storage_class.is_some() {
-        return Err(UsageError(format!(
-            "output.region, output.kms_key and output.storage_class are settings of S3, and {url} is in Azure; remove \
-             them, and set these things for the container"
-        )));
-    }
+    refuse_settings_of_s3(url, settings, "Azure", "container")?;
     let variables: Vec<(String, String)> = std::env::vars_os()
         .filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?)))
         .filter(|(name, value)| name.starts_with("AZURE_") && !value.is_empty())

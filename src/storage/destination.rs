@@ -381,7 +381,7 @@ pub enum DestinationUrlError {
     #[error("no folder is named; write one, such as ./out")]
     Empty,
     /// An object store, and no place in it.
-    #[error("`{url}` {reason}; write s3://bucket/prefix or az://container/prefix")]
+    #[error("`{url}` {reason}; write s3://bucket/prefix, gs://bucket/prefix or az://container/prefix")]
     Store {
         /// What was written.
         url: String,
@@ -390,7 +390,7 @@ pub enum DestinationUrlError {
     },
     /// Another scheme.
     #[error(
-        "`{0}` is of no scheme that can be written to; write a folder, s3://bucket/prefix or az://container/prefix"
+        "`{0}` is of no scheme that can be written to; write a folder, s3://bucket/prefix, gs://bucket/prefix or az://container/prefix"
     )]
     Scheme(String),
     /// A `file://` URL that names no absolute path of this machine.

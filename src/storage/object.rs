@@ -8,6 +8,7 @@
 
 mod answer;
 mod connect;
+mod google;
 mod lease;
 #[cfg(test)]
 pub(crate) mod moody;
@@ -33,7 +34,11 @@ use object_store::{
 use tokio_util::task::TaskTracker;
 
 pub use self::answer::StoreCredentialsError;
-pub use self::connect::{AzureAccess, S3Access, StoreAccess, StoreConnectError, StoreIdentity, connect};
+pub use self::connect::{
+    AzureAccess, GoogleAccess, GoogleIdentity, S3Access, StoreAccess, StoreConnectError, StoreIdentity,
+    connect,
+};
+pub use self::google::METADATA_HOST;
 pub use self::lease::LeaseTerm;
 pub use self::upload::PART_BYTES;
 use self::upload::read_part;

@@ -59,7 +59,7 @@ fn a_wrong_setting_outside_the_job_ends_with_2_before_any_request() {
     wrong("FIPS and an endpoint", export().env("AWS_USE_FIPS_ENDPOINT", "true"));
     wrong("no certificates", export().env("AWS_CA_BUNDLE", "no/such/bundle.pem"));
     wrong("a log filter", export().env("RUST_LOG", "a=b=c"));
-    wrong("a store", export().replacing("--output", "gs://bucket/billing"));
+    wrong("a store", export().replacing("--output", "ftp://host/billing"));
     wrong("a day to come", export().replacing("--as-of", "2999-01-01T00:00:00Z"));
     wrong("all and one", export().args(["--network", "all"]));
     wrong("no speed", export().replacing("--max-requests-per-second", "0"));

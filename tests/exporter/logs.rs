@@ -172,11 +172,11 @@ fn a_panic_is_a_line_like_any_other() {
 fn other_commands_tell_their_error_in_the_log_as_well() {
     let scene = Scene::new(small());
     let verify =
-        scene.exporter().args(["verify", "gs://bucket/billing", "--log-format", "json"]).run().exits(2);
+        scene.exporter().args(["verify", "ftp://host/billing", "--log-format", "json"]).run().exits(2);
     let (lines, _) = lines(&verify);
     let last = lines.last().expect("a line");
     assert_eq!((&last["message"], &last["exit_code"]), (&json!("command failed"), &json!(2)));
-    assert!(last["error"].as_str().expect("an error").contains("gs://bucket/billing"));
+    assert!(last["error"].as_str().expect("an error").contains("ftp://host/billing"));
 }
 
 #[test]

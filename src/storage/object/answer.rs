@@ -32,22 +32,14 @@ pub(super) struct Answer {
 
 impl fmt::Display for Answer {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(formatter, "the store answers {}", self.status.as_u16())?;
-        match (&self.code, &self.message) {
-            (Some(code), Some(message)) => write!(formatter, " {code}: {message}"),
-            (Some(text), None) | (None, Some(text)) => write!(formatter, " {text}"),
-            (None, None) => match self.status.canonical_reason() {
-                Some(reason) => write!(formatter, " {reason}"),
-                None => Ok(()),
-            },
-        }
+        write!(formatter, "the store answers {}", self.told())
     }
 }
 
 impl Error for Answer {}
 
 /// Why there are no credentials to ask a store with.
-#[derive(Debug, thiserror::Error)]
+#[derive(Clone, Debug, thiserror::Error)]
 #[error("{message}")]
 pub struct StoreCredentialsError {
     /// What the provider said, and the remedy.
@@ -94,14 +86,27 @@ const ADDRESS_CODES: [&str; 5] = [
 const MISSING_PLACES: [&str; 4] = ["NoSuchBucket", "NoSuchUpload", "ContainerNotFound", "ResourceNotFound"];
 
 impl Answer {
-    fn read(status: StatusCode, region: Option<String>, body: &str) -> Self {
+    pub(super) fn read(status: StatusCode, region: Option<String>, body: &str) -> Self {
         let json: Option<serde_json::Value> = serde_json::from_str(body).ok();
-        let json = |name: &str| json.as_ref()?.get(name)?.as_str().map(str::to_owned);
-        let code = element(body, "Code").or_else(|| json("error"));
-        let message = element(body, "Message");
+        let json = |pointer: &str| json.as_ref()?.pointer(pointer)?.as_str().map(str::to_owned);
+        let code = element(body, "Code").or_else(|| json("/error")).or_else(|| json("/error/status"));
+        let message = element(body, "Message").or_else(|| json("/error/message"));
         let shown =
             |text: Option<String>| text.map(|text| excerpt(&text, 300)).filter(|text| !text.is_empty());
         Self { status, code: shown(code), message: shown(message), region }
+    }
+
+    /// Returns the status, the code and the message, without who says so.
+    pub(super) fn told(&self) -> String {
+        let status = self.status.as_u16();
+        match (&self.code, &self.message) {
+            (Some(code), Some(message)) => format!("{status} {code}: {message}"),
+            (Some(text), None) | (None, Some(text)) => format!("{status} {text}"),
+            (None, None) => match self.status.canonical_reason() {
+                Some(reason) => format!("{status} {reason}"),
+                None => status.to_string(),
+            },
+        }
     }
 
     fn has_code_of(&self, codes: &[&str]) -> bool {
@@ -186,7 +191,7 @@ impl HttpService for Exchange {
     }
 }
 
-async fn beginning(body: HttpResponseBody) -> Result<String, HttpError> {
+pub(super) async fn beginning(body: HttpResponseBody) -> Result<String, HttpError> {
     use futures::TryStreamExt as _;
     let mut stream = body.bytes_stream();
     let mut bytes = Vec::new();

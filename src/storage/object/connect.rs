@@ -4,16 +4,22 @@
 //! everywhere, and by the credentials that the API is asked with.
 
 use std::fmt;
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
 use object_store::aws::{AmazonS3Builder, AwsCredentialProvider, S3ConditionalPut};
 use object_store::azure::{AzureConfigKey, MicrosoftAzureBuilder};
 use object_store::client::{ClientOptions, HttpClient, HttpConnector};
-use object_store::{BackoffConfig, ObjectStore, RetryConfig};
+use object_store::gcp::{GcpCredential, GoogleCloudStorageBuilder};
+use object_store::{BackoffConfig, ObjectStore, RetryConfig, StaticCredentialProvider};
 
 use super::answer::{Exchange, shown};
+use super::google::{CredentialsFile, GoogleTokens, NoTokens, TokenSource, is_near, read_credentials};
 use super::url::StoreUrl;
+
+/// Where Google's store is ("Request endpoints", Cloud Storage).
+const GOOGLE_ENDPOINT: &str = "https://storage.googleapis.com";
 
 /// How S3 is reached.
 #[derive(Clone, Debug)]
@@ -39,11 +45,51 @@ impl fmt::Debug for AzureAccess {
     }
 }
 
+/// How Google's store is reached.
+#[derive(Clone, Debug)]
+pub struct GoogleAccess {
+    /// Another endpoint than Google's own.
+    pub endpoint: Option<String>,
+    /// Who asks.
+    pub identity: GoogleIdentity,
+    /// Speaks HTTP with what is near and gives credentials, past any proxy.
+    pub near: reqwest::Client,
+}
+
+/// Who asks Google's store.
+#[derive(Clone)]
+pub enum GoogleIdentity {
+    /// Whoever the token is of, until it ends.
+    Token(String),
+    /// The service account whose key this is, in JSON.
+    Key(String),
+    /// Whoever the file is about: a service account, a user, a workload of another provider.
+    File(PathBuf),
+    /// The service account of this machine or pod, by the host of its metadata server.
+    Machine(String),
+    /// Nobody is known.
+    Nobody,
+}
+
+impl fmt::Debug for GoogleIdentity {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.write_str(match self {
+            Self::Token(_) => "Token",
+            Self::Key(_) => "Key",
+            Self::File(_) => "File",
+            Self::Machine(_) => "Machine",
+            Self::Nobody => "Nobody",
+        })
+    }
+}
+
 /// Who reaches a store, and by which settings.
 #[derive(Clone, Debug)]
 pub enum StoreIdentity {
     /// For S3.
     S3(S3Access),
+    /// For Google.
+    Google(GoogleAccess),
     /// For Azure.
     Azure(AzureAccess),
 }
@@ -83,6 +129,7 @@ pub fn connect(url: &StoreUrl, access: &StoreAccess) -> Result<Arc<dyn ObjectSto
     let connector = Lent(access.client.clone());
     match &access.identity {
         StoreIdentity::S3(s3) => connect_s3(url, s3, connector),
+        StoreIdentity::Google(google) => connect_google(url, google, &access.client),
         StoreIdentity::Azure(azure) => connect_azure(url, azure, connector),
     }
 }
@@ -112,6 +159,53 @@ fn connect_s3(
     Ok(Arc::new(builder.build().map_err(|error| settings(url, shown(&error)))?))
 }
 
+fn connect_google(
+    url: &StoreUrl,
+    google: &GoogleAccess,
+    client: &reqwest::Client,
+) -> Result<Arc<dyn ObjectStore>, StoreConnectError> {
+    let refuse = |reason| settings(url, reason);
+    let endpoint = google.endpoint.as_deref().unwrap_or(GOOGLE_ENDPOINT);
+    check_endpoint(endpoint, "GOOGLE_BASE_URL").map_err(refuse)?;
+    let builder = GoogleCloudStorageBuilder::new()
+        .with_bucket_name(&url.bucket)
+        // Else a key's own `gcs_base_url` would say where its tokens are sent.
+        .with_base_url(endpoint.trim_end_matches('/'))
+        .with_retry(RetryConfig { backoff: google_backoff(), ..retry() })
+        .with_http_connector(Lent(client.clone()));
+    let asking = |source| Arc::new(GoogleTokens::new(source, client.clone(), google.near.clone()));
+    let builder = match &google.identity {
+        GoogleIdentity::Token(bearer) => {
+            let credential = GcpCredential { bearer: bearer.clone() };
+            builder.with_credentials(Arc::new(StaticCredentialProvider::new(credential)))
+        }
+        GoogleIdentity::Key(json) => builder.with_service_account_key(json),
+        GoogleIdentity::File(path) => match read_credentials(path).map_err(refuse)? {
+            CredentialsFile::Key(json) => builder.with_service_account_key(json),
+            CredentialsFile::Tokens(source) => builder.with_credentials(asking(source)),
+        },
+        GoogleIdentity::Machine(host) if is_near(&format!("http://{host}")) => {
+            builder.with_credentials(asking(TokenSource::Metadata(host.clone())))
+        }
+        GoogleIdentity::Machine(host) => {
+            return Err(refuse(format!(
+                "GCE_METADATA_HOST is {host}, and tokens are asked for over plain http only on this machine and its \
+                 own link; correct it"
+            )));
+        }
+        GoogleIdentity::Nobody => builder.with_credentials(Arc::new(NoTokens)),
+    };
+    // What a parser says of a key may quote it.
+    let built = builder.build().map_err(|_| {
+        refuse(
+            "the key of the service account cannot be used; make a new one, or name its file by \
+             GOOGLE_APPLICATION_CREDENTIALS"
+                .to_owned(),
+        )
+    });
+    Ok(Arc::new(built?))
+}
+
 fn connect_azure(
     url: &StoreUrl,
     azure: &AzureAccess,
@@ -125,7 +219,8 @@ fn connect_azure(
         // The HTTP client is the program's own, and Azure's tools have settings that are of no concern here.
         let Ok(key) = name.to_ascii_lowercase().parse::<AzureConfigKey>() else { continue };
         match key {
-            AzureConfigKey::Client(_) => continue,
+            // The container is the URL's.
+            AzureConfigKey::Client(_) | AzureConfigKey::ContainerName => continue,
             AzureConfigKey::Endpoint => {
                 check_endpoint(value, name).map_err(|reason| settings(url, reason))?;
                 builder = builder.with_allow_http(true);
@@ -155,8 +250,14 @@ fn retry() -> RetryConfig {
     RetryConfig { backoff, max_retries: 6, retry_timeout: Duration::from_mins(1) }
 }
 
+/// Google lets an object be changed once a second ("Quotas & limits", Cloud Storage), and answers 429 to more: a probe
+/// and a lock that is soon given back change theirs more often, so attempts are that far apart.
+fn google_backoff() -> BackoffConfig {
+    BackoffConfig { init_backoff: Duration::from_millis(600), ..retry().backoff }
+}
+
 /// An endpoint is a URL, and plain http is for this machine alone, as everywhere.
-fn check_endpoint(endpoint: &str, variable: &str) -> Result<(), String> {
+pub(super) fn check_endpoint(endpoint: &str, variable: &str) -> Result<(), String> {
     let of = |url: &reqwest::Url| url.host_str().map(|host| host.trim_matches(['[', ']']).to_owned());
     let url = reqwest::Url::parse(endpoint).ok();
     let host = url.as_ref().and_then(of);
@@ -180,5 +281,28 @@ struct Lent(reqwest::Client);
 impl HttpConnector for Lent {
     fn connect(&self, _options: &ClientOptions) -> object_store::Result<HttpClient> {
         Ok(HttpClient::new(Exchange(self.0.clone())))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::wickr::{HttpSettings, TimeLimit, build_http_client};
+
+    #[test]
+    fn no_variable_leads_to_another_container_than_the_url_s() {
+        let url = StoreUrl::parse("az://mine/prefix").unwrap().unwrap();
+        let variables =
+            [("AZURE_STORAGE_ACCOUNT_NAME", "account"), ("AZURE_CONTAINER_NAME", "somebody-else-s")];
+        let variables = variables.map(|(name, value)| (name.to_owned(), value.to_owned()));
+        let settings = HttpSettings {
+            time_limit: TimeLimit::Silence(Duration::from_secs(1)),
+            ca_bundle: None,
+            use_proxies: false,
+        };
+        let identity = StoreIdentity::Azure(AzureAccess(variables.into()));
+        let access = StoreAccess { client: build_http_client(&settings).unwrap(), identity };
+        let store = connect(&url, &access).unwrap().to_string();
+        assert!(store.contains("mine") && !store.contains("somebody"), "{store}");
     }
 }

@@ -18,6 +18,10 @@ pub(super) async fn probe(destination: &ObjectDestination) -> Result<(), Destina
     let path = RelativePath::known(format!(".probe/{}", hex::encode(rand::random::<[u8; 16]>())));
     let location = destination.at(path.as_str());
     let honours = conditions_hold(destination, &path, &location).await;
+    if let Err(DestinationError::Unauthorized { .. }) = honours {
+        // Nothing was put, and to remove it would be refused as well.
+        return honours.map(drop);
+    }
     if let Ok(false) = honours {
         if destination.settings.conditional_puts == ConditionalPuts::Required {
             destination.remove(&path).await?;

@@ -42,7 +42,11 @@ impl ObjectDestination {
         let begun = self.in_time("written", path, self.store.put_multipart_opts(&location, options)).await?;
         let mut upload = begun.map_err(|error| self.failed("written", path, &error))?;
         let uploaded = self.upload_parts(path, file, &mut *upload).await;
-        if uploaded.is_err() {
+        if let Err(error) = &uploaded {
+            if found.is_none() && self.is_complete(path, bytes).await {
+                tracing::debug!(%error, "an upload was complete already");
+                return Ok(());
+            }
             match self.in_time("written", path, upload.abort()).await {
                 Ok(Ok(())) => {}
                 Ok(Err(error)) => {
@@ -52,6 +56,13 @@ impl ObjectDestination {
             }
         }
         uploaded
+    }
+
+    /// Says whether what is there is an upload of ours whose completion was not answered. Asked again, a store knows
+    /// the upload no longer; but nothing was there before, and what is was put for this path and is as long.
+    async fn is_complete(&self, path: &RelativePath, bytes: u64) -> bool {
+        let found = self.origin_of(path).await;
+        matches!(found, Ok(Some((meta, origin))) if meta.size == bytes && origin == path.as_str())
     }
 
     async fn upload_parts(

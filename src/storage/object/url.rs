@@ -1,4 +1,4 @@
-//! The URL of a place in an object store: `s3://bucket/prefix`, `az://container/prefix`.
+//! The URL of a place in an object store: `s3://bucket/prefix`, `gs://bucket/prefix`, `az://container/prefix`.
 
 use std::fmt;
 
@@ -12,6 +12,8 @@ use crate::storage::path::RelativePath;
 pub enum StoreKind {
     /// Amazon's.
     S3,
+    /// That of Google Cloud Storage.
+    Google,
     /// That of Azure Blob Storage.
     Azure,
 }
@@ -20,6 +22,7 @@ impl StoreKind {
     fn of(scheme: &str) -> Option<Self> {
         match scheme.to_ascii_lowercase().as_str() {
             "s3" | "s3a" => Some(Self::S3),
+            "gs" => Some(Self::Google),
             "az" | "azure" => Some(Self::Azure),
             _ => None,
         }
@@ -28,12 +31,13 @@ impl StoreKind {
     const fn scheme(self) -> &'static str {
         match self {
             Self::S3 => "s3",
+            Self::Google => "gs",
             Self::Azure => "az",
         }
     }
 }
 
-/// A bucket of S3 or a container of Azure, and a prefix of keys within it.
+/// A bucket of S3 or Google, or a container of Azure, and a prefix of keys within it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct StoreUrl {
     /// What speaks there.
@@ -108,6 +112,7 @@ mod tests {
             ("s3://bucket", "s3://bucket"),
             ("s3a://my.bucket-1/", "s3://my.bucket-1"),
             ("S3://bucket/a/b/", "s3://bucket/a/b"),
+            ("gs://bucket_1/a", "gs://bucket_1/a"),
             ("az://container/a", "az://container/a"),
         ] {
             let url = StoreUrl::parse(text).unwrap().expect(text);

@@ -1,18 +1,20 @@
 //! The real program, publishing to a bucket, with its state in another place of it.
 
 use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Output, Stdio};
 use std::thread;
 use std::time::Duration;
 
 use futures::TryStreamExt as _;
 use object_store::ObjectStoreExt as _;
-use serde_json::Value;
+use serde_json::{Value, json};
 use tokio::runtime::Runtime;
 use wickr_guest_export::simulator::{
     Fault, FaultKind, Operation, Population, RunningSimulator, Simulator, SimulatorConfig, When,
 };
 
+use super::google::GoogleServer;
 use super::runtime;
 use super::server::{BUCKET, StoreServer};
 use crate::processes::{EXPORTER, assert_code};
@@ -412,4 +414,143 @@ fn a_run_that_was_killed_is_gone_on_with_from_the_container_of_azure() {
 #[ignore = "takes Node.js and a hundred megabytes of packages"]
 fn of_two_runs_at_the_same_time_one_waits_in_azure_too() {
     wait_for_each_other(StoreServer::azure());
+}
+
+/// Side by side, as most of it is waiting.
+#[test]
+fn a_bucket_of_google_is_published_to_resumed_from_and_locked_as_a_folder_is() {
+    let stories =
+        [publish_restate_and_refuse, resume_after_a_kill, wait_for_each_other, find_silence_to_be_temporary];
+    thread::scope(|scope| {
+        for story in stories {
+            scope.spawn(move || story(StoreServer::google()));
+        }
+    });
+}
+
+fn find_silence_to_be_temporary(server: StoreServer) {
+    let scene = Scene::new(server, list(0..30, Vec::new()));
+    let mut without_store = scene.export(&[]);
+    let mut without_metadata = scene.export(&[]);
+    without_store.env("GOOGLE_BASE_URL", "http://127.0.0.1:9");
+    without_metadata.env_remove(GOOGLE_KEY).env("GCE_METADATA_HOST", "127.0.0.1:9");
+    let begun = [without_store, without_metadata].map(|mut command| command.spawn().expect("it starts"));
+    for (child, told) in begun.into_iter().zip(["at the moment", "the metadata server gives no token"]) {
+        let output = child.wait_with_output().expect("it ends");
+        assert_code(&output, 75);
+        let said = String::from_utf8_lossy(&output.stderr);
+        assert!(said.contains(told) && said.contains("run again"), "{said}");
+    }
+    assert_eq!(scene.pages(), 0, "no page is asked for");
+}
+
+const GOOGLE_KEY: &str = "GOOGLE_APPLICATION_CREDENTIALS";
+
+#[test]
+fn google_is_asked_by_whoever_its_own_tools_would_be() {
+    let scene = Scene::new(StoreServer::google(), list(0..30, Vec::new()));
+    let (double, home) = (scene.server.double(), scene.server.folder.path());
+    let key = std::fs::read_to_string(double.key_file(home)).expect("the key");
+    let folders = ["login", "user", "workload", "acting"].map(|name| home.join(name));
+    for folder in &folders {
+        std::fs::create_dir(folder).expect("a folder");
+    }
+    let [login, user, workload, acting] = &folders;
+    double.user_file(login, "1//refresh");
+    let user = double.user_file(user, "1//refresh");
+    let workload = double.federation_file(workload, GoogleServer::subject_token(), false);
+    let acting = double.federation_file(acting, GoogleServer::subject_token(), true);
+    let shown = |path: &Path| path.display().to_string();
+    for (name, variables) in [
+        ("key", vec![("GOOGLE_SERVICE_ACCOUNT_KEY", key)]),
+        ("metadata", vec![("GCE_METADATA_HOST", double.host())]),
+        ("login", vec![("CLOUDSDK_CONFIG", shown(login))]),
+        ("user", vec![(GOOGLE_KEY, shown(&user))]),
+        ("workload", vec![(GOOGLE_KEY, shown(&workload))]),
+        ("acting", vec![(GOOGLE_KEY, shown(&acting))]),
+        ("token", vec![("GOOGLE_BEARER_TOKEN", double.token())]),
+    ] {
+        let mut command = scene.export_to(&scene.server.url(name), &[]);
+        // A proxy would have the metadata server's tokens, and reach nothing.
+        command.env_remove(GOOGLE_KEY).env("HTTP_PROXY", "http://127.0.0.1:9").envs(variables);
+        let task = task(&command.output().expect("it runs"), 0);
+        assert_eq!(task["status"], "published", "{name}: {task}");
+    }
+
+    let before = double.tokens();
+    double.shorten_tokens();
+    let mut command = scene.export_to(&scene.server.url("renewed"), &[]);
+    command.env_remove(GOOGLE_KEY).env("GCE_METADATA_HOST", double.host());
+    assert_eq!(task(&command.output().expect("it runs"), 0)["status"], "published");
+    assert!(double.tokens() > before + 5, "a token that nearly ends is used for nothing more");
+}
+
+#[test]
+fn what_keeps_a_run_from_a_bucket_of_google_decides_its_exit_code_too() {
+    let scene = Scene::new(StoreServer::google(), list(0..30, Vec::new()));
+    let (double, home) = (scene.server.double(), scene.server.folder.path());
+    let refused = |output: &str, variables: &[(&str, &str)], code: i32, told: &[&str]| {
+        let mut command = scene.export_to(output, &[]);
+        if variables.iter().any(|(name, _)| *name != "GOOGLE_BASE_URL") {
+            command.env_remove(GOOGLE_KEY);
+        }
+        let output = command.envs(variables.iter().copied()).output().expect("it runs");
+        assert_code(&output, code);
+        let said = String::from_utf8_lossy(&output.stderr);
+        for part in told {
+            assert!(said.contains(part), "`{part}` in {said}");
+        }
+        assert!(!said.contains("refresh") && !said.contains("cluster's secret"), "{said}");
+        assert_eq!(scene.pages(), 0, "no page is asked for");
+    };
+    let out = "gs://billing-exports/out";
+    refused("gs://no-such-bucket/out", &[], 73, &["404 NoSuchBucket", "create it first"]);
+    refused("gs://billing-exports/a#b", &[], 2, &["has a prefix with a character"]);
+    refused(out, &[("NO_GCE_CHECK", "true")], 77, &["no credentials of Google", "see to the credentials"]);
+    refused(
+        out,
+        &[("GOOGLE_BEARER_TOKEN", "ended")],
+        77,
+        &["401 AuthenticationRequired", "see to the credentials"],
+    );
+    refused(out, &[("GOOGLE_BASE_URL", "http://gcs.example.com")], 2, &["plain http to another machine"]);
+    refused(out, &[("GCE_METADATA_HOST", "tokens.example.com")], 2, &["correct it"]);
+    let nowhere = format!("{}/nothing", double.host());
+    refused(out, &[("GCE_METADATA_HOST", &nowhere)], 77, &["the metadata server refuses a token: 40"]);
+
+    let with = |path: PathBuf| path.display().to_string();
+    let user = with(double.user_file(home, "1//refresh-of-yesterday"));
+    let relogin = ["400 invalid_grant", "gcloud auth application-default login"];
+    refused(out, &[(GOOGLE_KEY, &user)], 77, &relogin);
+    let workload = with(double.federation_file(home, "cluster's secret", true));
+    let pool = ["Security Token Service refuses a token: 400 invalid_grant", "workload identity pool"];
+    refused(out, &[(GOOGLE_KEY, &workload)], 77, &pool);
+    let absent = with(home.join("absent.json"));
+    refused(out, &[(GOOGLE_KEY, &absent)], 2, &["cannot be read"]);
+    for (file, told) in [
+        (json!({ "type": "external_account_authorized_user" }), "only `service_account`"),
+        (json!({ "no": "credentials" }), "only `service_account`"),
+        (json!({ "type": "service_account", "private_key": "secret" }), "cannot be used; make a new one"),
+        (json!({ "type": "authorized_user" }), "no file of Google's credentials"),
+        (of_federation(&json!({ "environment_id": "aws1" })), "AWS's own signature"),
+        (of_federation(&json!({ "executable": { "command": "x" } })), "neither a file nor a URL"),
+        (of_federation(&json!({ "url": "http://idp.example.com" })), "plain http to another machine"),
+    ] {
+        let file = with(GoogleServer::credentials(home, "odd.json", &file));
+        refused(out, &[(GOOGLE_KEY, &file)], 2, &[told]);
+    }
+
+    let mut export = scene.export(&[]);
+    std::fs::write(home.join("job.toml"), "[output]\nkms_key = \"a\"\n").expect("a job");
+    let output = export.output().expect("it runs");
+    assert_code(&output, 2);
+    let said = String::from_utf8_lossy(&output.stderr);
+    assert!(said.contains("set these things for the bucket"), "{said}");
+}
+
+fn of_federation(source: &Value) -> Value {
+    json!({
+        "type": "external_account", "audience": "a", "subject_token_type": "t",
+        "token_url": "https://sts.googleapis.com/v1/token", "credential_source": source,
+    })
 }

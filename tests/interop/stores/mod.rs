@@ -6,6 +6,7 @@ mod doctor;
 #[cfg(feature = "simulator")]
 mod exports;
 mod file_server;
+mod google;
 mod server;
 
 use std::sync::Arc;
@@ -16,8 +17,12 @@ use object_store::memory::InMemory;
 use tempfile::TempDir;
 use tokio::runtime::{Builder, Runtime};
 use wickr_guest_export::storage::object::{LeaseTerm, StoreKind, StoreSettings};
-use wickr_guest_export::storage::{Destination, LocalDestination, ObjectDestination, RelativePath, StoreUrl};
+use wickr_guest_export::storage::{
+    Destination, DestinationError, LocalDestination, LockWait, ObjectDestination, Precondition, RelativePath,
+    StoreUrl,
+};
 
+use self::google::Unanswered;
 use self::server::StoreServer;
 use crate::python::Python;
 
@@ -71,4 +76,66 @@ fn a_container_of_azure_conforms() {
     let server = StoreServer::azure();
     let open = || place(server.store(), "billing");
     runtime().block_on(conformance::hold((open(), open())));
+}
+
+#[test]
+fn what_google_did_and_did_not_answer_is_known_as_ones_own() {
+    let server = StoreServer::google();
+    let place = place(server.store(), "billing");
+    let at = |name| RelativePath::new(name).expect("a path");
+    runtime().block_on(async {
+        server.double().leave_unanswered(Unanswered::ConditionalPut);
+        let created =
+            place.put(b"one".to_vec(), &at("small"), Precondition::Absent).await.expect("it is ours");
+        assert!(server.double().left_unanswered());
+        server.double().leave_unanswered(Unanswered::ConditionalPut);
+        let replaced = Precondition::Unchanged(created.clone());
+        place.put(b"two".to_vec(), &at("small"), replaced).await.expect("it is ours");
+        assert!(server.double().left_unanswered());
+        let stale = place.put(b"one".to_vec(), &at("small"), Precondition::Unchanged(created)).await;
+        assert!(matches!(stale, Err(DestinationError::Changed { .. })), "{stale:?}");
+
+        server.double().leave_unanswered(Unanswered::Completion);
+        let bytes = vec![7; 11_000_000];
+        let mut staged = place.stage(&at("large")).await.expect("room for a file");
+        std::io::Write::write_all(&mut staged, &bytes).expect("room for a file");
+        place.install(staged, &at("large"), Precondition::Absent).await.expect("it is there");
+        assert!(server.double().left_unanswered());
+        let read = place.read(&at("large"), 20_000_000).await.expect("read").expect("there");
+        assert!(read.bytes == bytes, "{} bytes", read.bytes.len());
+    });
+}
+
+/// Side by side, as both wait.
+#[test]
+fn a_bucket_of_google_conforms_and_its_limit_of_changes_is_waited_for() {
+    std::thread::scope(|scope| {
+        scope.spawn(conform_in_google);
+        scope.spawn(change_an_object_as_often_as_google_lets_it);
+    });
+}
+
+fn conform_in_google() {
+    let server = StoreServer::google();
+    let open = || place(server.store(), "billing");
+    runtime().block_on(conformance::hold((open(), open())));
+    assert_eq!(server.double().uploads(), 0, "no upload is left behind");
+}
+
+fn change_an_object_as_often_as_google_lets_it() {
+    let server = StoreServer::google();
+    server.double().limit_changes();
+    let place = place(server.store(), "billing");
+    let name = RelativePath::new(".locks/task.lock").expect("a path");
+    runtime().block_on(async {
+        place.probe_writable().await.expect("it is writable");
+        let held = place.lock(&name, &LockWait::none()).await.expect("nobody holds it");
+        held.confirm().await.expect("it is ours");
+        drop(held);
+        place.finish().await;
+        let lease = place.read(&name, 4096).await.expect("read").expect("there");
+        let lease = String::from_utf8(lease.bytes).expect("text");
+        assert!(lease.contains("\"released\":true"), "it is given back: {lease}");
+    });
+    assert!(server.double().refused_changes() > 0, "it was too fast at first");
 }

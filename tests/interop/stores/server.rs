@@ -1,4 +1,4 @@
-//! Object stores of somebody else's making: moto's S3, the one of s3s, and Microsoft's Azurite.
+//! Object stores of somebody else's making: moto's S3, the one of s3s, and Microsoft's Azurite; and a double of Google's.
 
 #[cfg(feature = "simulator")]
 use std::collections::BTreeMap;
@@ -16,11 +16,12 @@ use object_store::aws::AwsCredential;
 use tempfile::TempDir;
 use wickr_guest_export::storage::StoreUrl;
 use wickr_guest_export::storage::object::{
-    AzureAccess, S3Access, StoreAccess, StoreIdentity, StoreKind, connect,
+    AzureAccess, GoogleAccess, GoogleIdentity, S3Access, StoreAccess, StoreIdentity, StoreKind, connect,
 };
 use wickr_guest_export::wickr::{HttpSettings, TimeLimit, build_http_client};
 
 use super::file_server::FileServer;
+use super::google::GoogleServer;
 use crate::python::Python;
 
 pub(super) const BUCKET: &str = "billing-exports";
@@ -39,6 +40,7 @@ const AZURE_PACKAGES: [&str; 2] = ["azurite@3.35.0", "@azure/storage-blob@12.32.
 enum Service {
     Process(Child),
     Here(#[expect(dead_code, reason = "it is there until it is dropped")] FileServer),
+    Google(GoogleServer),
 }
 
 /// A server that ends with its test.
@@ -46,7 +48,6 @@ pub(super) struct StoreServer {
     service: Service,
     kind: StoreKind,
     pub(super) endpoint: String,
-    #[cfg_attr(not(feature = "simulator"), expect(dead_code, reason = "it is the server's home"))]
     pub(super) folder: TempDir,
 }
 
@@ -91,10 +92,32 @@ impl StoreServer {
         server
     }
 
+    /// Starts the double of Google's.
+    pub(super) fn google() -> Self {
+        let folder = TempDir::new().expect("a folder");
+        let google = GoogleServer::start();
+        let endpoint = google.endpoint();
+        google.key_file(folder.path());
+        Self { service: Service::Google(google), kind: StoreKind::Google, endpoint, folder }
+    }
+
+    /// The double of Google's, if it is that.
+    pub(super) fn double(&self) -> &GoogleServer {
+        match &self.service {
+            Service::Google(google) => google,
+            Service::Process(_) | Service::Here(_) => panic!("it is not Google's"),
+        }
+    }
+
+    fn google_key(&self) -> PathBuf {
+        self.folder.path().join("key.json")
+    }
+
     /// Names a place in it.
     pub(super) fn url(&self, prefix: &str) -> String {
         let scheme = match self.kind {
             StoreKind::S3 => "s3",
+            StoreKind::Google => "gs",
             StoreKind::Azure => "az",
         };
         format!("{scheme}://{BUCKET}/{prefix}")
@@ -110,6 +133,11 @@ impl StoreServer {
                 endpoint: Some(self.endpoint.clone()),
                 credentials: Arc::new(StaticCredentialProvider::new(credential)),
                 kms_key: None,
+            }),
+            StoreKind::Google => StoreIdentity::Google(GoogleAccess {
+                endpoint: Some(self.endpoint.clone()),
+                identity: GoogleIdentity::File(self.google_key()),
+                near: client(),
             }),
             StoreKind::Azure => StoreIdentity::Azure(AzureAccess(
                 self.environment().into_iter().map(|(name, value)| (name.to_owned(), value)).collect(),
@@ -147,6 +175,10 @@ impl StoreServer {
     pub(super) fn environment(&self) -> Vec<(&'static str, String)> {
         match self.kind {
             StoreKind::S3 => vec![("AWS_ENDPOINT_URL_S3", self.endpoint.clone())],
+            StoreKind::Google => vec![
+                ("GOOGLE_BASE_URL", self.endpoint.clone()),
+                ("GOOGLE_APPLICATION_CREDENTIALS", self.google_key().display().to_string()),
+            ],
             StoreKind::Azure => vec![
                 ("AZURE_STORAGE_ENDPOINT", self.endpoint.clone()),
                 ("AZURE_STORAGE_ACCOUNT_NAME", AZURE_ACCOUNT.to_owned()),
