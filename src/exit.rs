@@ -207,6 +207,7 @@ impl ExitStatus {
             | DestinationError::Io { .. }
             | DestinationError::InTheWay { .. }
             | DestinationError::TooLong { .. }
+            | DestinationError::OwnedByAnother { .. }
             | DestinationError::Unconditional { .. } => Self::Destination,
             DestinationError::Unauthorized { .. } => Self::Credentials,
             DestinationError::Misaddressed { .. } => Self::Usage,

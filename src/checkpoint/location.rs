@@ -79,7 +79,8 @@ impl StateLocation {
     /// Says whether it is the very place that is published to, or within it.
     #[must_use]
     pub fn is_within(&self, place: &dyn Destination) -> bool {
-        Path::new(&self.place.full_name()).starts_with(place.full_name())
+        let own = self.place.full_name();
+        place.full_names().iter().any(|name| Path::new(&own).starts_with(name))
     }
 
     /// Takes the lock of a checkpoint, and sweeps away what a killed run was writing.

@@ -20,7 +20,7 @@ use crate::export::TaskError;
 use crate::job::{Job, MetricsSettings};
 use crate::pacing::RetryPolicy;
 use crate::period::BillingPeriod;
-use crate::publish::{DividedOutput, SourceKind};
+use crate::publish::SourceKind;
 use crate::storage::{Destination, LockWait, StoreUrl};
 
 /// How long the sources are asked, at most: whoever looks on does not wait as long as a run may.
@@ -32,6 +32,7 @@ pub(super) async fn doctor(arguments: DoctorArguments) -> anyhow::Result<ExitSta
     let metrics = written.metrics(&arguments.metrics)?;
     let name = written.name();
     let job = written.resolve(clock.now())?;
+    let metrics = metrics.of_shard(job.shard);
     let stop = stop::on_signal()?;
     let mut telling = Telling { format: arguments.summary, checks: Vec::new() };
     telling.tell([told(&name, &job)])?;
@@ -81,7 +82,7 @@ async fn examine(
     }
     let answered = examine_sources(job, clock, telling).await?;
     let output = match (output, rosters, &job.roster_output) {
-        (Some(counts), Some(rosters), Some(_)) => Some(Arc::new(DividedOutput::new(counts, rosters)) as _),
+        (Some(counts), Some(rosters), Some(_)) => divided(counts, rosters, telling).await?,
         (Some(output), None, None) => Some(output),
         _ => None,
     };
@@ -89,6 +90,30 @@ async fn examine(
         telling.tell(examine_publications(output, answered, clock.clone()).await)?;
     }
     telling.tell(metrics::examine(metrics).await)
+}
+
+/// Makes one output of two places, if they may be one.
+async fn divided(
+    counts: Arc<dyn Destination>,
+    rosters: Arc<dyn Destination>,
+    telling: &mut Telling,
+) -> anyhow::Result<Option<Arc<dyn Destination>>> {
+    const NAME: &str = "rosters: output";
+    let divided = match places::divide(counts, rosters) {
+        Ok(divided) => divided,
+        Err(error) => {
+            let check = Check::failed(NAME, ExitStatus::Usage, error.to_string());
+            telling.tell([check.ending_the_run()])?;
+            return Ok(None);
+        }
+    };
+    telling.tell([match divided.check_owner().await {
+        Ok(()) => Check::passed(NAME, "no other output has its rosters there"),
+        Err(error) => {
+            Check::failed(NAME, ExitStatus::of_destination(&error), error.to_string()).ending_the_run()
+        }
+    }])?;
+    Ok(Some(Arc::new(divided)))
 }
 
 fn told(name: &str, job: &Job) -> Check {

@@ -3,7 +3,7 @@
 //! What a store takes, an HTTP client and the AWS configuration, is looked for only once a store is named.
 
 use std::fmt;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -25,7 +25,7 @@ use crate::storage::object::{
 use crate::storage::{Destination, LocalDestination, LockWait, ObjectDestination, StoreUrl, local_path};
 use crate::wickr::{
     ApiError, AwsEnvironment, CachedCredentials, Caller, HttpClients, HttpSettings, TimeLimit,
-    build_http_client, load_aws_environment,
+    build_http_client, load_aws_environment, s3_variant,
 };
 
 /// How long a store may be silent. Files are large, so answers may take as long as they go on; of a part that is sent
@@ -39,6 +39,8 @@ pub(super) struct PlaceSettings {
     pub(super) profile: Option<String>,
     /// The bucket's region; the environment's without one.
     pub(super) region: Option<String>,
+    /// The bucket's region where the environment has none: the sources', if they have one in common.
+    pub(super) fallback_region: Option<String>,
     /// The KMS key that encrypts what is written.
     pub(super) kms_key: Option<String>,
     /// The storage class of what is never replaced.
@@ -54,6 +56,7 @@ impl PlaceSettings {
         Self {
             profile: job.output_profile.clone(),
             region: job.output_region.clone(),
+            fallback_region: job.common_region().map(str::to_owned),
             kms_key: job.kms_key.clone(),
             storage_class: job.storage_class.map(|class| class.name().to_owned()),
             conditional_puts: job.conditional_puts,
@@ -70,7 +73,22 @@ pub(super) async fn open_output(
     let counts = open(counts, settings).await?;
     let Some(rosters) = rosters else { return Ok(counts) };
     let rosters = open(rosters, settings).await.context("output.roster_url or --roster-url")?;
-    Ok(Arc::new(DividedOutput::new(counts, rosters)))
+    Ok(Arc::new(divide(counts, rosters)?))
+}
+
+/// Makes one output of two places, neither of which is within the other.
+pub(super) fn divide(
+    counts: Arc<dyn Destination>,
+    rosters: Arc<dyn Destination>,
+) -> Result<DividedOutput, UsageError> {
+    let (one, other) = (counts.full_name(), rosters.full_name());
+    if Path::new(&one).starts_with(&other) || Path::new(&other).starts_with(&one) {
+        return Err(UsageError(format!(
+            "output.roster_url or --roster-url, {other}, and the output, {one}, are the same place or one within the \
+             other, so whoever reads counts would read rosters; choose another place for the rosters"
+        )));
+    }
+    Ok(DividedOutput::new(counts, rosters))
 }
 
 /// Opens the state location of a job, if it has one.
@@ -153,12 +171,11 @@ async fn s3(
     // Plain http is for this machine, where a proxy would carry it elsewhere.
     let is_plain = environment.s3_endpoint_url.as_ref().is_some_and(|url| url.starts_with("http://"));
     let credentials = Arc::new(Lent(environment.credentials));
-    let identity = StoreIdentity::S3(S3Access {
-        region: environment.region,
-        endpoint: environment.s3_endpoint_url,
-        credentials,
-        kms_key: settings.kms_key.clone(),
-    });
+    let region = environment.region.or_else(|| settings.fallback_region.clone());
+    let variant = |region: &String| s3_variant(region, environment.use_fips, environment.use_dual_stack);
+    let endpoint = environment.s3_endpoint_url.or_else(|| region.as_ref().and_then(variant));
+    let identity =
+        StoreIdentity::S3(S3Access { region, endpoint, credentials, kms_key: settings.kms_key.clone() });
     Ok(StoreAccess { client: client(!is_plain)?, identity })
 }
 

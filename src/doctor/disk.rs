@@ -11,9 +11,8 @@ const ENOUGH_BYTES: u64 = 1 << 30;
 /// Looks at the filesystem of a folder, which need not be there yet.
 #[must_use]
 pub fn free_space(name: &str, folder: &Path) -> Check {
-    let there = folder.ancestors().find(|ancestor| ancestor.exists()).unwrap_or(folder);
-    // Of a relative path that is not there, nothing is left but the folder that it is relative to.
-    let there = if there.as_os_str().is_empty() { Path::new(".") } else { there };
+    let absolute = std::path::absolute(folder).unwrap_or_else(|_| folder.to_owned());
+    let there = absolute.ancestors().find(|ancestor| ancestor.exists()).unwrap_or(folder);
     let shown = folder.display();
     match rustix::fs::statvfs(there) {
         Ok(found) => {

@@ -55,11 +55,14 @@ impl MetricsSettings {
         Ok(Self { job, file: overrides.file.or_else(|| definition.file.clone()), pushgateway })
     }
 
-    /// Gives each share of the networks a name of its own: shares that run at once would push over each other.
+    /// Gives each share of the networks a name and a file of its own: shares that run at once would write over each
+    /// other.
     #[must_use]
     pub fn of_shard(mut self, shard: Shard) -> Self {
         if !shard.is_whole() {
-            self.job = format!("{}-{}-of-{}", self.job, shard.index(), shard.count());
+            let end = format!("-{}-of-{}", shard.index(), shard.count());
+            self.job.push_str(&end);
+            self.file = self.file.map(|file| beside(&file, &end));
         }
         self
     }
@@ -69,6 +72,17 @@ impl MetricsSettings {
     pub const fn go_somewhere(&self) -> bool {
         self.file.is_some() || self.pushgateway.is_some()
     }
+}
+
+/// Puts something at the end of a file's name, before its ending.
+fn beside(file: &Path, end: &str) -> PathBuf {
+    let mut name = file.file_stem().unwrap_or_default().to_owned();
+    name.push(end);
+    if let Some(ending) = file.extension() {
+        name.push(".");
+        name.push(ending);
+    }
+    file.with_file_name(name)
 }
 
 fn checked(name: &str) -> Result<&str, UsageError> {
@@ -109,11 +123,14 @@ mod tests {
     }
 
     #[test]
-    fn shares_of_one_job_do_not_push_over_each_other() {
+    fn shares_of_one_job_do_not_write_over_each_other() {
         let settings = resolve(&MetricsDefinition::default(), Some("jobs/daily.toml")).unwrap();
+        let settings = MetricsSettings { file: Some(PathBuf::from("/var/lib/x.prom")), ..settings };
         assert_eq!(settings.clone().of_shard(Shard::WHOLE).job, "daily");
         let ShardDefinition::Numbered(shard) = "3/16".parse().unwrap() else { panic!("it is numbered") };
-        assert_eq!(settings.of_shard(shard).job, "daily-3-of-16");
+        let settings = settings.of_shard(shard);
+        assert_eq!(settings.job, "daily-3-of-16");
+        assert_eq!(settings.file, Some(PathBuf::from("/var/lib/x-3-of-16.prom")));
     }
 
     #[test]

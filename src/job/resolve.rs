@@ -269,6 +269,14 @@ impl Job {
         self.sources.iter().all(|source| source.service.is_simulated())
     }
 
+    /// Returns the region that all sources name, if they name one and the same.
+    #[must_use]
+    pub fn common_region(&self) -> Option<&str> {
+        let mut regions = self.sources.iter().map(|source| source.service.region());
+        let first = regions.next()??;
+        regions.all(|region| region == Some(first)).then_some(first)
+    }
+
     /// Works out what a job means at an instant.
     ///
     /// `variable` reads the environment: the pseudonym key, which pod of an Indexed Job this is, and where the state
@@ -370,7 +378,7 @@ impl Job {
             shrink: shrink_limit(definition.max_shrink, definition.max_shrink_rows)?,
             allow_shrink: overrides.allow_shrink.into_iter().chain(definition.allow_shrink).collect(),
             accept_zero: overrides.accept_zero.into_iter().chain(definition.accept_zero).collect(),
-            roster_output: roster_output(rosters, &output, &roster)?,
+            roster_output: roster_output(rosters, &roster)?,
             output_profile,
             output_region: definition.output.region,
             kms_key: definition.output.kms_key,
@@ -489,18 +497,11 @@ fn periods(
     Ok(selected)
 }
 
-fn roster_output(
-    written: Option<String>,
-    output: &str,
-    roster: &RosterMode,
-) -> Result<Option<String>, JobError> {
+fn roster_output(written: Option<String>, roster: &RosterMode) -> Result<Option<String>, JobError> {
     match (written, roster) {
         (Some(_), RosterMode::CountsOnly) => Err(JobError::RosterPlace(
             "with output.roster = \"none\" there are no rosters; remove the one or change the other",
         )),
-        (Some(place), _) if place.trim_end_matches('/') == output.trim_end_matches('/') => {
-            Err(JobError::RosterPlace("it is the output itself; give another folder or bucket, or remove it"))
-        }
         (written, _) => Ok(written),
     }
 }

@@ -56,6 +56,16 @@ impl Service {
         }
     }
 
+    /// Returns the region that the job names, if it does.
+    #[must_use]
+    pub fn region(&self) -> Option<&str> {
+        match self {
+            Self::Wickr { region, .. } => region.as_deref(),
+            #[cfg(feature = "simulator")]
+            Self::Simulator(_) => None,
+        }
+    }
+
     /// Returns the profile that the job names, if it does.
     #[must_use]
     pub fn profile(&self) -> Option<&str> {

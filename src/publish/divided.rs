@@ -3,18 +3,37 @@
 //! It is one destination to all who publish and verify: every path is what it was, and which place a file is in is
 //! decided by its path alone ([`layout::holds_guests`]). Manifests, locks and the summary stay with the counts.
 
+use std::collections::BTreeSet;
 use std::fs::File;
 use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
+use serde::{Deserialize, Serialize};
 
 use super::layout;
+use crate::error_chain::excerpt;
 use crate::storage::destination::{
     Destination, DestinationError, HeldLock, Listing, Precondition, StagedFile, Version, Versioned,
 };
 use crate::storage::lock_wait::LockWait;
 use crate::storage::path::RelativePath;
+
+/// The longest text of an owner's file that is read, in bytes.
+const MAX_OWNER_BYTES: u64 = 16 * 1024;
+/// The most that is shown of an output's name, in characters.
+const MAX_SHOWN_CHARACTERS: usize = 200;
+
+/// Whose rosters a place has.
+#[derive(Debug, PartialEq, Eq, Serialize, Deserialize)]
+struct Owner {
+    /// The full name of the place of the counts.
+    output: String,
+}
+
+fn owner_file() -> RelativePath {
+    RelativePath::known(".rosters-of.json".to_owned())
+}
 
 /// Two places that are one output.
 #[derive(Debug)]
@@ -34,19 +53,77 @@ impl DividedOutput {
         if layout::holds_guests(path) { &*self.rosters } else { &*self.counts }
     }
 
-    /// Says that rosters from before the output was divided are still where only counts should be.
-    async fn warn_of_old_rosters(&self) -> Result<(), DestinationError> {
-        let mut left = 0;
-        for prefix in layout::published_prefixes() {
-            let files = self.counts.list(&prefix).await?.files;
-            left += files.iter().filter(|file| layout::holds_guests(&file.path)).count();
+    /// Makes sure that the place of the rosters is no other output's: nothing but that output's manifests and locks
+    /// keeps its rosters from being swept away as what a dead run has left.
+    ///
+    /// # Errors
+    /// [`DestinationError::OwnedByAnother`], or what the place fails with.
+    pub async fn check_owner(&self) -> Result<(), DestinationError> {
+        match self.rosters.read(&owner_file(), MAX_OWNER_BYTES).await? {
+            None => Ok(()),
+            Some(found)
+                if serde_json::from_slice::<Owner>(&found.bytes).is_ok_and(|owner| owner == self.owner()) =>
+            {
+                Ok(())
+            }
+            Some(found) => {
+                let owner = serde_json::from_slice(&found.bytes).map_or_else(
+                    |_| "an unreadable file".to_owned(),
+                    |Owner { output }| excerpt(&output, MAX_SHOWN_CHARACTERS),
+                );
+                let (place, file) = (self.rosters.describe(), owner_file().to_string());
+                Err(DestinationError::OwnedByAnother { place, owner, file })
+            }
         }
-        if left > 0 {
+    }
+
+    fn owner(&self) -> Owner {
+        Owner { output: self.counts.full_name() }
+    }
+
+    /// Makes the place of the rosters this output's, if it is nobody's yet.
+    async fn claim(&self) -> Result<(), DestinationError> {
+        self.check_owner().await?;
+        let json = serde_json::to_vec_pretty(&self.owner()).expect("an owner has a JSON form");
+        match self.rosters.put(json, &owner_file(), Precondition::Absent).await {
+            Ok(_) => Ok(()),
+            // Somebody was faster, or it has been ours for long.
+            Err(DestinationError::Changed { .. }) => self.check_owner().await,
+            Err(error) => Err(error),
+        }
+    }
+
+    /// Says that rosters from before the output was divided are still where only counts should be, and which of them
+    /// are nowhere else.
+    async fn warn_of_old_rosters(&self) -> Result<(), DestinationError> {
+        let (mut copied, mut only) = (0, 0);
+        for prefix in layout::published_prefixes() {
+            let mut old = self.counts.list(&prefix).await?.files;
+            old.retain(|file| layout::holds_guests(&file.path));
+            if old.is_empty() {
+                continue;
+            }
+            let moved = self.rosters.list(&prefix).await?.files;
+            let moved: BTreeSet<_> = moved.iter().map(|file| (&file.path, file.bytes)).collect();
+            let of = old.iter().filter(|file| moved.contains(&(&file.path, file.bytes))).count();
+            copied += of;
+            only += old.len() - of;
+        }
+        let place = self.counts.describe();
+        if copied > 0 {
             tracing::warn!(
-                files = left,
-                place = %self.counts.describe(),
-                "rosters from before output.roster_url was set are still beside the counts; remove every guest_roster \
-                 file there if whoever reads the counts must not read them"
+                files = copied,
+                %place,
+                "rosters from before output.roster_url was set are still beside the counts as well; remove those \
+                 guest_roster files there if whoever reads the counts must not read them"
+            );
+        }
+        if only > 0 {
+            tracing::warn!(
+                files = only,
+                %place,
+                "rosters from before output.roster_url was set are nowhere but beside the counts; those of the periods \
+                 that are exported are published again, move the others by hand to the same paths of the rosters' place"
             );
         }
         Ok(())
@@ -63,9 +140,14 @@ impl Destination for DividedOutput {
         self.counts.full_name()
     }
 
+    fn full_names(&self) -> Vec<String> {
+        vec![self.counts.full_name(), self.rosters.full_name()]
+    }
+
     async fn probe_writable(&self) -> Result<(), DestinationError> {
         self.counts.probe_writable().await?;
         self.rosters.probe_writable().await?;
+        self.claim().await?;
         self.warn_of_old_rosters().await
     }
 
@@ -146,7 +228,8 @@ mod tests {
 
     fn names(root: &std::path::Path) -> Vec<String> {
         let found = walk(root);
-        found.into_iter().filter(|name| !name.starts_with(".locks/")).collect()
+        let own = |name: &String| name.starts_with(".locks/") || name == owner_file().as_str();
+        found.into_iter().filter(|name| !own(name)).collect()
     }
 
     fn walk(root: &std::path::Path) -> Vec<String> {
@@ -181,5 +264,23 @@ mod tests {
         let misplaced = beside_counts.iter().filter(|name| name.contains("guest_roster"));
         assert!(misplaced.clone().all(|name| name.contains("/r000001-")), "{beside_counts:?}");
         assert_eq!(misplaced.count(), 2);
+    }
+
+    #[tokio::test]
+    async fn a_place_of_rosters_is_one_outputs_alone() {
+        let [one, other, rosters] = [(); 3].map(|()| tempfile::tempdir().unwrap());
+        let divided =
+            |counts: &tempfile::TempDir| DividedOutput::new(local(counts.path()), local(rosters.path()));
+        divided(&one).check_owner().await.unwrap();
+        divided(&one).probe_writable().await.unwrap();
+        divided(&one).probe_writable().await.unwrap();
+        for refused in [divided(&other).probe_writable().await, divided(&other).check_owner().await] {
+            match refused {
+                Err(DestinationError::OwnedByAnother { owner, .. }) => {
+                    assert_eq!(owner, divided(&one).full_name());
+                }
+                taken => panic!("{taken:?}"),
+            }
+        }
     }
 }

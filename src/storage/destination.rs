@@ -118,6 +118,11 @@ pub trait Destination: fmt::Debug + Send + Sync {
     /// Names the destination so that no other has the same name, wherever this process was started.
     fn full_name(&self) -> String;
 
+    /// Names every place that it is made of, each as [`Self::full_name`] would.
+    fn full_names(&self) -> Vec<String> {
+        vec![self.full_name()]
+    }
+
     /// Makes sure that files can be created and removed, creating the root where it is missing.
     async fn probe_writable(&self) -> Result<(), DestinationError>;
 
@@ -287,6 +292,19 @@ pub enum DestinationError {
         /// Where.
         place: String,
     },
+    /// What is there belongs to another output (exit 73).
+    #[error(
+        "{place} holds the rosters of another output, {owner}, which this one would take for its own; give each output \
+         a roster_url of its own, or, if that output was moved here, remove {file} there"
+    )]
+    OwnedByAnother {
+        /// Where.
+        place: String,
+        /// Whose it is.
+        owner: String,
+        /// The file that says so.
+        file: String,
+    },
     /// A store that does not answer as it should (exit 75).
     #[error("{place} cannot be {operation} at the moment: {cause}; run again")]
     Unavailable {
@@ -374,6 +392,18 @@ impl DestinationError {
     }
 }
 
+/// Shows a URL without what stands before an `@`, as Hadoop and others write keys there.
+pub(crate) fn without_credentials(url: &str) -> String {
+    match (url.split_once("://"), url.rsplit_once('@')) {
+        (Some((scheme, rest)), Some((before, after)))
+            if rest.contains('@') && before.len() > scheme.len() =>
+        {
+            format!("{scheme}://…@{after}")
+        }
+        _ => url.to_owned(),
+    }
+}
+
 /// Why a text names no destination (exit 2).
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum DestinationUrlError {
@@ -419,7 +449,7 @@ pub fn local_path(text: &str) -> Result<PathBuf, DestinationUrlError> {
                 Err(DestinationUrlError::NotLocal(text.to_owned()))
             }
         }
-        _ => Err(DestinationUrlError::Scheme(text.to_owned())),
+        _ => Err(DestinationUrlError::Scheme(without_credentials(text))),
     }
 }
 

@@ -292,11 +292,11 @@ impl Destination for ObjectDestination {
         self.url.to_string()
     }
 
-    /// Also finds out whether the store honours the conditions of puts.
     fn honours_conditions(&self) -> bool {
         !self.ignores_conditions.load(Ordering::Relaxed)
     }
 
+    /// Also finds out whether the store honours the conditions of puts.
     async fn probe_writable(&self) -> Result<(), DestinationError> {
         probe::probe(self).await
     }

@@ -19,7 +19,7 @@ use aws_credential_types::provider::{ProvideCredentials, SharedCredentialsProvid
 use aws_types::region::Region;
 use aws_types::service_config::ServiceConfigKey;
 use chrono::{DateTime, TimeDelta, Utc};
-use futures::FutureExt as _;
+use futures::FutureExt;
 use futures::future::{BoxFuture, Shared};
 use tokio::sync::Mutex;
 
@@ -56,7 +56,7 @@ impl Known {
     /// Keeps what was fetched in the meantime. What failed is asked for again by whoever comes next.
     fn take_what_has_come(&mut self) {
         let come = self.fetching.take_if(|fetch| fetch.peek().is_some());
-        if let Some(Ok(new)) = come.and_then(|fetch| fetch.now_or_never()) {
+        if let Some(Ok(new)) = come.and_then(FutureExt::now_or_never) {
             self.cached = Some(new);
         }
     }

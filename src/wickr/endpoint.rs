@@ -127,6 +127,21 @@ impl EndpointRequest {
     }
 }
 
+/// Returns the endpoint of S3 in a region where the configuration wants another than the plain one: by FIPS 140, or by
+/// IPv6 as well ("Amazon Simple Storage Service endpoints and quotas", AWS General Reference).
+#[must_use]
+pub fn s3_variant(region: &str, use_fips: bool, use_dual_stack: bool) -> Option<String> {
+    let service = match (use_fips, use_dual_stack) {
+        (false, false) => return None,
+        (true, false) => "s3-fips",
+        (false, true) => "s3.dualstack",
+        (true, true) => "s3-fips.dualstack",
+    };
+    // Of a region that nobody knows, the store says so.
+    let suffix = partition_of(region).map_or("amazonaws.com", |partition| partition.dns_suffix);
+    Some(format!("https://{service}.{region}.{suffix}"))
+}
+
 fn partition_of(region: &str) -> Option<&'static Partition> {
     let shaped = region.len() <= 40
         && region.bytes().all(|byte| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'-')
@@ -198,6 +213,16 @@ mod tests {
             let dual_stack = EndpointRequest { use_dual_stack: true, ..request(region) };
             assert_eq!(host(&dual_stack), format!("https://admin.wickr.{region}.{dual}/"));
         }
+    }
+
+    #[test]
+    fn s3_has_the_variants_that_the_api_has() {
+        let variant = |region, fips, dual| s3_variant(region, fips, dual).unwrap_or_default();
+        assert_eq!(variant("us-east-1", false, false), "");
+        assert_eq!(variant("us-gov-west-1", true, false), "https://s3-fips.us-gov-west-1.amazonaws.com");
+        assert_eq!(variant("eu-west-1", false, true), "https://s3.dualstack.eu-west-1.amazonaws.com");
+        assert_eq!(variant("us-east-2", true, true), "https://s3-fips.dualstack.us-east-2.amazonaws.com");
+        assert_eq!(variant("cn-north-1", false, true), "https://s3.dualstack.cn-north-1.amazonaws.com.cn");
     }
 
     #[test]

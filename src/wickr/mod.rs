@@ -23,7 +23,7 @@ pub use api::{
 };
 pub use caller::{Caller, CallerIdentity, CallerUnknown};
 pub use credentials::{AwsEnvironment, CachedCredentials, load_aws_environment};
-pub use endpoint::{Endpoint, EndpointError, EndpointRequest, SIGNING_NAME};
+pub use endpoint::{Endpoint, EndpointError, EndpointRequest, SIGNING_NAME, s3_variant};
 pub use error::{ApiError, Disposition, TransportFault, ValidationReason};
 pub use http::{HttpSettings, HttpWickrAdmin, SIMULATOR_HEADER, TimeLimit, build_http_client};
 pub use model::{MAX_PAGE_ROWS, ShapeError};

@@ -23,6 +23,7 @@ mod publication;
 mod readme;
 mod resume;
 mod roles;
+mod rosters;
 mod rules;
 mod selectors;
 mod shards;

@@ -4,7 +4,7 @@ use std::fmt;
 
 use object_store::path::Path;
 
-use crate::storage::destination::DestinationUrlError;
+use crate::storage::destination::{DestinationUrlError, without_credentials};
 use crate::storage::path::RelativePath;
 
 /// Whose protocol a store speaks.
@@ -56,10 +56,17 @@ impl StoreUrl {
     pub fn parse(text: &str) -> Result<Option<Self>, DestinationUrlError> {
         let Some((scheme, rest)) = text.split_once("://") else { return Ok(None) };
         let Some(kind) = StoreKind::of(scheme) else { return Ok(None) };
-        let refuse =
-            |reason: &str| DestinationUrlError::Store { url: text.to_owned(), reason: reason.to_owned() };
+        let refuse = |reason: &str| DestinationUrlError::Store {
+            url: without_credentials(text),
+            reason: reason.to_owned(),
+        };
         let (bucket, prefix) = rest.split_once('/').unwrap_or((rest, ""));
         let is_name = |character: char| character.is_ascii_alphanumeric() || "-._".contains(character);
+        if bucket.contains([':', '@']) {
+            return Err(refuse(
+                "holds credentials, which do not belong there: give them as the store's own tools want",
+            ));
+        }
         if bucket.is_empty() || !bucket.chars().all(is_name) {
             return Err(refuse("names no bucket"));
         }
@@ -124,9 +131,23 @@ mod tests {
 
     #[test]
     fn what_names_no_place_is_refused() {
-        for text in ["s3://", "s3:///prefix", "s3://a b", "s3://user@bucket/x", "s3://b/../x", "s3://c//x"] {
+        for text in ["s3://", "s3:///prefix", "s3://a b", "s3://b/../x", "s3://c//x"] {
             let error = StoreUrl::parse(text).unwrap_err().to_string();
             assert!(error.contains(text) && error.contains("s3://bucket/prefix"), "{error}");
+        }
+    }
+
+    #[test]
+    fn credentials_in_a_url_are_refused_and_not_shown() {
+        for text in
+            ["s3a://AKIAKEY:se+cr/et@bucket/x", "s3://AKIAKEY:secret@bucket", "gs://user:secret@bucket/a@b"]
+        {
+            let error = StoreUrl::parse(text).unwrap_err().to_string();
+            assert!(error.contains("holds credentials"), "{error}");
+            assert!(
+                !error.contains("AKIAKEY") && !error.contains("cret") && !error.contains("et@"),
+                "{error}"
+            );
         }
     }
 

@@ -31,13 +31,17 @@ fn runtime() -> Runtime {
 }
 
 fn place(store: Arc<dyn ObjectStore>, prefix: &str) -> Arc<dyn Destination> {
+    // That a holder lives shows when it renews, which is waited for: not as long as users wait.
+    place_of_term(store, prefix, LeaseTerm(Duration::from_secs(6)))
+}
+
+fn place_of_term(store: Arc<dyn ObjectStore>, prefix: &str, term: LeaseTerm) -> Arc<dyn Destination> {
     let url = StoreUrl {
         kind: StoreKind::S3,
         bucket: server::BUCKET.to_owned(),
         prefix: Some(RelativePath::new(prefix).expect("a prefix")),
     };
-    // That a holder lives shows when it renews, which is waited for: not as long as users wait.
-    let settings = StoreSettings { term: LeaseTerm(Duration::from_secs(6)), ..StoreSettings::default() };
+    let settings = StoreSettings { term, ..StoreSettings::default() };
     Arc::new(ObjectDestination::new(store, url, settings))
 }
 
@@ -125,7 +129,7 @@ fn conform_in_google() {
 fn change_an_object_as_often_as_google_lets_it() {
     let server = StoreServer::google();
     server.double().limit_changes();
-    let place = place(server.store(), "billing");
+    let place = place_of_term(server.store(), "billing", LeaseTerm::default());
     let name = RelativePath::new(".locks/task.lock").expect("a path");
     runtime().block_on(async {
         place.probe_writable().await.expect("it is writable");
