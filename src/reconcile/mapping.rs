@@ -319,6 +319,21 @@ mod tests {
     }
 
     #[test]
+    fn the_mapping_of_a_cost_and_usage_report_fits_its_columns() {
+        let mapping: Mapping = toml::from_str(include_str!("../../deploy/reconcile/cur2.toml")).unwrap();
+        let titles = header(&[
+            "bill_billing_period_start_date",
+            "line_item_line_item_type",
+            "line_item_product_code",
+            "line_item_usage_account_id",
+            "line_item_usage_amount",
+            "line_item_usage_type",
+            "product_region_code",
+        ]);
+        assert_eq!(mapping.locate(&titles).unwrap().all(), [0, 1, 2, 3, 4, 5, 6]);
+    }
+
+    #[test]
     fn a_column_that_was_written_down_has_to_be_there_once() {
         let mapping: Mapping = toml::from_str(WRITTEN).unwrap();
         let error = mapping.locate(&header(&["type", "product", "usage"])).unwrap_err().to_string();

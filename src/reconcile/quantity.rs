@@ -135,7 +135,7 @@ impl FromStr for Decimal {
         let number = BigDecimal::new(if is_negative { -magnitude } else { magnitude }, behind_point);
         // What 3E3 means, and not how it is written.
         let number = if behind_point < 0 { number.with_scale(0) } else { number };
-        if number.abs() >= BigDecimal::from(10_u64.pow(MAX_DIGITS_BEFORE_POINT)) {
+        if number.abs() >= 10_u64.pow(MAX_DIGITS_BEFORE_POINT) {
             return Err(DecimalError::TooLarge(shown()));
         }
         if number.normalized().fractional_digit_count() > MAX_DIGITS_BEHIND_POINT {

@@ -77,14 +77,11 @@ struct RowBound<R> {
 impl<R: Read> Read for RowBound<R> {
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
         let read = self.source.read(buffer)?;
-        match self.left.checked_sub(read as u64) {
-            Some(left) => self.left = left,
-            None => {
-                let problem =
-                    format!("a row is longer than {MAX_ROW_BYTES} bytes; a quote may not be closed");
-                return Err(io::Error::other(problem));
-            }
-        }
+        let Some(left) = self.left.checked_sub(read as u64) else {
+            let problem = format!("a row is longer than {MAX_ROW_BYTES} bytes; a quote may not be closed");
+            return Err(io::Error::other(problem));
+        };
+        self.left = left;
         Ok(read)
     }
 }

@@ -62,11 +62,11 @@ fn gather(folder: &Path, depth: usize, found: &mut Vec<PathBuf>) -> Result<(), I
             continue;
         }
         let lower = name.to_ascii_lowercase();
-        let extension = lower.rsplit_once('.').map_or("", |(_, extension)| extension);
-        if lower.ends_with(".csv") || lower.ends_with(".csv.gz") || extension == "parquet" {
-            found.push(path);
-        } else if !COMPANIONS.contains(&extension) {
-            return Err(InvoiceError::UnknownFile(path));
+        let (unpacked, is_packed) = lower.strip_suffix(".gz").map_or((&*lower, false), |name| (name, true));
+        match unpacked.rsplit_once('.').map(|(_, extension)| (extension, is_packed)) {
+            Some(("csv", _) | ("parquet", false)) => found.push(path),
+            Some((extension, false)) if COMPANIONS.contains(&extension) => {}
+            _ => return Err(InvoiceError::UnknownFile(path)),
         }
     }
     Ok(())

@@ -23,7 +23,7 @@ use crate::period::BillingPeriod;
 /// The most lines that are compared: far more than there are networks and months.
 const MAX_LINES: usize = 1_000_000;
 /// The most values of a filter's column that are kept to be named.
-const MAX_SEEN_VALUES: usize = 40;
+const MAX_SEEN_VALUES: usize = 100;
 /// The longest account or region that is believed, in bytes.
 const MAX_LABEL_BYTES: usize = 64;
 /// The digits of an AWS account's id and of a network's, which programs drop the leading zeros of.
@@ -309,7 +309,7 @@ struct Tally<'a> {
     seen: BTreeMap<String, Seen>,
 }
 
-/// What a column of the filter holds.
+/// What a column of the filter holds, in the rows that pass the columns before it.
 #[derive(Default)]
 struct Seen {
     /// Whether a row had one of the values that are wanted.
@@ -369,17 +369,15 @@ impl<'a> Tally<'a> {
         cell: impl Fn(usize) -> Result<C, InvoiceError>,
     ) -> Result<(), InvoiceError> {
         self.rows_read += 1;
-        let mut passes = true;
         for (column, values) in &file.columns.filter {
             let value = cell(*column)?;
             let is_met = values.allow(value.as_ref().trim());
-            passes &= is_met;
             if self.rows_kept == 0 {
                 self.note_value(&file.titles[*column], value.as_ref().trim(), is_met);
             }
-        }
-        if !passes {
-            return Ok(());
+            if !is_met {
+                return Ok(());
+            }
         }
         self.rows_kept += 1;
         let place = || Place { file: file.path.clone(), row };
@@ -494,14 +492,17 @@ fn gather(
     }
 }
 
-/// Says which column of the filter no row passes, and what it holds instead.
+/// Says which column of the filter no row passes that passes those before it, and what it holds instead.
 fn what_there_is(seen: &BTreeMap<String, Seen>) -> String {
-    let Some((column, seen)) = seen.iter().find(|(_, seen)| !seen.is_met) else {
-        return "; each of its columns has a right value in some row, but no row has all of them".to_owned();
-    };
+    let named = |column: &str| format!("`{}`", excerpt(column.trim(), 60));
+    let met: Vec<String> =
+        seen.iter().filter(|(_, seen)| seen.is_met).map(|(column, _)| named(column)).collect();
+    let Some((column, seen)) = seen.iter().find(|(_, seen)| !seen.is_met) else { return String::new() };
     let values: Vec<String> = seen.values.iter().map(|value| format!("`{value}`")).collect();
     let more = if seen.has_more { " and others" } else { "" };
-    format!("; the column `{}` holds {}{more}", excerpt(column.trim(), 60), values.join(", "))
+    let before =
+        if met.is_empty() { String::new() } else { format!("where {} is as wanted, ", met.join(" and ")) };
+    format!("; {before}the column {} holds {}{more}", named(column), values.join(", "))
 }
 
 /// Restores the zeros that a program took off an id that it held for a number.
