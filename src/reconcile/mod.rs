@@ -9,6 +9,7 @@ pub mod invoice;
 pub mod mapping;
 pub mod quantity;
 pub mod rendering;
+pub mod verdict;
 pub mod written_period;
 
 use std::collections::{BTreeMap, BTreeSet};

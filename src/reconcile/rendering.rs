@@ -9,9 +9,10 @@ use std::path::Path;
 use comfy_table::CellAlignment::{self, Left, Right};
 use serde::Serialize;
 
-use super::comparison::{ComparedLine, Comparison, Verdict};
+use super::comparison::{ComparedLine, Comparison};
 use super::invoice::Invoice;
 use super::quantity::{Decimal, Price, Tolerance};
+use super::verdict::Verdict;
 use crate::dataset::csv::guarded;
 use crate::error_chain::excerpt;
 use crate::period::PeriodState;

@@ -9,7 +9,8 @@ use std::path::Path;
 use csv::{ErrorKind, ReaderBuilder, StringRecord};
 use flate2::read::MultiGzDecoder;
 
-use super::{InvoiceError, RowAt, Tally, files};
+use super::tally::Tally;
+use super::{InvoiceError, RowAt, files};
 use crate::error_chain::excerpt;
 
 /// The longest row that is read, in bytes: a quote that is never closed makes one row of all that follows.

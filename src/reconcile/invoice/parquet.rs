@@ -6,13 +6,16 @@
 use std::fs::File;
 use std::path::Path;
 
-use arrow::array::RecordBatch;
+use arrow::array::{ArrayRef, RecordBatch};
+use arrow::compute::cast;
 use arrow::datatypes::DataType;
+use arrow::error::ArrowError;
 use arrow::util::display::{ArrayFormatter, FormatOptions};
 use parquet::arrow::ProjectionMask;
 use parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder;
 
-use super::{InvoiceError, RowAt, Tally};
+use super::tally::Tally;
+use super::{InvoiceError, RowAt};
 use crate::error_chain::excerpt;
 
 /// Rows that are decoded at once.
@@ -44,7 +47,9 @@ pub(super) fn read(path: &Path, tally: &mut Tally<'_>) -> Result<(), InvoiceErro
     for batch in reader.map_err(|error| said(&error))? {
         let batch: RecordBatch = batch.map_err(|error| said(&error))?;
         let options = FormatOptions::new();
-        let cells = batch.columns().iter().map(|column| ArrayFormatter::try_new(column, &options));
+        let columns: Vec<ArrayRef> =
+            batch.columns().iter().map(in_utc).collect::<Result<_, _>>().map_err(|error| said(&error))?;
+        let cells = columns.iter().map(|column| ArrayFormatter::try_new(column, &options));
         let cells = cells.collect::<Result<Vec<_>, _>>().map_err(|error| said(&error))?;
         for row in 0..batch.num_rows() {
             let at = RowAt::Row(first + row as u64);
@@ -56,4 +61,14 @@ pub(super) fn read(path: &Path, tally: &mut Tally<'_>) -> Result<(), InvoiceErro
         first += batch.num_rows() as u64;
     }
     Ok(())
+}
+
+/// Takes the time zone off instants, which are in UTC whatever it says: only how they are shown depends on it.
+fn in_utc(column: &ArrayRef) -> Result<ArrayRef, ArrowError> {
+    match column.data_type() {
+        DataType::Timestamp(unit, Some(_)) => {
+            cast(&cast(column, &DataType::Int64)?, &DataType::Timestamp(*unit, None))
+        }
+        _ => Ok(column.clone()),
+    }
 }

@@ -7,12 +7,16 @@ use std::sync::Arc;
 use ::parquet::arrow::ArrowWriter;
 use ::parquet::basic::{Compression, GzipLevel};
 use ::parquet::file::properties::WriterProperties;
-use arrow::array::{ArrayRef, Float64Array, Int64Array, RecordBatch, StringArray, TimestampMillisecondArray};
+use arrow::array::{
+    ArrayRef, Float64Array, Int64Array, RecordBatch, StringArray, TimestampMicrosecondArray,
+    TimestampMillisecondArray,
+};
 use flate2::write::GzEncoder;
 use proptest::prelude::*;
 use tempfile::TempDir;
 
 use super::*;
+use crate::reconcile::mapping::Aggregate;
 
 /// A folder with an invoice in it.
 struct Folder(TempDir);
@@ -189,6 +193,12 @@ fn parquet_of_an_export_is_read_with_its_floats_and_instants_exact() {
         let invoice = Folder::new().with("a", bytes).read("a", &mapping).unwrap();
         assert_eq!(shown(&invoice), ["2026-10 000000001111 0.3", "2026-10 000000002222 3000"]);
     }
+    let mut zoned = columns([Some(1.0); 3]);
+    let instants = TimestampMicrosecondArray::from(vec![1_790_812_799_999_999; 3]).with_timezone("UTC");
+    zoned[2].1 = Arc::new(instants);
+    let invoice =
+        Folder::new().with("a", in_parquet(zoned, Compression::SNAPPY)).read("a", &mapping).unwrap();
+    assert_eq!(shown(&invoice), ["2026-09 000000001111 2", "2026-09 000000002222 1"]);
     for (amount, words) in
         [(Some(f64::NAN), "is `NaN`"), (None, "is empty"), (Some(1e300), "beyond a thousand")]
     {
