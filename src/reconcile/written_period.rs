@@ -64,19 +64,16 @@ impl WrittenPeriod {
                 BillingPeriod::from_wire(&format!("{year}-{month:0>2}")).ok()
             }
             Self::Date => {
-                let instant = DateTime::parse_from_rfc3339(text).map(|instant| instant.with_timezone(&Utc));
+                // RFC 3339, and what PostgreSQL and DuckDB make of it.
+                let instant = DateTime::parse_from_rfc3339(text)
+                    .or_else(|_| DateTime::parse_from_str(text, "%Y-%m-%d %H:%M:%S%.f%#z"));
+                let in_utc = text.strip_suffix(" UTC").unwrap_or(text);
+                let wall = |form| NaiveDateTime::parse_from_str(in_utc, form).map(|wall| wall.date());
                 let date = instant
-                    .map(|instant| instant.date_naive())
+                    .map(|instant| instant.with_timezone(&Utc).date_naive())
                     .or_else(|_| NaiveDate::parse_from_str(text, "%Y-%m-%d"))
-                    .or_else(|_| {
-                        NaiveDateTime::parse_from_str(text, "%Y-%m-%dT%H:%M:%S%.f").map(|at| at.date())
-                    })
-                    .or_else(|_| {
-                        NaiveDateTime::parse_from_str(text, "%Y-%m-%d %H:%M:%S%.f").map(|at| at.date())
-                    })
-                    .or_else(|_| {
-                        NaiveDateTime::parse_from_str(text, "%Y-%m-%d %H:%M:%S%.f UTC").map(|at| at.date())
-                    });
+                    .or_else(|_| wall("%Y-%m-%dT%H:%M:%S%.f"))
+                    .or_else(|_| wall("%Y-%m-%d %H:%M:%S%.f"));
                 date.ok().and_then(of_date)
             }
             Self::AmericanDate => slashed("%m/%d/%Y"),
@@ -106,6 +103,9 @@ mod tests {
             "2026-10-01 00:00:00",
             "2026-10-01 00:00:00.000 UTC",
             "2026-11-01T00:30:00+02:00",
+            "2026-10-01 00:00:00+00",
+            "2026-10-01 00:00:00.000Z",
+            "2026-11-01 00:30:00.5+02:00",
         ] {
             assert_eq!(read(None, text).as_deref(), Some("2026-10"), "{text}");
         }
