@@ -8,6 +8,9 @@ use crate::evidence::ConfirmError;
 use crate::export::{NetworkOfTwoSources, NetworksError, SourceError, TaskError};
 use crate::job::{JobError, JobFileError, UsageError};
 use crate::publish::PublishError;
+use crate::reconcile::LongInvoice;
+use crate::reconcile::invoice::InvoiceError;
+use crate::reconcile::mapping::MappingError;
 use crate::report::PrintError;
 use crate::roster::{RosterError, RunStoreError};
 use crate::storage::object::StoreConnectError;
@@ -24,7 +27,8 @@ pub enum ExitStatus {
     Success = 0,
     /// The command line or the job definition is wrong.
     Usage = 2,
-    /// A mismatch that was to fail, a shrink that nobody allowed, or a period that was further when published.
+    /// A mismatch that was to fail, a shrink that nobody allowed, a period that was further when published, or an
+    /// invoice that disagrees.
     Refused = 3,
     /// The answers broke the contract or could not be confirmed; for `verify`, what is published is not whole.
     Untrusted = 65,
@@ -81,6 +85,9 @@ impl ExitStatus {
             || cause.is::<StoreConnectError>()
             || cause.is::<LoggingError>()
             || cause.is::<NetworkOfTwoSources>()
+            || cause.is::<MappingError>()
+            || cause.is::<InvoiceError>()
+            || cause.is::<LongInvoice>()
             || cause.is::<UsageError>();
         if usage {
             return Some(Self::Usage);

@@ -46,6 +46,7 @@
 //! | [`publish`] | every path of an output, manifests, the order of publication, the summary |
 //! | [`verify`] | reads everything that is published again |
 //! | [`ledger`] | what is published, read for its numbers |
+//! | [`reconcile`] | an invoice, held against the ledger |
 //! | [`simulator`] | a Wickr Admin API on loopback; shares no wire code with [`wickr`] |
 //! | [`job`] | job files and flags, and what they mean |
 //! | [`export`] | the sources and their networks, the pipeline of one task |
@@ -71,6 +72,7 @@ pub mod limits;
 pub mod pacing;
 pub mod period;
 pub mod publish;
+pub mod reconcile;
 pub mod report;
 pub mod roster;
 #[cfg(feature = "simulator")]

@@ -6,6 +6,7 @@ mod doctor;
 mod job;
 mod metrics;
 mod places;
+mod reconcile;
 mod run;
 #[cfg(feature = "simulator")]
 mod simulate;
@@ -39,6 +40,10 @@ pub fn run(cli: Cli) -> anyhow::Result<ExitStatus> {
         Command::Verify(arguments) => {
             start_logging(run_id, arguments.log)?;
             told(arguments.log, runtime()?.block_on(verify::verify(arguments)))
+        }
+        Command::Reconcile(arguments) => {
+            start_logging(run_id, arguments.log)?;
+            told(arguments.log, runtime()?.block_on(reconcile::reconcile(*arguments)))
         }
         Command::Doctor(arguments) => {
             start_logging(run_id, arguments.log)?;

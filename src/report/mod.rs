@@ -6,6 +6,7 @@ pub mod closing;
 pub mod metrics;
 mod table;
 
+pub(crate) use table::laid_out;
 pub use table::{kept_walks, table};
 
 use std::fmt;

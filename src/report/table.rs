@@ -73,7 +73,7 @@ fn number(value: Option<u64>) -> String {
 }
 
 /// Lays out rows under their titles, without lines and without spaces at the ends.
-fn laid_out<const N: usize>(
+pub(crate) fn laid_out<const N: usize>(
     columns: [(&str, CellAlignment); N],
     rows: impl Iterator<Item = [String; N]>,
 ) -> String {

@@ -21,6 +21,7 @@ mod power;
 mod prometheus;
 mod publication;
 mod readme;
+mod reconcile;
 mod resume;
 mod roles;
 mod rosters;

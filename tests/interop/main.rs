@@ -5,6 +5,7 @@
 //! a server made of botocore's service model and signer, and the simulator is also read by the stock clients.
 
 mod deploy;
+mod invoices;
 mod model;
 mod processes;
 mod published;

@@ -10,10 +10,19 @@ mod formula;
 mod reader;
 mod writer;
 
+use std::borrow::Cow;
+
 use chrono::{DateTime, SecondsFormat};
 
+use self::formula::FormulaGuard;
 pub use self::reader::{CsvBatches, read};
 pub use self::writer::{CsvOptions, write};
+
+/// Returns a text as it is written where a spreadsheet may open it: with an apostrophe in front of what it would run.
+#[must_use]
+pub fn guarded(text: &str) -> Cow<'_, str> {
+    if FormulaGuard::of_column("").guards(text) { format!("'{text}").into() } else { text.into() }
+}
 
 const BYTE_ORDER_MARK: &[u8] = b"\xEF\xBB\xBF";
 

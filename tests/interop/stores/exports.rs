@@ -101,6 +101,17 @@ impl Scene {
         assert_code(&verified, 0);
     }
 
+    /// Holds an invoice of so many guests against the output, and returns what it prints.
+    fn reconcile(&self, invoiced: u32, code: i32) -> String {
+        let invoice = self.server.folder.path().join("invoice.csv");
+        std::fs::write(&invoice, format!("period,network,quantity\n{MONTH},{NETWORK},{invoiced}\n"))
+            .expect("a file");
+        let (out, invoice) = (self.server.url("out"), invoice.display().to_string());
+        let compared = self.command(&["reconcile", &out, "--invoice", &invoice]).output().expect("it runs");
+        assert_code(&compared, code);
+        String::from_utf8(compared.stdout).expect("UTF-8")
+    }
+
     fn wait_for_pages(&self, pages: u64) {
         while self.pages() < pages {
             thread::sleep(Duration::from_millis(10));
@@ -176,6 +187,12 @@ fn publish_restate_and_refuse(server: StoreServer) {
     );
     scene.verify();
     scene.assert_as_in_a_folder();
+    let stale = scene.reconcile(500, 3);
+    assert!(
+        stale.contains("7 fewer than the 507 guests published; that is what was published before"),
+        "{stale}"
+    );
+    scene.reconcile(507, 0);
 
     scene.becomes(list(0..100, Vec::new()));
     let refused = scene.run(&[], 3);

@@ -1,0 +1,88 @@
+//! Reads an invoice in CSV, plain or gzip.
+//!
+//! By the `csv` crate rather than by this program's own reader, which knows the one dialect that it writes.
+
+use std::fs::File;
+use std::io::{self, BufReader, Read};
+use std::path::Path;
+
+use csv::{ErrorKind, ReaderBuilder, StringRecord};
+use flate2::read::MultiGzDecoder;
+
+use super::tally::Tally;
+use super::{InvoiceError, RowAt, files};
+use crate::error_chain::excerpt;
+
+/// The longest row that is read, in bytes: a quote that is never closed makes one row of all that follows.
+const MAX_ROW_BYTES: u64 = 4 * 1024 * 1024;
+
+/// Reads all rows of a file.
+pub(super) fn read(path: &Path, tally: &mut Tally<'_>) -> Result<(), InvoiceError> {
+    let unreadable = |reason| InvoiceError::Unreadable { path: path.to_owned(), reason };
+    let damaged = |reason: String| InvoiceError::Damaged { path: path.to_owned(), reason };
+    let mut file = BufReader::new(File::open(path).map_err(unreadable)?);
+    let is_packed = io::BufRead::fill_buf(&mut file).map_err(unreadable)?.starts_with(files::GZIP);
+    let source: Box<dyn Read> = if is_packed { Box::new(MultiGzDecoder::new(file)) } else { Box::new(file) };
+    let mut source = RowBound { source, left: MAX_ROW_BYTES };
+    let builder = || {
+        let mut builder = ReaderBuilder::new();
+        builder.delimiter(tally.mapping.delimiter.0).has_headers(false).flexible(true);
+        builder
+    };
+    let mut reader = builder().from_reader(&mut source);
+    let mut record = StringRecord::new();
+    let mut opened = None;
+    loop {
+        let is_there = reader.read_record(&mut record).map_err(|error| damaged(said(&error)))?;
+        reader.get_mut().left = MAX_ROW_BYTES;
+        if !is_there {
+            break;
+        }
+        let line = record.position().map_or(0, csv::Position::line);
+        let Some(file) = &opened else {
+            let titles = record.iter().map(|title| title.trim_start_matches('\u{feff}').to_owned());
+            opened = Some(tally.open(path, titles.collect())?);
+            continue;
+        };
+        if record.len() != file.titles.len() {
+            let (cells, titles) = (record.len(), file.titles.len());
+            return Err(damaged(format!("line {line} has {cells} cells, and the header has {titles}")));
+        }
+        tally.add(file, RowAt::Line(line), |column| Ok(&record[column]))?;
+    }
+    if opened.is_none() {
+        return Err(damaged("is empty; the first line of a CSV names its columns".to_owned()));
+    }
+    Ok(())
+}
+
+/// Says what is wrong, without what the library adds of its own view of the file.
+fn said(error: &csv::Error) -> String {
+    match error.kind() {
+        ErrorKind::Utf8 { pos, .. } => {
+            let line = pos.as_ref().map_or(0, csv::Position::line);
+            format!("line {line} is not UTF-8; save it as UTF-8")
+        }
+        ErrorKind::Io(error) => format!("cannot be read to its end: {error}"),
+        _ => excerpt(&error.to_string(), 300),
+    }
+}
+
+/// Reads no more than a row may have, until the next row begins. The reader asks for some kilobytes at a time, so that
+/// it is never in the middle of a row that is shorter.
+struct RowBound<R> {
+    source: R,
+    left: u64,
+}
+
+impl<R: Read> Read for RowBound<R> {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        let read = self.source.read(buffer)?;
+        let Some(left) = self.left.checked_sub(read as u64) else {
+            let problem = format!("a row is longer than {MAX_ROW_BYTES} bytes; a quote may not be closed");
+            return Err(io::Error::other(problem));
+        };
+        self.left = left;
+        Ok(read)
+    }
+}

@@ -1,0 +1,74 @@
+//! Reads an invoice in Parquet: the columns that matter, each cell as the text that it would be in CSV.
+//!
+//! A cost-and-usage export holds quantities as floats. A float is taken for the shortest decimal that means it, which is
+//! what was billed; it is never calculated with as a float.
+
+use std::fs::File;
+use std::path::Path;
+
+use arrow::array::{ArrayRef, RecordBatch};
+use arrow::compute::cast;
+use arrow::datatypes::DataType;
+use arrow::error::ArrowError;
+use arrow::util::display::{ArrayFormatter, FormatOptions};
+use parquet::arrow::ProjectionMask;
+use parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder;
+
+use super::tally::Tally;
+use super::{InvoiceError, RowAt};
+use crate::error_chain::excerpt;
+
+/// Rows that are decoded at once.
+const BATCH_ROWS: usize = 8192;
+
+/// Reads all rows of a file.
+pub(super) fn read(path: &Path, tally: &mut Tally<'_>) -> Result<(), InvoiceError> {
+    let unreadable = |reason| InvoiceError::Unreadable { path: path.to_owned(), reason };
+    let damaged = |reason: String| InvoiceError::Damaged { path: path.to_owned(), reason };
+    let said = |reason: &dyn std::fmt::Display| damaged(excerpt(&reason.to_string(), 300));
+    let file = File::open(path).map_err(unreadable)?;
+    let builder = ParquetRecordBatchReaderBuilder::try_new(file).map_err(|error| said(&error))?;
+    let schema = builder.schema().clone();
+    let titles = schema.fields().iter().map(|field| field.name().clone()).collect();
+    let opened = tally.open(path, titles)?;
+    let wanted = opened.columns.all();
+    for column in &wanted {
+        let field = schema.field(*column);
+        if field.data_type().is_nested() || matches!(field.data_type(), DataType::Binary) {
+            let (name, kind) = (excerpt(field.name(), 60), field.data_type());
+            return Err(said(&format!(
+                "the column `{name}` is of type {kind}, which is no text and no number"
+            )));
+        }
+    }
+    let mask = ProjectionMask::roots(builder.parquet_schema(), wanted.iter().copied());
+    let reader = builder.with_projection(mask).with_batch_size(BATCH_ROWS).build();
+    let mut first = 1;
+    for batch in reader.map_err(|error| said(&error))? {
+        let batch: RecordBatch = batch.map_err(|error| said(&error))?;
+        let options = FormatOptions::new();
+        let columns: Vec<ArrayRef> =
+            batch.columns().iter().map(in_utc).collect::<Result<_, _>>().map_err(|error| said(&error))?;
+        let cells = columns.iter().map(|column| ArrayFormatter::try_new(column, &options));
+        let cells = cells.collect::<Result<Vec<_>, _>>().map_err(|error| said(&error))?;
+        for row in 0..batch.num_rows() {
+            let at = RowAt::Row(first + row as u64);
+            tally.add(&opened, at, |column| {
+                let projected = wanted.binary_search(&column).expect("a column that is read");
+                cells[projected].value(row).try_to_string().map_err(|error| said(&error))
+            })?;
+        }
+        first += batch.num_rows() as u64;
+    }
+    Ok(())
+}
+
+/// Takes the time zone off instants, which are in UTC whatever it says: only how they are shown depends on it.
+fn in_utc(column: &ArrayRef) -> Result<ArrayRef, ArrowError> {
+    match column.data_type() {
+        DataType::Timestamp(unit, Some(_)) => {
+            cast(&cast(column, &DataType::Int64)?, &DataType::Timestamp(*unit, None))
+        }
+        _ => Ok(column.clone()),
+    }
+}

@@ -1,0 +1,257 @@
+//! Rows on their way to the lines of an invoice: filtered, read cell by cell, added up.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::{Path, PathBuf};
+
+use super::error::{CellError, Place, RowAt};
+use super::{Bearer, Grain, Invoice, InvoiceError, MAX_LINES, files};
+use crate::error_chain::excerpt;
+use crate::guest::NetworkId;
+use crate::period::BillingPeriod;
+use crate::reconcile::mapping::{Aggregate, Columns, Mapping, PeriodPlace};
+use crate::reconcile::quantity::{Decimal, DecimalError};
+use crate::reconcile::written_period::WrittenPeriod;
+
+/// The most values of a filter's column that are kept to be named.
+const MAX_SEEN_VALUES: usize = 100;
+/// The longest account or region that is believed, in bytes.
+const MAX_LABEL_BYTES: usize = 64;
+/// The digits of an AWS account's id and of a network's, which programs drop the leading zeros of.
+const ACCOUNT_DIGITS: usize = 12;
+const NETWORK_DIGITS: usize = 8;
+
+/// A column that says whom a line is for: which row has it, and which has not.
+#[derive(Default)]
+struct Presence {
+    with: Option<Place>,
+    without: Option<Place>,
+}
+
+impl Presence {
+    fn note(&mut self, is_there: bool, place: impl FnOnce() -> Place) {
+        let noted = if is_there { &mut self.with } else { &mut self.without };
+        noted.get_or_insert_with(place);
+    }
+
+    /// Says whether all rows have it.
+    fn settle(self, what: &'static str) -> Result<bool, InvoiceError> {
+        match (self.with, self.without) {
+            (Some(with), Some(without)) => Err(InvoiceError::Mixed { what, without, with }),
+            (with, _) => Ok(with.is_some()),
+        }
+    }
+}
+
+/// What was read so far.
+pub(super) struct Tally<'a> {
+    pub(super) mapping: &'a Mapping,
+    lines: BTreeMap<(BillingPeriod, Bearer), Decimal>,
+    pub(super) rows_read: u64,
+    rows_kept: u64,
+    network: Presence,
+    account: Presence,
+    region: Presence,
+    /// What the filter's columns hold: what there is, if nothing passes.
+    seen: BTreeMap<String, Seen>,
+}
+
+/// What a column of the filter holds, in the rows that pass the columns before it.
+#[derive(Default)]
+struct Seen {
+    /// Whether a row had one of the values that are wanted.
+    is_met: bool,
+    /// Values, the smallest.
+    values: BTreeSet<String>,
+    /// Whether there are more.
+    has_more: bool,
+}
+
+/// A file whose columns are known.
+pub(super) struct OpenFile<'a> {
+    path: PathBuf,
+    pub(super) columns: Columns<'a>,
+    pub(super) titles: Vec<String>,
+    /// The period of its path, if it is there.
+    period: Option<BillingPeriod>,
+}
+
+impl<'a> Tally<'a> {
+    pub(super) fn new(mapping: &'a Mapping) -> Self {
+        Self {
+            mapping,
+            lines: BTreeMap::new(),
+            rows_read: 0,
+            rows_kept: 0,
+            network: Presence::default(),
+            account: Presence::default(),
+            region: Presence::default(),
+            seen: BTreeMap::new(),
+        }
+    }
+
+    /// Finds the columns of a file.
+    pub(super) fn open(&self, path: &Path, titles: Vec<String>) -> Result<OpenFile<'a>, InvoiceError> {
+        let columns = self
+            .mapping
+            .locate(&titles)
+            .map_err(|reason| InvoiceError::Columns { path: path.to_owned(), reason })?;
+        let period = match &self.mapping.period.place {
+            PeriodPlace::Column(_) => None,
+            PeriodPlace::Partition(key) => {
+                let value = files::partition(path, key)
+                    .ok_or_else(|| InvoiceError::NoPartition { path: path.to_owned(), key: key.clone() })?;
+                let read = WrittenPeriod::read(self.mapping.period.written, &value);
+                Some(read.map_err(|reason| InvoiceError::PartitionPeriod { path: path.to_owned(), reason })?)
+            }
+        };
+        Ok(OpenFile { path: path.to_owned(), columns, titles, period })
+    }
+
+    /// Adds a row, whose cells are asked for by their column; an absent value is an empty text.
+    pub(super) fn add<C: AsRef<str>>(
+        &mut self,
+        file: &OpenFile<'a>,
+        row: RowAt,
+        cell: impl Fn(usize) -> Result<C, InvoiceError>,
+    ) -> Result<(), InvoiceError> {
+        self.rows_read += 1;
+        for (column, values) in &file.columns.filter {
+            let value = cell(*column)?;
+            let is_met = values.allow(value.as_ref().trim());
+            if self.rows_kept == 0 {
+                self.note_value(&file.titles[*column], value.as_ref().trim(), is_met);
+            }
+            if !is_met {
+                return Ok(());
+            }
+        }
+        self.rows_kept += 1;
+        let place = || Place { file: file.path.clone(), row };
+        let refused = |column: usize, reason: CellError| InvoiceError::Cell {
+            place: place(),
+            column: excerpt(file.titles[column].trim(), 60),
+            reason,
+        };
+        let text = |column: Option<usize>| -> Result<Option<String>, InvoiceError> {
+            let Some(column) = column else { return Ok(None) };
+            let text = cell(column)?.as_ref().trim().to_owned();
+            Ok((!text.is_empty()).then_some(text))
+        };
+        let label = |column: Option<usize>| -> Result<Option<String>, InvoiceError> {
+            let Some(label) = text(column)? else { return Ok(None) };
+            if label.len() > MAX_LABEL_BYTES || label.contains(char::is_control) {
+                let reason = CellError::Label(excerpt(&label, MAX_LABEL_BYTES));
+                return Err(refused(column.unwrap_or_default(), reason));
+            }
+            Ok(Some(label))
+        };
+        let network = match (text(file.columns.network)?, file.columns.network) {
+            (Some(digits), Some(column)) => {
+                let parsed = with_leading_zeros(&digits, NETWORK_DIGITS).parse::<NetworkId>();
+                Some(parsed.map_err(|error| refused(column, error.into()))?)
+            }
+            _ => None,
+        };
+        let account =
+            label(file.columns.account)?.map(|account| with_leading_zeros(&account, ACCOUNT_DIGITS));
+        let region = label(file.columns.region)?.map(|region| region.to_ascii_lowercase());
+        let period = match (file.period, file.columns.period) {
+            (None, Some(column)) => {
+                let written = cell(column)?;
+                WrittenPeriod::read(self.mapping.period.written, written.as_ref())
+                    .map_err(|error| refused(column, error.into()))?
+            }
+            (Some(period), _) => period,
+            (None, None) => unreachable!("a mapping has a column or a partition"),
+        };
+        let quantity: Decimal = cell(file.columns.quantity)?
+            .as_ref()
+            .parse()
+            .map_err(|error: DecimalError| refused(file.columns.quantity, error.into()))?;
+        self.network.note(network.is_some(), place);
+        self.account.note(account.is_some(), place);
+        self.region.note(region.is_some(), place);
+        if self.lines.len() > MAX_LINES {
+            return Err(InvoiceError::TooManyLines(file.path.clone()));
+        }
+        gather(
+            &mut self.lines,
+            (period, Bearer { network, account, region }),
+            quantity,
+            self.mapping.aggregate,
+        );
+        Ok(())
+    }
+
+    fn note_value(&mut self, column: &str, value: &str, is_met: bool) {
+        let seen = match self.seen.get_mut(column) {
+            Some(seen) => seen,
+            None => self.seen.entry(column.to_owned()).or_default(),
+        };
+        seen.is_met |= is_met;
+        if !seen.values.contains(value) {
+            seen.values.insert(excerpt(value, MAX_LABEL_BYTES));
+            if seen.values.len() > MAX_SEEN_VALUES {
+                seen.values.pop_last();
+                seen.has_more = true;
+            }
+        }
+    }
+
+    /// Adds up what was read, by the finest that all rows have.
+    pub(super) fn finish(self, path: &Path) -> Result<Invoice, InvoiceError> {
+        if self.rows_read == 0 {
+            return Err(InvoiceError::NoRows(path.to_owned()));
+        }
+        if self.rows_kept == 0 {
+            let seen = what_there_is(&self.seen);
+            return Err(InvoiceError::NothingPasses { path: path.to_owned(), rows: self.rows_read, seen });
+        }
+        let network = self.network.settle("network")?;
+        // Where networks tell the lines apart, nobody asks whose they are.
+        let account = !network && self.account.settle("account")?;
+        let region = !network && self.region.settle("region")?;
+        let grain = Grain { network, account, region };
+        let mut lines = BTreeMap::new();
+        for ((period, bearer), quantity) in self.lines {
+            gather(&mut lines, (period, bearer.up_to(grain)), quantity, self.mapping.aggregate);
+        }
+        let lines = lines.into_iter().map(|(line, quantity)| (line, quantity.shortest())).collect();
+        Ok(Invoice { grain, lines, rows_read: self.rows_read, rows_kept: self.rows_kept })
+    }
+}
+
+fn gather(
+    lines: &mut BTreeMap<(BillingPeriod, Bearer), Decimal>,
+    line: (BillingPeriod, Bearer),
+    quantity: Decimal,
+    aggregate: Aggregate,
+) {
+    match lines.get_mut(&line) {
+        Some(so_far) => {
+            *so_far = match aggregate {
+                Aggregate::Sum => so_far.plus(&quantity),
+                Aggregate::Max => quantity.max(so_far.clone()),
+            }
+        }
+        None => drop(lines.insert(line, quantity)),
+    }
+}
+
+/// Says which column of the filter no row passes that passes those before it, and what it holds instead.
+fn what_there_is(seen: &BTreeMap<String, Seen>) -> String {
+    let named = |column: &str| format!("`{}`", excerpt(column.trim(), 60));
+    let met: Vec<String> =
+        seen.iter().filter(|(_, seen)| seen.is_met).map(|(column, _)| named(column)).collect();
+    let Some((column, seen)) = seen.iter().find(|(_, seen)| !seen.is_met) else { return String::new() };
+    let values: Vec<String> = seen.values.iter().map(|value| format!("`{value}`")).collect();
+    let more = if seen.has_more { " and others" } else { "" };
+    let before =
+        if met.is_empty() { String::new() } else { format!("where {} is as wanted, ", met.join(" and ")) };
+    format!("; {before}the column {} holds {}{more}", named(column), values.join(", "))
+}
+
+/// Restores the zeros that a program took off an id that it held for a number.
+fn with_leading_zeros(id: &str, digits: usize) -> String {
+    if id.bytes().all(|byte| byte.is_ascii_digit()) { format!("{id:0>digits$}") } else { id.to_owned() }
+}

@@ -1,0 +1,315 @@
+//! Invoices as they come: in any order, in any number of files, of any kind, and with any mistake in them.
+
+use std::fs;
+use std::io::Write as _;
+use std::sync::Arc;
+
+use ::parquet::arrow::ArrowWriter;
+use ::parquet::basic::{Compression, GzipLevel};
+use ::parquet::file::properties::WriterProperties;
+use arrow::array::{
+    ArrayRef, Float64Array, Int64Array, RecordBatch, StringArray, TimestampMicrosecondArray,
+    TimestampMillisecondArray,
+};
+use flate2::write::GzEncoder;
+use proptest::prelude::*;
+use tempfile::TempDir;
+
+use super::*;
+use crate::reconcile::mapping::Aggregate;
+
+/// A folder with an invoice in it.
+struct Folder(TempDir);
+
+impl Folder {
+    fn new() -> Self {
+        Self(tempfile::tempdir().unwrap())
+    }
+
+    fn with(self, name: &str, content: impl AsRef<[u8]>) -> Self {
+        let path = self.0.path().join(name);
+        fs::create_dir_all(path.parent().unwrap()).unwrap();
+        fs::write(path, content).unwrap();
+        self
+    }
+
+    fn read(&self, name: &str, mapping: &Mapping) -> Result<Invoice, InvoiceError> {
+        Invoice::read(&self.0.path().join(name), mapping)
+    }
+
+    /// Returns why the invoice is refused, without the folder's path.
+    #[track_caller]
+    fn refusal(&self, name: &str, mapping: &Mapping) -> String {
+        let error = self.read(name, mapping).unwrap_err().to_string();
+        error.replace(&format!("{}/", self.0.path().display()), "")
+    }
+}
+
+fn of_text(text: &str) -> Result<Invoice, InvoiceError> {
+    Folder::new().with("invoice.csv", text).read("invoice.csv", &Mapping::guessed())
+}
+
+#[track_caller]
+fn refusal(text: impl AsRef<[u8]>) -> String {
+    Folder::new().with("invoice.csv", text).refusal("invoice.csv", &Mapping::guessed())
+}
+
+fn packed(bytes: impl AsRef<[u8]>) -> Vec<u8> {
+    let mut encoder = GzEncoder::new(Vec::new(), flate2::Compression::fast());
+    encoder.write_all(bytes.as_ref()).unwrap();
+    encoder.finish().unwrap()
+}
+
+fn in_parquet(columns: Vec<(&str, ArrayRef)>, compression: Compression) -> Vec<u8> {
+    let batch = RecordBatch::try_from_iter(columns).unwrap();
+    let properties = WriterProperties::builder().set_compression(compression).build();
+    let mut bytes = Vec::new();
+    let mut writer = ArrowWriter::try_new(&mut bytes, batch.schema(), Some(properties)).unwrap();
+    writer.write(&batch).unwrap();
+    writer.close().unwrap();
+    bytes
+}
+
+/// Shows the lines of an invoice.
+fn shown(invoice: &Invoice) -> Vec<String> {
+    let line = |((period, bearer), quantity): (&(BillingPeriod, Bearer), &Decimal)| {
+        let network = bearer.network.map(|network| network.to_string());
+        let parts = [network, bearer.account.clone(), bearer.region.clone()];
+        let whom: Vec<String> = parts.into_iter().flatten().collect();
+        format!("{period} {} {quantity}", whom.join(" ")).replace("  ", " ")
+    };
+    invoice.lines.iter().map(line).collect()
+}
+
+#[test]
+fn lines_are_compared_by_the_finest_that_all_rows_have() {
+    let by_network = "period,account,region,network,quantity\n\
+                      2026-10,1,us-east-1,12345678,3000.0\n2026-10,1,us-east-1,1234567,2\n2026-10,,,12345678,-5\n";
+    let invoice = of_text(by_network).unwrap();
+    assert_eq!(invoice.grain.as_str(), "network");
+    assert_eq!(shown(&invoice), ["2026-10 01234567 2", "2026-10 12345678 2995"]);
+    let by_account = of_text("quantity,region,account,network,period\n1,EU-West-1,1111,,10/2026\n").unwrap();
+    assert_eq!(by_account.grain.as_str(), "account and region");
+    assert_eq!(shown(&by_account), ["2026-10 000000001111 eu-west-1 1"]);
+    for (text, grain) in [
+        ("period,account,quantity\n2026-10,7,1\n", "account"),
+        ("period,region,quantity\n2026-10,us-east-1,1\n", "region"),
+        ("period,quantity\n2026-10,1\n", "total"),
+    ] {
+        assert_eq!(of_text(text).unwrap().grain.as_str(), grain);
+    }
+    let mixed = refusal("period,network,quantity\n2026-10,12345678,1\n2026-10,,1\n");
+    let words = "invoice invoice.csv, line 3: names no network, but invoice.csv, line 2 does";
+    assert!(mixed.starts_with(words), "{mixed}");
+}
+
+#[test]
+fn what_does_not_say_what_it_should_is_named_with_its_line_and_column() {
+    let with = |row: &str| refusal(format!("period,network,quantity\n2026-10,12345678,1\n{row}\n"));
+    for (row, words) in [
+        ("2026-10,12345678,NaN", "line 3: the column `quantity` is `NaN`, which is not a number"),
+        ("2026-10,12345678,inf", "is `inf`"),
+        ("2026-10,12345678,", "line 3: the column `quantity` is empty"),
+        ("2026-10,12345678,1e999999999", "beyond a thousand million million"),
+        ("2026-10,12345678,\"3,000\"", "is `3,000`, which is not a number"),
+        ("2026-10,12345678,=1+1", "is `=1+1`"),
+        ("03/04/2026,12345678,1", "the column `period` is `03/04/2026`, which is no billing period"),
+        (",12345678,1", "the column `period` is ``"),
+        ("2026-10,Acme,1", "the column `network`"),
+        ("2026-10,123456789,1", "the column `network`"),
+        ("2026-10,12345678", "line 3 has 2 cells, and the header has 3"),
+        ("2026-10,12345678,1,,", "line 3 has 5 cells"),
+    ] {
+        let refusal = with(row);
+        assert!(refusal.starts_with("invoice invoice.csv") && refusal.contains(words), "{row}: {refusal}");
+    }
+    let header = "period,account,quantity\n";
+    for account in ["\u{1b}[2J", &"9".repeat(65)] {
+        let refusal = refusal(format!("{header}2026-10,{account},1\n"));
+        assert!(refusal.contains("the column `account`") && !refusal.contains('\u{1b}'), "{refusal}");
+    }
+    for (text, words) in [
+        ("", "is empty; the first line of a CSV names its columns"),
+        ("period,quantity\n", "holds no rows"),
+        ("period;quantity\n2026-10;1\n", "has no column `period`, but `period;quantity`"),
+        ("period,period,quantity\n", "more than one column `period`"),
+        ("PK\u{3}\u{4}", "neither CSV nor Parquet"),
+        ("PAR1 not really", "invoice invoice.csv: "),
+    ] {
+        assert!(refusal(text).contains(words), "{text}: {}", refusal(text));
+    }
+    assert!(refusal(b"period,quantity\n2026-10,1\n2026-1\xff,1\n").contains("line 3 is not UTF-8"));
+    let endless = format!("period,quantity\n2026-10,\"1\n{}", "2026-10,1\n".repeat(500_000));
+    assert!(refusal(&endless).contains("a quote may not be closed"), "{}", refusal(&endless));
+    let cut = packed("period,quantity\n2026-10,1\n");
+    assert!(refusal(&cut[..cut.len() - 9]).contains("cannot be read to its end"));
+}
+
+#[test]
+fn rows_that_nobody_asked_for_may_hold_anything() {
+    let mapping: Mapping = toml::from_str(
+        "quantity = \"amount\"\naggregate = \"max\"\nperiod = {column = \"day\"}\ndelimiter = \";\"\n\
+         filter = {product = [\"Wickr\", \"Wickr Guests\"], kind = \"Usage\"}\n",
+    )
+    .unwrap();
+    let rows = "2026-10-01;Wickr;Usage;7\n2026-10-02;Wickr Guests;Usage;9\n2026-10-03;Wickr;Usage;8\n\
+                never;Compute;Usage;NaN\n2026-10-01;Wickr;Tax;\n";
+    let folder = Folder::new().with("a.csv", format!("\u{feff}day;product;kind;amount\n{rows}"));
+    let invoice = folder.read("a.csv", &mapping).unwrap();
+    assert_eq!((shown(&invoice), invoice.rows_read, invoice.rows_kept), (vec!["2026-10 9".to_owned()], 5, 3));
+
+    let other = Folder::new().with("a.csv", "day;product;kind;amount\n2026-10-01;Compute;Usage;1\n");
+    let refusal = other.refusal("a.csv", &mapping);
+    assert!(refusal.contains("no row of 1 passes the filter"), "{refusal}");
+    assert!(
+        refusal.ends_with("where `kind` is as wanted, the column `product` holds `Compute`"),
+        "{refusal}"
+    );
+    let text = "day;product;kind;amount\n2026-10-01;Compute;Tax;1\n2026-10-01;Wickr;Tax;1\n";
+    let refusal = Folder::new().with("a.csv", text).refusal("a.csv", &mapping);
+    assert!(refusal.ends_with("of the mapping; the column `kind` holds `Tax`"), "{refusal}");
+}
+
+#[test]
+fn parquet_of_an_export_is_read_with_its_floats_and_instants_exact() {
+    let text = |values: [&str; 3]| Arc::new(StringArray::from(values.to_vec())) as ArrayRef;
+    let columns = |amounts: [Option<f64>; 3]| {
+        vec![
+            ("unrelated", text(["=1", "x", "y"])),
+            ("account", Arc::new(Int64Array::from(vec![1111, 1111, 2222])) as ArrayRef),
+            ("start", Arc::new(TimestampMillisecondArray::from(vec![1_790_812_800_000; 3])) as ArrayRef),
+            ("amount", Arc::new(Float64Array::from(amounts.to_vec())) as ArrayRef),
+            ("product", text(["W", "W", "W"])),
+        ]
+    };
+    let mapping: Mapping = toml::from_str(
+        "quantity = \"amount\"\naccount = \"account\"\nperiod = {column = \"start\"}\nfilter = {product = \"W\"}",
+    )
+    .unwrap();
+    for compression in
+        [Compression::SNAPPY, Compression::GZIP(GzipLevel::default()), Compression::UNCOMPRESSED]
+    {
+        let bytes = in_parquet(columns([Some(0.1), Some(0.2), Some(3000.0)]), compression);
+        let invoice = Folder::new().with("a", bytes).read("a", &mapping).unwrap();
+        assert_eq!(shown(&invoice), ["2026-10 000000001111 0.3", "2026-10 000000002222 3000"]);
+    }
+    let mut zoned = columns([Some(1.0); 3]);
+    let instants = TimestampMicrosecondArray::from(vec![1_790_812_799_999_999; 3]).with_timezone("UTC");
+    zoned[2].1 = Arc::new(instants);
+    let invoice =
+        Folder::new().with("a", in_parquet(zoned, Compression::SNAPPY)).read("a", &mapping).unwrap();
+    assert_eq!(shown(&invoice), ["2026-09 000000001111 2", "2026-09 000000002222 1"]);
+    for (amount, words) in
+        [(Some(f64::NAN), "is `NaN`"), (None, "is empty"), (Some(1e300), "beyond a thousand")]
+    {
+        let bytes = in_parquet(columns([Some(1.0), amount, Some(1.0)]), Compression::SNAPPY);
+        let refusal = Folder::new().with("a", bytes).refusal("a", &mapping);
+        assert!(refusal.contains("invoice a, row 2: the column `amount`"), "{refusal}");
+        assert!(refusal.contains(words), "{refusal}");
+    }
+    let bytes = in_parquet(columns([Some(1.0); 3]), Compression::SNAPPY);
+    for end in [0, 4, bytes.len() / 2, bytes.len() - 1] {
+        let folder = Folder::new().with("a", &bytes[..end]);
+        assert!(folder.refusal("a", &mapping).starts_with("invoice a: "));
+    }
+}
+
+#[test]
+fn a_folder_partitioned_by_period_is_read_once_and_whole() {
+    let mapping: Mapping = toml::from_str(
+        "quantity = \"amount\"\naccount = \"account\"\nperiod = {partition = \"BILLING_PERIOD\"}",
+    )
+    .unwrap();
+    let part = |amount: u32| format!("account,amount\n1,{amount}\n");
+    let export = || {
+        Folder::new()
+            .with("data/BILLING_PERIOD=2026-09/export-00001.csv", part(1))
+            .with("data/BILLING_PERIOD=2026-10/export-00001.csv.gz", packed(part(20)))
+            .with("data/BILLING_PERIOD=2026-10/export-00002.csv.gz", packed(part(300)))
+            .with("metadata/BILLING_PERIOD=2026-10/export-Manifest.json", "{}")
+    };
+    let invoice = export().read("", &mapping).unwrap();
+    assert_eq!(shown(&invoice), ["2026-09 000000000001 1", "2026-10 000000000001 320"]);
+    let one = export().read("data/BILLING_PERIOD=2026-10/export-00002.csv.gz", &mapping).unwrap();
+    assert_eq!(shown(&one), ["2026-10 000000000001 300"]);
+
+    for (name, words) in [
+        ("data/BILLING_PERIOD=2026-10/20261105-1/export-00001.csv", "several versions of an export"),
+        ("data/BILLING_PERIOD=2026-10/export-00001.csv", "with and without .gz"),
+        ("data/BILLING_PERIOD=2026-10/export-00001.csv.zip", "neither CSV nor Parquet"),
+        ("data/export-00001.csv", "no folder on its path is called BILLING_PERIOD=…"),
+        ("data/BILLING_PERIOD=October/export-00001.csv", "the period in its path is `October`"),
+    ] {
+        let refusal = export().with(name, part(1)).refusal("", &mapping);
+        assert!(refusal.contains(words), "{name}: {refusal}");
+    }
+    assert!(Folder::new().refusal("", &mapping).contains("holds no file that ends in"));
+    assert!(Folder::new().refusal("nowhere", &mapping).contains("give a CSV or Parquet file"));
+}
+
+/// A row of an invoice.
+#[derive(Clone, Debug)]
+struct Row(&'static str, &'static str, &'static str, &'static str);
+
+fn rows() -> impl Strategy<Value = Vec<Row>> {
+    let row = (
+        prop::sample::select(vec!["2026-09", "2026-10", "10/2026", "2026-11-01T00:00:00Z"]),
+        prop::sample::select(vec!["1111", "000000001111", "2222"]),
+        prop::sample::select(vec!["us-east-1", "eu-west-1"]),
+        prop::sample::select(vec!["1", "0.1", "-2.5", "1e-30", "3E3", "999999999999999", "-999999999999999"]),
+    );
+    prop::collection::vec(
+        row.prop_map(|(period, account, region, quantity)| Row(period, account, region, quantity)),
+        1..40,
+    )
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(32))]
+
+    #[test]
+    fn neither_the_order_of_rows_nor_how_files_divide_them_changes_an_invoice(
+        rows in rows(),
+        shuffled in any::<prop::sample::Index>(),
+        parts in prop::collection::vec(0_u8..6, 40),
+        aggregate in prop::sample::select(vec![Aggregate::Sum, Aggregate::Max]),
+    ) {
+        let mut mapping = Mapping::guessed();
+        mapping.aggregate = aggregate;
+        let header = "period,account,region,quantity\n";
+        let written = |row: &Row| format!("{},{},{},{}\n", row.0, row.1, row.2, row.3);
+        let whole = format!("{header}{}", rows.iter().map(written).collect::<String>());
+        let expected = Folder::new().with("a.csv", whole).read("a.csv", &mapping).unwrap();
+
+        let mut moved = rows.clone();
+        moved.rotate_left(shuffled.index(rows.len()));
+        moved.reverse();
+        let mut files = BTreeMap::<u8, Vec<&Row>>::new();
+        for (row, part) in moved.iter().zip(&parts) {
+            files.entry(*part).or_default().push(row);
+        }
+        let mut folder = Folder::new();
+        for (part, rows) in &files {
+            folder = match part % 3 {
+                0 => {
+                    let column = |cell: fn(&Row) -> &'static str| {
+                        Arc::new(rows.iter().map(|row| Some(cell(row))).collect::<StringArray>()) as ArrayRef
+                    };
+                    let columns = vec![
+                        ("region", column(|row| row.2)),
+                        ("period", column(|row| row.0)),
+                        ("quantity", column(|row| row.3)),
+                        ("account", column(|row| row.1)),
+                    ];
+                    folder.with(&format!("{part}.parquet"), in_parquet(columns, Compression::SNAPPY))
+                }
+                kind => {
+                    let text = format!("{header}{}", rows.iter().map(|row| written(row)).collect::<String>());
+                    if kind == 1 { folder.with(&format!("{part}.csv"), text) }
+                    else { folder.with(&format!("{part}.csv.gz"), packed(text)) }
+                }
+            };
+        }
+        prop_assert_eq!(folder.read("", &mapping).unwrap(), expected);
+    }
+}

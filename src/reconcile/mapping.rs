@@ -1,0 +1,366 @@
+//! The mapping: which columns of an invoice say what. A small TOML, as it is written.
+//!
+//! Without one, an invoice has the columns that its own words suggest, those of them that it has. A mapping that is
+//! written down is meant: each of its columns has to be there.
+
+use std::collections::BTreeMap;
+use std::fs::File;
+use std::io::Read as _;
+use std::path::{Path, PathBuf};
+
+use serde::Deserialize;
+
+use super::written_period::WrittenPeriod;
+use crate::error_chain::excerpt;
+
+/// The longest mapping that is read, in bytes.
+const MAX_MAPPING_BYTES: u64 = 1024 * 1024;
+
+/// Which columns of an invoice say what.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Mapping {
+    /// The column with the number of guests.
+    pub quantity: String,
+    /// What is made of several rows for the same.
+    #[serde(default)]
+    pub aggregate: Aggregate,
+    /// The column with the AWS account.
+    pub account: Option<String>,
+    /// The column with the region.
+    pub region: Option<String>,
+    /// The column with the network.
+    pub network: Option<String>,
+    /// Where the billing period is.
+    pub period: PeriodMapping,
+    /// The rows that count: those in which each of these columns has one of its values.
+    #[serde(default)]
+    pub filter: BTreeMap<String, FilterValues>,
+    /// What separates the cells of a CSV.
+    #[serde(default)]
+    pub delimiter: Delimiter,
+    /// Whether account, region and network are looked for, and done without.
+    #[serde(skip)]
+    is_guessed: bool,
+}
+
+/// What is made of several rows for the same.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Aggregate {
+    /// Their sum: each row adds guests, or takes some back.
+    #[default]
+    Sum,
+    /// The largest: each row says how many there were until then.
+    Max,
+}
+
+/// Where the billing period is: in a column, or in the path, as in `BILLING_PERIOD=2026-10/`.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct WrittenPeriodMapping {
+    column: Option<String>,
+    partition: Option<String>,
+    written: Option<WrittenPeriod>,
+}
+
+/// Where the billing period is, and how it is written.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+#[serde(try_from = "WrittenPeriodMapping")]
+pub struct PeriodMapping {
+    /// Where it is.
+    pub place: PeriodPlace,
+    /// How it is written; by its shape, where that leaves no doubt.
+    pub written: Option<WrittenPeriod>,
+}
+
+/// Where the billing period is.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum PeriodPlace {
+    /// In a column.
+    Column(String),
+    /// In the path of the file, behind this key and `=`.
+    Partition(String),
+}
+
+impl TryFrom<WrittenPeriodMapping> for PeriodMapping {
+    type Error = &'static str;
+
+    fn try_from(mapping: WrittenPeriodMapping) -> Result<Self, Self::Error> {
+        let place = match (mapping.column, mapping.partition) {
+            (Some(column), None) => PeriodPlace::Column(column),
+            (None, Some(partition)) => PeriodPlace::Partition(partition),
+            _ => return Err("give one of period.column and period.partition"),
+        };
+        Ok(Self { place, written: mapping.written })
+    }
+}
+
+/// The values that a column of the filter may have.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+#[serde(untagged, expecting = "a filter is a text, or a list of texts")]
+pub enum FilterValues {
+    /// One.
+    One(String),
+    /// Any of several.
+    Any(Vec<String>),
+}
+
+impl FilterValues {
+    /// Says whether a cell has one of the values.
+    #[must_use]
+    pub fn allow(&self, cell: &str) -> bool {
+        match self {
+            Self::One(value) => value == cell,
+            Self::Any(values) => values.iter().any(|value| value == cell),
+        }
+    }
+}
+
+/// What separates the cells of a CSV: one ASCII character.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+#[serde(try_from = "String")]
+pub struct Delimiter(pub u8);
+
+impl Default for Delimiter {
+    fn default() -> Self {
+        Self(b',')
+    }
+}
+
+impl TryFrom<String> for Delimiter {
+    type Error = &'static str;
+
+    fn try_from(text: String) -> Result<Self, Self::Error> {
+        match text.as_bytes() {
+            &[byte] if byte.is_ascii() && !matches!(byte, b'"' | b'\n' | b'\r' | 0) => Ok(Self(byte)),
+            _ => Err("a delimiter is one character, such as \",\", \";\" or \"\\t\""),
+        }
+    }
+}
+
+/// Why a mapping cannot be used (exit 2).
+#[derive(Debug, thiserror::Error)]
+pub enum MappingError {
+    /// It cannot be read.
+    #[error("mapping {path}: {reason}; give the path of a TOML file, or none for columns of the usual names")]
+    Unreadable {
+        /// The file.
+        path: PathBuf,
+        /// What the system says.
+        reason: std::io::Error,
+    },
+    /// It is no mapping.
+    #[error("mapping {path}: {reason}")]
+    Invalid {
+        /// The file.
+        path: PathBuf,
+        /// Line, column, and what is wrong there.
+        reason: Box<toml::de::Error>,
+    },
+}
+
+/// Why a mapping does not fit a file.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum ColumnsError {
+    /// A column is not there.
+    #[error("has no column `{column}`, but {columns}; name the right one with --mapping")]
+    Missing {
+        /// What was looked for.
+        column: String,
+        /// What there is.
+        columns: String,
+    },
+    /// Two columns have the name of one that is wanted.
+    #[error("has more than one column `{0}`, and nothing says which is meant; rename one")]
+    Twice(String),
+}
+
+/// Where the columns are that matter in one file.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Columns<'a> {
+    /// Those of the filter.
+    pub filter: Vec<(usize, &'a FilterValues)>,
+    /// The billing period's, if it is not in the path.
+    pub period: Option<usize>,
+    /// The account's.
+    pub account: Option<usize>,
+    /// The region's.
+    pub region: Option<usize>,
+    /// The network's.
+    pub network: Option<usize>,
+    /// The quantity's.
+    pub quantity: usize,
+}
+
+impl Columns<'_> {
+    /// Lists the columns that are read.
+    #[must_use]
+    pub fn all(&self) -> Vec<usize> {
+        let optional = [self.period, self.account, self.region, self.network];
+        let filter = self.filter.iter().map(|(column, _)| *column);
+        let mut all: Vec<usize> =
+            filter.chain(optional.into_iter().flatten()).chain([self.quantity]).collect();
+        all.sort_unstable();
+        all.dedup();
+        all
+    }
+}
+
+impl Mapping {
+    /// Returns the mapping of an invoice that nobody has described: columns of the names that this program uses.
+    #[must_use]
+    pub fn guessed() -> Self {
+        let named = |name: &str| Some(name.to_owned());
+        Self {
+            quantity: "quantity".to_owned(),
+            aggregate: Aggregate::Sum,
+            account: named("account"),
+            region: named("region"),
+            network: named("network"),
+            period: PeriodMapping { place: PeriodPlace::Column("period".to_owned()), written: None },
+            filter: BTreeMap::new(),
+            delimiter: Delimiter::default(),
+            is_guessed: true,
+        }
+    }
+
+    /// Reads a mapping.
+    ///
+    /// # Errors
+    /// [`MappingError`] with file and line.
+    pub fn read(path: &Path) -> Result<Self, MappingError> {
+        let unreadable = |reason| MappingError::Unreadable { path: path.to_owned(), reason };
+        let mut text = String::new();
+        let file = File::open(path).map_err(unreadable)?;
+        file.take(MAX_MAPPING_BYTES + 1).read_to_string(&mut text).map_err(unreadable)?;
+        if text.len() as u64 > MAX_MAPPING_BYTES {
+            return Err(unreadable(std::io::Error::other(
+                "it is longer than the MiB that a mapping may have",
+            )));
+        }
+        let invalid = |reason| MappingError::Invalid { path: path.to_owned(), reason: Box::new(reason) };
+        toml::from_str(&text).map_err(invalid)
+    }
+
+    /// Finds the columns in the header of a file.
+    ///
+    /// # Errors
+    /// [`ColumnsError`] names the column that is not there, or there twice.
+    pub fn locate(&self, header: &[String]) -> Result<Columns<'_>, ColumnsError> {
+        let find = |name: &str| {
+            let mut found = header.iter().enumerate().filter(|(_, title)| title.trim() == name);
+            match (found.next(), found.next()) {
+                (Some((at, _)), None) => Ok(Some(at)),
+                (Some(_), Some(_)) => Err(ColumnsError::Twice(name.to_owned())),
+                (None, _) => Ok(None),
+            }
+        };
+        let needed = |name: &str| {
+            find(name)?
+                .ok_or_else(|| ColumnsError::Missing { column: name.to_owned(), columns: listed(header) })
+        };
+        let optional = |name: &Option<String>| match name {
+            Some(name) if self.is_guessed => find(name),
+            Some(name) => needed(name).map(Some),
+            None => Ok(None),
+        };
+        let filter = self.filter.iter().map(|(name, values)| Ok((needed(name)?, values)));
+        Ok(Columns {
+            filter: filter.collect::<Result<_, ColumnsError>>()?,
+            period: match &self.period.place {
+                PeriodPlace::Column(name) => Some(needed(name)?),
+                PeriodPlace::Partition(_) => None,
+            },
+            account: optional(&self.account)?,
+            region: optional(&self.region)?,
+            network: optional(&self.network)?,
+            quantity: needed(&self.quantity)?,
+        })
+    }
+}
+
+fn listed(header: &[String]) -> String {
+    const SHOWN: usize = 30;
+    let titles = header.iter().take(SHOWN).map(|title| format!("`{}`", excerpt(title, 60)));
+    let mut listed = titles.collect::<Vec<_>>().join(", ");
+    if header.len() > SHOWN {
+        listed.push_str(", …");
+    }
+    if listed.is_empty() { "none at all".to_owned() } else { listed }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const WRITTEN: &str = "\
+        quantity = \"usage\"\naggregate = \"max\"\nregion = \"place\"\ndelimiter = \";\"\n\
+        [period]\npartition = \"BILLING_PERIOD\"\n\
+        [filter]\nproduct = \"Wickr\"\ntype = [\"Usage\", \"Credit\"]\n";
+
+    fn header(titles: &[&str]) -> Vec<String> {
+        titles.iter().map(|&title| title.to_owned()).collect()
+    }
+
+    #[test]
+    fn a_mapping_says_where_everything_is() {
+        let mapping: Mapping = toml::from_str(WRITTEN).unwrap();
+        assert_eq!((mapping.aggregate, mapping.delimiter), (Aggregate::Max, Delimiter(b';')));
+        assert_eq!(mapping.period.place, PeriodPlace::Partition("BILLING_PERIOD".to_owned()));
+        let titles = header(&["type", "usage", "other", " product ", "place"]);
+        let columns = mapping.locate(&titles).unwrap();
+        assert_eq!((columns.quantity, columns.region, columns.period), (1, Some(4), None));
+        assert_eq!(columns.all(), [0, 1, 3, 4]);
+        let allowed = |column: usize, cell: &str| {
+            columns.filter.iter().any(|(at, values)| *at == column && values.allow(cell))
+        };
+        assert!(allowed(3, "Wickr") && !allowed(3, "wickr") && allowed(0, "Credit") && !allowed(0, "Tax"));
+    }
+
+    #[test]
+    fn the_mapping_of_a_cost_and_usage_report_fits_its_columns() {
+        let mapping: Mapping = toml::from_str(include_str!("../../deploy/reconcile/cur2.toml")).unwrap();
+        let titles = header(&[
+            "bill_billing_period_start_date",
+            "line_item_line_item_type",
+            "line_item_product_code",
+            "line_item_usage_account_id",
+            "line_item_usage_amount",
+            "line_item_usage_type",
+            "product_region_code",
+        ]);
+        assert_eq!(mapping.locate(&titles).unwrap().all(), [0, 1, 2, 3, 4, 5, 6]);
+    }
+
+    #[test]
+    fn a_column_that_was_written_down_has_to_be_there_once() {
+        let mapping: Mapping = toml::from_str(WRITTEN).unwrap();
+        let error = mapping.locate(&header(&["type", "product", "usage"])).unwrap_err().to_string();
+        assert!(error.contains("no column `place`, but `type`, `product`, `usage`"), "{error}");
+        let twice = mapping.locate(&header(&["type", "product", "usage", "place", "usage"])).unwrap_err();
+        assert_eq!(twice, ColumnsError::Twice("usage".to_owned()));
+        let guessed = Mapping::guessed();
+        let columns = guessed.locate(&header(&["quantity", "period"])).unwrap();
+        assert_eq!((columns.network, columns.quantity), (None, 0));
+        assert!(guessed.locate(&header(&["quantity", "month"])).is_err());
+    }
+
+    #[test]
+    fn what_is_no_mapping_is_refused_with_its_line() {
+        for (text, words) in [
+            ("quantity = 1", "line 1"),
+            ("quantity = \"q\"\n", "missing field `period`"),
+            ("quantity = \"q\"\nperiod = {}", "one of period.column and period.partition"),
+            ("quantity = \"q\"\nperiod = {column = \"p\", partition = \"k\"}", "one of"),
+            ("quantity = \"q\"\nperiod = {column = \"p\"}\nprice = 5", "unknown field `price`"),
+            ("quantity = \"q\"\nperiod = {column = \"p\"}\naggregate = \"mean\"", "unknown variant `mean`"),
+            ("quantity = \"q\"\nperiod = {column = \"p\"}\ndelimiter = \"ab\"", "one character"),
+            ("quantity = \"q\"\nperiod = {column = \"p\"}\nfilter = {a = 1}", "a text, or a list of texts"),
+            ("quantity = \"q\"\nperiod = {column = \"p\", written = \"%Y\"}", "unknown variant `%Y`"),
+        ] {
+            let error = toml::from_str::<Mapping>(text).unwrap_err().to_string();
+            assert!(error.contains(words), "{text}: {error}");
+        }
+    }
+}

@@ -1,0 +1,85 @@
+//! What a line says of the invoice, and what that ends with.
+
+use std::fmt;
+
+use serde::Serialize;
+
+use crate::exit::ExitStatus;
+
+/// What a line says of the invoice.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Verdict {
+    /// The invoice has the guests that are published.
+    Match,
+    /// It is no further off than it may be.
+    WithinTolerance,
+    /// The period is not closed: nothing is wrong yet.
+    NotClosed,
+    /// It is further off.
+    Mismatch,
+    /// Guests are published, and the invoice has no such line.
+    NotInvoiced,
+    /// The invoice has a line, and nothing is published.
+    NotPublished,
+    /// Neither has anything, of a period that is asked for or between two that have.
+    Gap,
+    /// The period is closed, and its number was read before it was.
+    NotFinal,
+    /// A manifest of it is not to be believed.
+    Unbelievable,
+}
+
+impl Verdict {
+    /// All of them, in the order in which they are counted.
+    pub const ALL: [Self; 9] = [
+        Self::Match,
+        Self::WithinTolerance,
+        Self::NotClosed,
+        Self::Mismatch,
+        Self::NotInvoiced,
+        Self::NotPublished,
+        Self::Gap,
+        Self::NotFinal,
+        Self::Unbelievable,
+    ];
+
+    /// Returns the words used in tables.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Match => "match",
+            Self::WithinTolerance => "within tolerance",
+            Self::NotClosed => "not closed",
+            Self::Mismatch => "MISMATCH",
+            Self::NotInvoiced => "NOT INVOICED",
+            Self::NotPublished => "NOT PUBLISHED",
+            Self::Gap => "GAP",
+            Self::NotFinal => "NOT FINAL",
+            Self::Unbelievable => "UNBELIEVABLE",
+        }
+    }
+
+    /// Returns what a comparison that has such a line ends with.
+    #[must_use]
+    pub const fn exit(self) -> ExitStatus {
+        match self {
+            Self::Match | Self::WithinTolerance | Self::NotClosed => ExitStatus::Success,
+            Self::Mismatch | Self::NotInvoiced | Self::NotPublished | Self::Gap | Self::NotFinal => {
+                ExitStatus::Refused
+            }
+            Self::Unbelievable => ExitStatus::Untrusted,
+        }
+    }
+
+    /// Says whether the numbers of such a line are final on both sides, so that its difference counts.
+    pub(super) const fn counts(self) -> bool {
+        matches!(self, Self::Match | Self::WithinTolerance | Self::Mismatch | Self::NotInvoiced)
+    }
+}
+
+impl fmt::Display for Verdict {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.pad(self.as_str())
+    }
+}
