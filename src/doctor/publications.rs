@@ -42,7 +42,7 @@ pub async fn examine_publications(
 
 /// The manifest that was written last is the trace of the latest success: a run writes one even if nothing changed.
 async fn last_success(output: &dyn Destination, now: DateTime<Utc>) -> Check {
-    let manifests = match output.list(&layout::manifests()).await {
+    let files = match output.list(&layout::manifests()).await {
         Ok(listing) => listing.files,
         Err(error) => {
             let exit = ExitStatus::of_destination(&error);
@@ -53,8 +53,9 @@ async fn last_success(output: &dyn Destination, now: DateTime<Utc>) -> Check {
         Some(Place::Manifest(task)) => Some(task),
         _ => None,
     };
-    let newest = manifests.iter().max_by_key(|file| file.modified);
-    let Some((newest, task)) = newest.and_then(|file| Some((file, task_of(file)?))) else {
+    // The closing of a month tells when it was found closed, and no more of the run.
+    let manifests: Vec<_> = files.iter().filter_map(|file| Some((file, task_of(file)?))).collect();
+    let Some((newest, task)) = manifests.iter().copied().max_by_key(|(file, _)| file.modified) else {
         return Check::passed(LAST_SUCCESS, "nothing is published yet");
     };
     match read_manifest(output, task).await {
