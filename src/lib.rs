@@ -45,7 +45,8 @@
 //! | [`evidence`] | why a number may be believed |
 //! | [`publish`] | every path of an output, manifests, the order of publication, the summary |
 //! | [`verify`] | reads everything that is published again |
-//! | [`ledger`] | what is published, read for its numbers |
+//! | [`ledger`] | what is published, read for its numbers; when a month is closed |
+//! | [`status`] | what an output lacks, and what time runs out for |
 //! | [`simulator`] | a Wickr Admin API on loopback; shares no wire code with [`wickr`] |
 //! | [`job`] | job files and flags, and what they mean |
 //! | [`export`] | the sources and their networks, the pipeline of one task |
@@ -75,6 +76,7 @@ pub mod report;
 pub mod roster;
 #[cfg(feature = "simulator")]
 pub mod simulator;
+pub mod status;
 pub mod storage;
 pub mod task;
 pub mod telemetry;

@@ -11,6 +11,7 @@ mod run;
 mod simulate;
 mod source;
 mod state;
+mod status;
 mod stop;
 mod verify;
 
@@ -39,6 +40,10 @@ pub fn run(cli: Cli) -> anyhow::Result<ExitStatus> {
         Command::Verify(arguments) => {
             start_logging(run_id, arguments.log)?;
             told(arguments.log, runtime()?.block_on(verify::verify(arguments)))
+        }
+        Command::Status(arguments) => {
+            start_logging(run_id, arguments.log)?;
+            told(arguments.log, runtime()?.block_on(status::status(*arguments)))
         }
         Command::Doctor(arguments) => {
             start_logging(run_id, arguments.log)?;

@@ -122,11 +122,20 @@ impl Ledger {
         awaited
     }
 
+    /// Lists everything that has a manifest, to be believed or not.
+    pub fn tasks(&self) -> impl Iterator<Item = TaskKey> {
+        self.publications.keys().chain(self.unreadable.keys()).copied()
+    }
+
+    /// Lists the periods of which anything has a manifest, to be believed or not.
+    #[must_use]
+    pub fn periods(&self) -> BTreeSet<BillingPeriod> {
+        self.tasks().map(|task| task.period).collect()
+    }
+
     /// Lists the networks that have a manifest of a period, to be believed or not.
     pub fn networks_of(&self, period: BillingPeriod) -> impl Iterator<Item = NetworkId> {
-        let of_period = move |task: &&TaskKey| task.period == period;
-        let readable = self.publications.keys().filter(of_period);
-        readable.chain(self.unreadable.keys().filter(of_period)).map(|task| task.network)
+        self.tasks().filter(move |task| task.period == period).map(|task| task.network)
     }
 
     /// Closes a period, unless that was done, after a run that has exported all that it knows of.

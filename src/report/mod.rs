@@ -6,7 +6,7 @@ pub mod closing;
 pub mod metrics;
 mod table;
 
-pub use table::{kept_walks, table};
+pub use table::{Alignment, kept_walks, laid_out, table};
 
 use std::fmt;
 

@@ -27,4 +27,5 @@ mod rules;
 mod selectors;
 mod shards;
 mod sources;
+mod status;
 mod support;
