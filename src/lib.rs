@@ -26,6 +26,8 @@
 //!                                                 ▼
 //!   publish::Publisher: immutable revision ──▶ manifest (THE publication) ──▶ current copies ──▶ summary
 //!                                                 ▼
+//!   ledger: nothing of a month is awaited any more ──▶ its closing, written once
+//!                                                 ▼
 //!   report::RunSummary ──▶ table, JSON, metrics ──▶ exit::ExitStatus
 //! ```
 //!
