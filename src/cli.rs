@@ -383,7 +383,7 @@ pub struct StatusArguments {
     #[arg(long, value_name = "ID|all", value_delimiter = ',', value_parser = parse_networks)]
     pub networks: Vec<Networks>,
 
-    /// The job that publishes there: its networks, its settle_days, and how it reaches a bucket.
+    /// The job that publishes there: its networks, its `settle_days`, and how it reaches a bucket.
     #[arg(long, value_name = "JOB.toml", env = "WICKR_GUEST_EXPORT_JOB")]
     pub job: Option<PathBuf>,
 

@@ -7,7 +7,7 @@
 
 use std::collections::BTreeSet;
 
-use chrono::{DateTime, Utc};
+use chrono::{DateTime, Datelike as _, Utc};
 use serde::{Deserialize, Serialize};
 
 use super::layout;
@@ -116,6 +116,9 @@ impl ClosedPeriod {
         let ids: BTreeSet<NetworkId> = self.networks.iter().map(|network| network.network_id).collect();
         if self.billing_period != period {
             return Some("it speaks of another period than its place");
+        }
+        if !(1970..=9999).contains(&self.closed_at.year()) {
+            return Some("its closed_at lies in no usual year");
         }
         if self.networks.is_empty() || ids.len() != self.networks.len() {
             return Some("it lists no network, or one twice");
@@ -258,6 +261,7 @@ mod tests {
         for wrong in [
             ClosedPeriod { networks: Vec::new(), ..closed() },
             ClosedPeriod { networks: twice, ..closed() },
+            ClosedPeriod { closed_at: DateTime::<Utc>::MAX_UTC, ..closed() },
             ClosedPeriod { networks: impossible, ..closed() },
         ] {
             let parsed = ClosedPeriod::parse(&wrong.to_json(), october());

@@ -333,7 +333,7 @@ impl<'a> History<'a> {
             is_gap: published == 0 && is_between((self.periods.first(), self.periods.last())),
             published,
             expected: networks.len(),
-            guests: networks.iter().filter_map(|network| network.guests).sum(),
+            guests: sum(networks.iter().filter_map(|network| network.guests)),
             history_ends_at: history_horizon(period),
             history_days_left: (history_horizon(period) - question.now).num_days(),
             closed: closed.and_then(|closed| Some(self.closed(closed.as_ref().ok()?))),
@@ -350,7 +350,7 @@ impl<'a> History<'a> {
         let mut status = ClosedStatus {
             closed_at: closed.closed_at,
             networks: closed.networks.len(),
-            guests: closed.networks.iter().map(|network| network.guests).sum(),
+            guests: sum(closed.networks.iter().map(|network| network.guests)),
             restated_since: Vec::new(),
             added_since: Vec::new(),
         };
@@ -425,6 +425,11 @@ impl<'a> History<'a> {
             Some(false) | None => None,
         }
     }
+}
+
+/// Adds up guests; whoever can seal a document may have it claim anything.
+fn sum(guests: impl Iterator<Item = u64>) -> u64 {
+    guests.fold(0, u64::saturating_add)
 }
 
 fn all_known(known: Option<&KnownNetworks>) -> BTreeSet<NetworkId> {

@@ -3,6 +3,8 @@
 //! It says what stood when the month was closed, so a later revision is no contradiction; the one that it names is held
 //! against the manifest of that revision, where that is kept.
 
+use std::cmp::Ordering;
+
 use super::VerificationFilter;
 use super::inventory::Inventory;
 use super::report::VerificationReport;
@@ -66,13 +68,15 @@ async fn contradiction(
     }
     let row = published.iter().find(|row| row.task == task)?;
     let revision = row.published.as_ref()?.revision;
-    let manifest = if i64::from(network.revision) == revision {
-        read_manifest(destination, task).await
-    } else if i64::from(network.revision) > revision {
-        return Some(format!("names a later revision of network {} than is published", task.network));
-    } else {
-        let kept = files?.revisions.keys().find(|name| name.number == network.revision)?;
-        read_revision_manifest(destination, task, *kept).await
+    let manifest = match i64::from(network.revision).cmp(&revision) {
+        Ordering::Equal => read_manifest(destination, task).await,
+        Ordering::Greater => {
+            return Some(format!("names a later revision of network {} than is published", task.network));
+        }
+        Ordering::Less => {
+            let kept = files?.revisions.keys().find(|name| name.number == network.revision)?;
+            read_revision_manifest(destination, task, *kept).await
+        }
     };
     let manifest = manifest.ok().flatten()?;
     (ClosedNetwork::of(&manifest) != *network).then(|| {
