@@ -26,8 +26,10 @@ Exit codes:
    0  all published, unchanged, or nothing to do
    2  the command line or the job definition is wrong
    3  a mismatch with --on-mismatch fail, or a roster that shrank too much (the old one stays);
-      reconcile: the invoice is wrong, or something is missing
-  65  the answers broke the API's contract or could not be confirmed; verify: not whole
+       reconcile: the invoice is wrong, or something is missing;
+       status: a number of a closed month is missing, outdated or contradicted
+  65  the answers broke the API's contract or could not be confirmed; verify: not whole;
+       reconcile, status: a manifest is damaged
   70  a bug
   73  the destination refuses or is full
   75  temporary: run again
@@ -48,6 +50,8 @@ pub enum Command {
     Verify(VerifyArguments),
     /// Hold an invoice against the guests that are published: is its number right?
     Reconcile(Box<ReconcileArguments>),
+    /// Tell what is published, closed, missing or contradicted, by period and network.
+    Status(Box<StatusArguments>),
     /// Try everything that a run of a job needs: credentials, permissions, clock, places.
     Doctor(Box<DoctorArguments>),
     /// Show or remove what interrupted runs have read and keep to go on from.
@@ -469,6 +473,89 @@ fn parse_currency(text: &str) -> Result<String, String> {
     } else {
         Err("a currency is three capital letters, such as USD".to_owned())
     }
+}
+
+/// The arguments of `status`.
+#[derive(Debug, Args)]
+#[command(after_help = "\
+It ends with 3 if a number of a closed month is missing, from before the month had closed, or
+contradicted by AWS's own count, and with 65 if a manifest is damaged. A network is missed that was
+published for months before and after, or for the latest published month before, or that is known
+and published for no month since.
+
+Which networks are known: --networks names them; --networks all asks AWS for those of the account,
+as region, profile and role say; --job takes those that the job exports, asked for as its sources
+say.
+
+Examples:
+  wickr-guest-export status ./billing
+  wickr-guest-export status ./billing --networks all --period closed:3
+  wickr-guest-export status s3://bucket/wickr --job jobs/daily.toml --mark-closed")]
+pub struct StatusArguments {
+    /// The folder or the prefix of a store that was published to.
+    #[arg(value_name = "OUTPUT")]
+    pub output: String,
+
+    /// The networks that should be there: eight digits each, or `all` of the account. May be repeated.
+    /// [default: those of the job, or those that were published before]
+    #[arg(long, value_name = "ID|all", value_delimiter = ',', value_parser = parse_networks)]
+    pub networks: Vec<Networks>,
+
+    /// The job that publishes there: its networks, its `settle_days`, and how it reaches a bucket.
+    #[arg(long, value_name = "JOB.toml", env = "WICKR_GUEST_EXPORT_JOB")]
+    pub job: Option<PathBuf>,
+
+    /// Do not miss this network after the last month that was published of it: it is no more. May be
+    /// repeated.
+    #[arg(long, value_name = "ID", value_delimiter = ',')]
+    pub gone: Vec<NetworkId>,
+
+    /// Only these billing periods: a month, a range or a selector. May be repeated. [default: from the
+    /// first that is published to the latest closed one, and what is published since]
+    #[arg(long, value_name = "SELECTOR", value_delimiter = ',')]
+    pub period: Vec<PeriodSelector>,
+
+    /// How many days a period settles after its end. [default: those of the job, or 3]
+    #[arg(long, value_name = "DAYS")]
+    pub settle_days: Option<u32>,
+
+    /// Write `_CLOSED.json` for every closed month that has none and lacks nothing, as a run does that exports
+    /// all networks: for shards, and for months of the past. All networks that are known have to be published
+    /// for the month, and those that were published for the month before.
+    #[arg(long)]
+    pub mark_closed: bool,
+
+    /// Tell it as of this instant, of an output of the simulator. [default: that of the job, or now]
+    #[arg(long, value_name = "RFC3339", value_parser = parse_instant)]
+    pub as_of: Option<DateTime<Utc>>,
+
+    /// Ask this endpoint instead of AWS's; https, or http to this machine.
+    #[arg(long, value_name = "URL", env = "WICKR_GUEST_EXPORT_ENDPOINT_URL")]
+    pub endpoint_url: Option<String>,
+
+    /// The AWS region. [default: as `AWS_REGION` or the profile says]
+    #[arg(long, env = "WICKR_GUEST_EXPORT_REGION")]
+    pub region: Option<String>,
+
+    /// The AWS profile. [default: as `AWS_PROFILE` says]
+    #[arg(long, env = "WICKR_GUEST_EXPORT_PROFILE")]
+    pub profile: Option<String>,
+
+    /// A role to assume, with the credentials of the profile or the environment.
+    #[arg(long, value_name = "ARN", env = "WICKR_GUEST_EXPORT_ROLE_ARN")]
+    pub role_arn: Option<RoleArn>,
+
+    /// The external id that the role's trust policy asks for.
+    #[arg(long, value_name = "ID", env = "WICKR_GUEST_EXPORT_EXTERNAL_ID", hide_env_values = true)]
+    pub external_id: Option<String>,
+
+    /// How the status is printed on stdout.
+    #[arg(long, default_value = "text", env = "WICKR_GUEST_EXPORT_SUMMARY")]
+    pub summary: SummaryFormat,
+
+    /// How it logs.
+    #[command(flatten)]
+    pub log: LogArguments,
 }
 
 /// The arguments of `state`.

@@ -306,7 +306,7 @@ impl ExportContext {
         let walk = confirmed.walk();
         let source = self.source_of(task);
         Publication {
-            program: program(),
+            program: Program::this(),
             source: publish::Source {
                 kind: source.kind(),
                 endpoint: source.endpoint_name().to_owned(),
@@ -379,10 +379,6 @@ fn has_served(outcome: &Result<Outcome, PublishError>) -> bool {
 
 fn done(published: &PublishedManifest, status: PublicationStatus) -> Exported {
     Exported::Done { manifest: Box::new(published.manifest().clone()), status }
-}
-
-fn program() -> Program {
-    Program { name: env!("CARGO_PKG_NAME").to_owned(), version: env!("CARGO_PKG_VERSION").to_owned() }
 }
 
 fn roster_kind(mode: &RosterMode) -> RosterKind {

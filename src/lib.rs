@@ -26,6 +26,8 @@
 //!                                                 ▼
 //!   publish::Publisher: immutable revision ──▶ manifest (THE publication) ──▶ current copies ──▶ summary
 //!                                                 ▼
+//!   ledger: nothing of a month is awaited any more ──▶ its closing, written once
+//!                                                 ▼
 //!   report::RunSummary ──▶ table, JSON, metrics ──▶ exit::ExitStatus
 //! ```
 //!
@@ -45,8 +47,9 @@
 //! | [`evidence`] | why a number may be believed |
 //! | [`publish`] | every path of an output, manifests, the order of publication, the summary |
 //! | [`verify`] | reads everything that is published again |
-//! | [`ledger`] | what is published, read for its numbers |
+//! | [`ledger`] | what is published, read for its numbers; when a month is closed |
 //! | [`reconcile`] | an invoice, held against the ledger |
+//! | [`status`] | what an output lacks, and what time runs out for |
 //! | [`simulator`] | a Wickr Admin API on loopback; shares no wire code with [`wickr`] |
 //! | [`job`] | job files and flags, and what they mean |
 //! | [`export`] | the sources and their networks, the pipeline of one task |
@@ -77,6 +80,7 @@ pub mod report;
 pub mod roster;
 #[cfg(feature = "simulator")]
 pub mod simulator;
+pub mod status;
 pub mod storage;
 pub mod task;
 pub mod telemetry;

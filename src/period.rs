@@ -6,7 +6,7 @@
 
 mod selector;
 
-pub use selector::{MAX_SELECTED_PERIODS, PeriodSelector, SelectedPeriod};
+pub use selector::{MAX_SELECTED_PERIODS, PeriodSelector, SelectedPeriod, latest_closed, months_between};
 
 use std::fmt;
 use std::str::FromStr;
@@ -192,8 +192,8 @@ impl fmt::Debug for BillingPeriod {
     }
 }
 
-/// How far a period is from final.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+/// How far a period is from final, the farthest first.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum PeriodState {
     /// It has not ended: guests still arrive.

@@ -12,6 +12,7 @@ mod run;
 mod simulate;
 mod source;
 mod state;
+mod status;
 mod stop;
 mod verify;
 
@@ -44,6 +45,10 @@ pub fn run(cli: Cli) -> anyhow::Result<ExitStatus> {
         Command::Reconcile(arguments) => {
             start_logging(run_id, arguments.log)?;
             told(arguments.log, runtime()?.block_on(reconcile::reconcile(*arguments)))
+        }
+        Command::Status(arguments) => {
+            start_logging(run_id, arguments.log)?;
+            told(arguments.log, runtime()?.block_on(status::status(*arguments)))
         }
         Command::Doctor(arguments) => {
             start_logging(run_id, arguments.log)?;

@@ -26,10 +26,12 @@ use crate::export::{
     TaskError,
 };
 use crate::job::{Job, Networks, OnMismatch};
+use crate::ledger::{Closing, Ledger};
 use crate::pacing::{RequestCount, RetryPolicy};
 use crate::publish::{
     AttemptedTask, Publisher, PublisherSettings, SourceKind, Summary, TaskKey, layout, read_manifest,
 };
+use crate::report::closing::closed_by;
 use crate::report::{FailedSourceSummary, RunFacts, RunSummary, ShardSummary, TaskSummary, table};
 use crate::roster::RunBound;
 use crate::storage::LockWait;
@@ -138,6 +140,10 @@ async fn export_job(
     let exit = ExitStatus::of_all(statuses);
     if !summaries.is_empty() {
         update_summary(&context, &summaries).await;
+    }
+    // Whoever exports a part knows nothing of the rest.
+    if failed.is_empty() && share.is_none() && !context.job.picks_networks {
+        close_periods(&context, &summaries).await;
     }
     // What a source that was left out has published is not known here, nor what it has not.
     if failed.is_empty() {
@@ -357,6 +363,24 @@ async fn update_summary(context: &ExportContext, tasks: &[TaskSummary]) {
     let summary = Summary::new(destination, context.job.csv, lock_wait);
     if let Err(error) = summary.merge(&attempted).await {
         tracing::warn!(error = %error_chain(&error), "summary not updated");
+    }
+}
+
+/// Gives the event that a month's numbers are all there, where this run has exported all of them. A failure is said
+/// and changes nothing else: the next run makes it good.
+async fn close_periods(context: &ExportContext, tasks: &[TaskSummary]) {
+    let output = &**context.publisher.destination();
+    for (period, networks) in closed_by(tasks) {
+        match Ledger::close_exported(output, period, &networks, context.clock.now()).await {
+            Ok(Closing::Closed(closed)) => {
+                tracing::info!(%period, networks = closed.networks.len(), "period closed");
+            }
+            Ok(Closing::ClosedBefore) => {}
+            Ok(Closing::Waits(awaited)) => {
+                tracing::info!(%period, awaited = %awaited, "period not closed yet");
+            }
+            Err(error) => tracing::warn!(%period, error = %error_chain(&error), "period not closed"),
+        }
     }
 }
 

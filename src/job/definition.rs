@@ -394,6 +394,20 @@ impl JobDefinition {
     pub fn parse(text: &str) -> Result<Self, toml::de::Error> {
         toml::from_str(text)
     }
+
+    /// Returns the job as far as it says whom to ask and where to look, for whoever exports nothing: without the key
+    /// of its pseudonyms and the share that one of several processes has.
+    #[must_use]
+    pub fn for_looking_only(mut self) -> Self {
+        let OutputDefinition { url, profile, region, kms_key, storage_class, conditional_puts, .. } =
+            self.output;
+        let of_rosters = OutputDefinition::default();
+        self.output =
+            OutputDefinition { url, profile, region, kms_key, storage_class, conditional_puts, ..of_rosters };
+        self.resume = ResumeDefinition::default();
+        self.shard = None;
+        self
+    }
 }
 
 /// Takes out of a text, which quotes a line of a job file, what stands in URLs before the host.

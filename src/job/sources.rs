@@ -128,6 +128,12 @@ pub(super) fn sources(
     }
 }
 
+/// Says whether flags pick among the networks that the job file names, so that a run does not export all of the job.
+pub(super) fn picks_networks(overrides: &JobOverrides, definition: &JobDefinition) -> bool {
+    let names_networks = definition.sources.0.iter().any(|source| source.networks.is_some());
+    names_networks && overrides.networks.iter().any(|flag| *flag != Networks::All)
+}
+
 /// Finds the profile that reaches buckets: the one that is named for them, or the one of all sources.
 pub(super) fn output_profile(
     written: Option<String>,

@@ -4,6 +4,10 @@
 //! Nothing but manifests is read, so that a ledger of thousands of rosters is small. What cannot be believed is no
 //! number and no error: it stands in the ledger by itself, for whoever reports on it.
 
+mod closing;
+
+pub use closing::{Awaited, Closing, ClosingError, named};
+
 use std::collections::BTreeMap;
 
 use futures::{StreamExt as _, stream};

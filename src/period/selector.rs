@@ -73,12 +73,15 @@ impl PeriodSelector {
 }
 
 /// Counts the months from `first` to `last`, both included.
-fn months_between(first: BillingPeriod, last: BillingPeriod) -> u32 {
+#[must_use]
+pub fn months_between(first: BillingPeriod, last: BillingPeriod) -> u32 {
     let index = |period: BillingPeriod| u32::from(period.year) * 12 + u32::from(period.month);
     index(last).saturating_sub(index(first)) + 1
 }
 
-fn latest_closed(now: DateTime<Utc>, settle_days: u32) -> BillingPeriod {
+/// Returns the latest period that is closed at an instant.
+#[must_use]
+pub fn latest_closed(now: DateTime<Utc>, settle_days: u32) -> BillingPeriod {
     BillingPeriod::containing(now - TimeDelta::days(i64::from(settle_days))).plus_months(-1)
 }
 

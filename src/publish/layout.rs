@@ -6,10 +6,13 @@
 use std::fmt;
 
 use crate::dataset::{Dataset, Format};
+use crate::period::BillingPeriod;
 use crate::storage::RelativePath;
 pub use crate::task::TaskKey;
 
 const MANIFEST_FILE: &str = "manifest.json";
+/// The `_` tells engines that read the folder to leave it alone.
+const CLOSED_FILE: &str = "_CLOSED.json";
 
 /// The folder of one revision: its number, counted from 1, and a nonce that no two attempts share.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -40,6 +43,8 @@ impl RevisionName {
 pub enum Place {
     /// The publication of a task.
     Manifest(TaskKey),
+    /// The closing of a period.
+    Closed(BillingPeriod),
     /// The manifest as it stood when its revision was published.
     RevisionManifest(TaskKey, RevisionName),
     /// A data file of a revision.
@@ -68,6 +73,9 @@ impl Place {
             ["manifests", period, network, MANIFEST_FILE] => {
                 TaskKey::from_segments(period, network).map(Self::Manifest)
             }
+            ["manifests", period, CLOSED_FILE] => {
+                period.strip_prefix("period=")?.parse().ok().map(Self::Closed)
+            }
             ["revisions", period, network, revision, name] => {
                 let task = TaskKey::from_segments(period, network)?;
                 let revision = RevisionName::parse(revision)?;
@@ -93,7 +101,7 @@ impl Place {
         }
     }
 
-    /// Returns the task that the place belongs to; the summary belongs to none.
+    /// Returns the task that the place belongs to; the summary and the closing of a period belong to none.
     #[must_use]
     pub const fn task(&self) -> Option<TaskKey> {
         match self {
@@ -101,7 +109,7 @@ impl Place {
             | Self::RevisionManifest(task, _)
             | Self::RevisionFile(task, ..)
             | Self::Current(task, ..) => Some(*task),
-            Self::Summary(_) => None,
+            Self::Closed(_) | Self::Summary(_) => None,
         }
     }
 }
@@ -132,6 +140,12 @@ pub fn every_data_file() -> impl Iterator<Item = (Dataset, Format)> {
 #[must_use]
 pub fn manifest(task: TaskKey) -> RelativePath {
     RelativePath::known(format!("manifests/{}/{MANIFEST_FILE}", task.folder()))
+}
+
+/// The closing of a period.
+#[must_use]
+pub fn closed(period: BillingPeriod) -> RelativePath {
+    RelativePath::known(format!("manifests/period={period}/{CLOSED_FILE}"))
 }
 
 /// The folder of all manifests.

@@ -2,9 +2,11 @@
 //!
 //! Files are stored through [`crate::storage`]; [`layout`] knows every path, and [`divided`] which of them lie
 //! elsewhere; [`manifest`] is the document whose replacement is the publication; [`publisher`] keeps the order in which
-//! all this happens, and [`summary`] is derived from it. Rosters come as parts that write themselves. A clock tells no
-//! more than how long ago a run left what it did not publish.
+//! all this happens, and [`summary`] is derived from it; [`closed`] is the event that a month's numbers are all
+//! there. Rosters come as parts that write themselves. A clock tells no more than how long ago a run left what it did
+//! not publish.
 
+pub mod closed;
 pub mod divided;
 pub mod error;
 #[cfg(test)]
@@ -18,6 +20,7 @@ pub mod shrink;
 pub mod summary;
 pub mod summary_row;
 
+pub use closed::{ClosedNetwork, ClosedPeriod, read_closed, write_closed};
 pub use divided::DividedOutput;
 pub use error::PublishError;
 pub use layout::TaskKey;

@@ -107,23 +107,8 @@ impl Summary {
     /// Reads which tasks were missing when the summary that is there was written; one that cannot be read counts
     /// for nothing.
     async fn missing_rows(&self) -> Result<Rows, SummaryError> {
-        let path = layout::summary(Format::Parquet);
-        let file = match self.destination.open(&path).await {
-            Ok(Some(file)) => file,
-            Ok(None) => return Ok(Rows::new()),
-            Err(error) => return Err(error.into()),
-        };
-        let reading = tokio::task::spawn_blocking(move || read_parquet(file)).await;
-        match reading.map_err(PartError::from).and_then(|read| read) {
-            Ok(rows) => {
-                let missing = rows.into_iter().filter(|row| !row.is_published());
-                Ok(missing.map(|row| (position(row.task), row)).collect())
-            }
-            Err(error) => {
-                tracing::warn!(%path, %error, "the summary cannot be read and is made anew from the manifests");
-                Ok(Rows::new())
-            }
-        }
+        let missing = standing_rows(&*self.destination).await?.into_iter().filter(|row| !row.is_published());
+        Ok(missing.map(|row| (position(row.task), row)).collect())
     }
 
     /// Makes the row of a publication; none, and a warning, if its manifest is not one that can be believed.
@@ -160,6 +145,20 @@ pub(crate) fn measure_parquet(rows: &[SummaryRow]) -> Result<Measure, PartError>
     let mut out = Measured::new(std::io::sink());
     write_parquet(rows, &mut out)?;
     Ok(out.finish()?.1)
+}
+
+/// Reads the rows of the summary that is there; one that cannot be read has none.
+///
+/// # Errors
+/// [`SummaryError::Destination`] if the destination does not answer.
+pub(crate) async fn standing_rows(destination: &dyn Destination) -> Result<Vec<SummaryRow>, SummaryError> {
+    let path = layout::summary(Format::Parquet);
+    let Some(file) = destination.open(&path).await? else { return Ok(Vec::new()) };
+    let reading = tokio::task::spawn_blocking(move || read_parquet(file)).await;
+    Ok(reading.map_err(PartError::from).and_then(|read| read).unwrap_or_else(|error| {
+        tracing::warn!(%path, %error, "the summary cannot be read; a run makes it anew from the manifests");
+        Vec::new()
+    }))
 }
 
 /// Returns where a task's row stands in the summary: latest period first, then by network.

@@ -3,13 +3,14 @@
 //! A period counts as closed once every network of the run has a manifest of its closed state. What a task that failed
 //! has left published stands in its manifest, so that one failure does not reopen a month.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use chrono::{DateTime, TimeDelta, Utc};
 use futures::{StreamExt as _, TryStreamExt as _, stream};
 
 use super::{TaskStatus, TaskSummary};
 use crate::evidence::HISTORY_DAYS;
+use crate::guest::NetworkId;
 use crate::period::{BillingPeriod, PeriodState};
 use crate::publish::{MANIFESTS_AT_ONCE, PublishError, read_manifest};
 use crate::storage::Destination;
@@ -46,6 +47,21 @@ pub async fn oldest_unclosed(
         }
     }
     Ok(BillingPeriod::containing(now - TimeDelta::days(i64::from(settle_days))))
+}
+
+/// Lists the periods of a run that are published as closed for all of its networks, with these. A task that failed
+/// speaks for nothing, whatever was published of it before.
+#[must_use]
+pub fn closed_by(tasks: &[TaskSummary]) -> BTreeMap<BillingPeriod, BTreeSet<NetworkId>> {
+    let is_closed =
+        |task: &TaskSummary| task.status != TaskStatus::Failed && task.period_state == PeriodState::Closed;
+    let others: BTreeSet<BillingPeriod> =
+        tasks.iter().filter(|task| !is_closed(task)).map(|task| task.billing_period).collect();
+    let mut closed: BTreeMap<_, BTreeSet<_>> = BTreeMap::new();
+    for task in tasks.iter().filter(|task| !others.contains(&task.billing_period)) {
+        closed.entry(task.billing_period).or_default().insert(task.network_id);
+    }
+    closed
 }
 
 /// Returns when the service's count history no longer covers a period, so that only two walks can confirm it.

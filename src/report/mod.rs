@@ -6,8 +6,7 @@ pub mod closing;
 pub mod metrics;
 mod table;
 
-pub(crate) use table::laid_out;
-pub use table::{kept_walks, table};
+pub use table::{Alignment, kept_walks, laid_out, table};
 
 use std::fmt;
 

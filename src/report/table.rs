@@ -1,6 +1,7 @@
 //! The table that `run` prints for people.
 
 use chrono::{DateTime, TimeDelta, Utc};
+pub use comfy_table::CellAlignment as Alignment;
 use comfy_table::{Cell, CellAlignment, Table, presets};
 
 use super::{KeptWalkSummary, RunSummary, TaskStatus, TaskSummary};
@@ -73,7 +74,8 @@ fn number(value: Option<u64>) -> String {
 }
 
 /// Lays out rows under their titles, without lines and without spaces at the ends.
-pub(crate) fn laid_out<const N: usize>(
+#[must_use]
+pub fn laid_out<const N: usize>(
     columns: [(&str, CellAlignment); N],
     rows: impl Iterator<Item = [String; N]>,
 ) -> String {

@@ -8,6 +8,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use chrono::{DateTime, Utc};
 
 use crate::dataset::{Dataset, Format};
+use crate::period::BillingPeriod;
 use crate::publish::layout::{self, Place, RevisionName, TaskKey};
 use crate::storage::destination::{Destination, DestinationError};
 
@@ -15,6 +16,8 @@ use crate::storage::destination::{Destination, DestinationError};
 #[derive(Debug, Default)]
 pub(super) struct Inventory {
     pub(super) tasks: BTreeMap<TaskKey, TaskFiles>,
+    /// The periods that were closed.
+    pub(super) closed: BTreeSet<BillingPeriod>,
     /// What is below a published folder and is nothing that this program writes.
     pub(super) strays: Vec<String>,
 }
@@ -57,6 +60,9 @@ impl Inventory {
     }
 
     fn enter(&mut self, place: Place, is_recent: bool) {
+        if let Place::Closed(period) = place {
+            self.closed.insert(period);
+        }
         let Some(task) = place.task() else { return };
         let files = self.tasks.entry(task).or_default();
         match place {
@@ -74,7 +80,7 @@ impl Inventory {
             Place::Current(_, dataset, format) => {
                 files.current.insert((dataset, format));
             }
-            Place::Summary(_) => {}
+            Place::Closed(_) | Place::Summary(_) => {}
         }
     }
 }

@@ -2,9 +2,10 @@
 //!
 //! Everything is read again, to the last byte, and held against what vouches for it: files against their
 //! manifest, rows against the digest of the content, the manifest against the one kept with its revision,
-//! current copies and summary against the manifests. What is wrong becomes a [`Finding`], never an error: only
+//! current copies, summary and closings against the manifests. What is wrong becomes a [`Finding`], never an error: only
 //! a destination that cannot be listed at all stops the verification. No finding shows a value of a row.
 
+mod closed;
 mod content;
 mod inventory;
 mod report;
@@ -68,6 +69,7 @@ pub async fn verify(
         }
     }
     report_absent(&*destination, filter, &published, &mut report);
+    closed::verify(&*destination, &inventory, filter, &published, &mut report).await;
     let manifests = inventory.tasks.iter().filter(|(_, files)| files.manifest).map(|(task, _)| *task);
     let expected = summary::Expected { manifests: manifests.collect(), rows: published };
     summary::verify(&destination, &expected, filter, &mut report).await;

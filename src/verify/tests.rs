@@ -5,10 +5,12 @@ use std::path::{Path, PathBuf};
 
 use super::*;
 use crate::dataset::{Dataset, Format};
+use crate::ledger::Ledger;
 use crate::period::PeriodState;
+use crate::publish::closed::{self as closing, CLOSED_VERSION, ClosedNetwork, ClosedPeriod, write_closed};
 use crate::publish::fixture::{BOTH, Sample, local, summary, task};
 use crate::publish::manifest;
-use crate::publish::manifest::RosterKind;
+use crate::publish::manifest::{Program, RosterKind};
 use crate::storage::seal;
 
 async fn report(root: &Path) -> VerificationReport {
@@ -27,8 +29,25 @@ async fn output() -> tempfile::TempDir {
         Sample { mode: RosterKind::Pseudonymous, ..Sample::new(0..20).of(earlier) },
     ] {
         sample.run(local(root.path())).await.unwrap();
+        // It names the first of the two revisions.
+        close(root.path(), "2026-10").await;
     }
     root
+}
+
+/// Closes a period with what is published of it, unless that was done before.
+async fn close(root: &Path, period: &str) {
+    let output = local(root);
+    let period = period.parse().unwrap();
+    let ledger = Ledger::read(&*output, |task| task.period == period).await.unwrap();
+    let closed = ClosedPeriod {
+        closed_version: CLOSED_VERSION,
+        program: Program { name: "a program".to_owned(), version: "1".to_owned() },
+        billing_period: period,
+        closed_at: "2026-11-05T06:00:00Z".parse().unwrap(),
+        networks: ledger.publications.values().map(ClosedNetwork::of).collect(),
+    };
+    write_closed(&*output, &closed).await.unwrap();
 }
 
 fn files(root: &Path) -> Vec<PathBuf> {
@@ -75,8 +94,9 @@ async fn a_whole_output_is_clean_and_counted() {
     assert_eq!(report.findings, []);
     let totals = report.totals;
     assert_eq!((totals.publications, totals.revisions, totals.guests), (3, 4, 90));
-    // Each revision: four files and a manifest; each publication: a manifest and four copies; the summary: two.
-    assert_eq!(totals.files, 4 * 5 + 3 * 5 + 2);
+    // Each revision: four files and a manifest; each publication: a manifest and four copies; the summary: two;
+    // one closing.
+    assert_eq!(totals.files, 4 * 5 + 3 * 5 + 2 + 1);
     assert!(totals.bytes > 0);
 }
 
@@ -133,10 +153,13 @@ async fn a_file_that_is_cut_short_grown_emptied_or_gone_is_found() {
             assert_found(root.path(), &file, damage).await;
         }
         fs::remove_file(&file).unwrap();
-        assert_found(root.path(), &file, "removed").await;
-        fs::create_dir(&file).unwrap();
-        assert!(!report(root.path()).await.is_clean(), "a folder at {}", file.display());
-        fs::remove_dir(&file).unwrap();
+        // That a month was closed is said nowhere else, so nobody misses it.
+        if !file.ends_with("_CLOSED.json") {
+            assert_found(root.path(), &file, "removed").await;
+            fs::create_dir(&file).unwrap();
+            assert!(!report(root.path()).await.is_clean(), "a folder at {}", file.display());
+            fs::remove_dir(&file).unwrap();
+        }
         std::os::unix::fs::symlink("/dev/zero", &file).unwrap();
         assert_found(root.path(), &file, "linked").await;
         fs::remove_file(&file).unwrap();
@@ -284,6 +307,32 @@ async fn a_summary_that_says_something_else_is_found() {
     fs::remove_dir_all(root.path().join("manifests/period=2026-09")).unwrap();
     let found = report(root.path()).await.findings;
     assert!(found.iter().any(|finding| finding.problem.contains("12345678/2026-09 as published")));
+}
+
+#[tokio::test]
+async fn a_closing_that_says_something_else_than_was_published_is_found() {
+    let root = output().await;
+    let place = root.path().join("manifests/period=2026-10/_CLOSED.json");
+    let whole: serde_json::Value = serde_json::from_slice(&fs::read(&place).unwrap()).unwrap();
+    assert_eq!(whole["networks"].as_array().unwrap().len(), 1);
+    for (pointer, value, problem) in [
+        ("/networks/0/guests", serde_json::json!(41), "than the manifest of that revision"),
+        ("/networks/0/content_sha256", "ab".repeat(32).into(), "than the manifest of that revision"),
+        // The second revision is another one.
+        ("/networks/0/revision", 2.into(), "than the manifest of that revision"),
+        ("/networks/0/revision", 3.into(), "names a later revision"),
+        ("/networks/0/network_id", "87654321".into(), "which is not published"),
+        ("/billing_period", "2026-09".into(), "another period than its place"),
+    ] {
+        let mut edited = whole.clone();
+        *edited.pointer_mut(pointer).unwrap() = value;
+        edited.as_object_mut().unwrap().remove(closing::SEAL_FIELD).unwrap();
+        let edited = seal::sealed(closing::SEAL_FIELD, &serde_json::to_string_pretty(&edited).unwrap());
+        replace(&place, &edited);
+        let found = report(root.path()).await.findings;
+        assert_eq!(found.len(), 1, "{pointer}: {found:#?}");
+        assert!(found[0].problem.contains(problem), "{pointer}: {}", found[0]);
+    }
 }
 
 #[tokio::test]

@@ -29,4 +29,5 @@ mod rules;
 mod selectors;
 mod shards;
 mod sources;
+mod status;
 mod support;

@@ -11,6 +11,7 @@ fn the_layout_is_the_documented_one() {
     let revision = RevisionName { number: 1, nonce: 0x1a2b_3c4d };
     let paths = [
         manifest(task()),
+        closed(task().period),
         revision_manifest(task(), revision),
         revision_file(task(), revision, Dataset::GuestRoster, Format::Parquet),
         current(task(), Dataset::GuestCounts, Format::Csv),
@@ -21,6 +22,7 @@ fn the_layout_is_the_documented_one() {
         paths,
         [
             "manifests/period=2026-10/network=01234567/manifest.json",
+            "manifests/period=2026-10/_CLOSED.json",
             "revisions/period=2026-10/network=01234567/r000001-1a2b3c4d/manifest.json",
             "revisions/period=2026-10/network=01234567/r000001-1a2b3c4d/guest_roster.parquet",
             "guest_counts/csv/period=2026-10/network=01234567/guest_counts.csv",
@@ -33,6 +35,7 @@ fn the_layout_is_the_documented_one() {
 fn every_path_that_is_written_is_recognised_as_what_it_is() {
     let revision = RevisionName { number: 1_234_567, nonce: 7 };
     assert_eq!(Place::of(&manifest(task())), Some(Place::Manifest(task())));
+    assert_eq!(Place::of(&closed(task().period)), Some(Place::Closed(task().period)));
     assert_eq!(
         Place::of(&revision_manifest(task(), revision)),
         Some(Place::RevisionManifest(task(), revision))
@@ -57,6 +60,9 @@ fn what_merely_resembles_a_published_path_is_a_stray() {
         "manifests/period=2026-10/network=1234567/manifest.json",
         "manifests/period=2026_10/network=12345678/manifest.json",
         "manifests/period=2026-10/network=12345678/manifest.json.bak",
+        "manifests/period=2026-10/network=12345678/_CLOSED.json",
+        "manifests/period=2026-13/_CLOSED.json",
+        "manifests/_CLOSED.json",
         "revisions/period=2026-10/network=12345678/r1-1a2b3c4d/manifest.json",
         "revisions/period=2026-10/network=12345678/r000000-1a2b3c4d/manifest.json",
         "revisions/period=2026-10/network=12345678/r000001-1A2B3C4D/manifest.json",

@@ -224,7 +224,7 @@ impl Standing {
 fn revision_at(path: &RelativePath) -> Option<RevisionName> {
     match Place::of(path)? {
         Place::RevisionManifest(_, revision) | Place::RevisionFile(_, revision, ..) => Some(revision),
-        Place::Manifest(_) | Place::Current(..) | Place::Summary(_) => None,
+        Place::Manifest(_) | Place::Closed(_) | Place::Current(..) | Place::Summary(_) => None,
     }
 }
 

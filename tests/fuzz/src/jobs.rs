@@ -154,6 +154,7 @@ fn path(text: &str) {
     let again = match Place::of(&path) {
         None => return,
         Some(Place::Manifest(task)) => layout::manifest(task),
+        Some(Place::Closed(period)) => layout::closed(period),
         Some(Place::RevisionManifest(task, revision)) => layout::revision_manifest(task, revision),
         Some(Place::RevisionFile(task, revision, dataset, format)) => {
             layout::revision_file(task, revision, dataset, format)

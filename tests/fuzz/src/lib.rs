@@ -31,6 +31,7 @@ pub const TARGETS: &[(&str, Target)] = &[
     ("retry_after", answers::retry_after),
     ("job_file", jobs::job_file),
     ("names", jobs::names),
+    ("closed", published::closed),
     ("manifest", published::manifest),
     ("manifest_edits", published::manifest_edits),
     ("csv", published::csv),

@@ -10,6 +10,7 @@ use serde_json::{Value, json};
 use wickr_guest_export::dataset::content::{Disclosure, RosterHasher};
 use wickr_guest_export::dataset::csv::{self as csv_format, CsvOptions};
 use wickr_guest_export::dataset::{BATCH_ROWS, Dataset, ReadError, parquet as parquet_format, schema};
+use wickr_guest_export::publish::closed::{self, ClosedPeriod};
 use wickr_guest_export::publish::manifest::{Manifest, RosterKind, SEAL_FIELD};
 use wickr_guest_export::publish::summary_row::SummaryRow;
 use wickr_guest_export::storage::seal;
@@ -42,6 +43,22 @@ pub fn manifest(data: &[u8]) {
         assert_sealed(SEAL_FIELD, &sealed, data);
         let again = Manifest::parse(&sealed, task());
         assert!(read.is_err() || read == again, "{again:?}");
+    }
+}
+
+/// The closing of a month that is believed is written as it was read; none is believed that was altered.
+pub fn closed(data: &[u8]) {
+    let parse =
+        |bytes: &[u8]| MANIFEST_MEMORY.hold(bytes.len(), || ClosedPeriod::parse(bytes, task().period));
+    if let Err(error) = parse(data) {
+        assert_presentable(&error, MOST_CHARACTERS);
+    }
+    let Ok(Value::Object(fields)) = serde_json::from_slice(data) else { return };
+    let sealed = sealed(closed::SEAL_FIELD, fields);
+    assert_sealed(closed::SEAL_FIELD, &sealed, data);
+    match parse(&sealed) {
+        Ok(closed) => assert_eq!(parse(&closed.to_json()), Ok(closed)),
+        Err(error) => assert_presentable(&error, MOST_CHARACTERS),
     }
 }
 

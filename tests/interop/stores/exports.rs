@@ -112,6 +112,16 @@ impl Scene {
         String::from_utf8(compared.stdout).expect("UTF-8")
     }
 
+    /// Returns what `status` says of the only period.
+    fn status(&self) -> Value {
+        let output = self.server.url("out");
+        let asked = ["--networks", NETWORK, "--period", MONTH, "--mark-closed", "--summary", "json"];
+        let told = self.command(&[&["status", &output][..], &asked].concat()).output().expect("it runs");
+        assert_code(&told, 0);
+        let status: Value = serde_json::from_slice(&told.stdout).expect("JSON");
+        status["periods"].as_array().and_then(|periods| periods.last()).expect("a period").clone()
+    }
+
     fn wait_for_pages(&self, pages: u64) {
         while self.pages() < pages {
             thread::sleep(Duration::from_millis(10));
@@ -178,6 +188,7 @@ fn publish_restate_and_refuse(server: StoreServer) {
     scene.verify();
     scene.assert_as_in_a_folder();
     assert_eq!(scene.run(&[], 0)["status"], "unchanged");
+    assert_eq!(scene.status()["closed"]["guests"], 500);
 
     scene.becomes(list(3..510, Vec::new()));
     let restated = scene.run(&[], 0);
@@ -193,6 +204,8 @@ fn publish_restate_and_refuse(server: StoreServer) {
         "{stale}"
     );
     scene.reconcile(507, 0);
+    let told = scene.status();
+    assert_eq!((&told["guests"], &told["closed"]["guests"]), (&507.into(), &500.into()), "closed once");
 
     scene.becomes(list(0..100, Vec::new()));
     let refused = scene.run(&[], 3);
