@@ -13,3 +13,5 @@ mod roles;
 #[cfg(feature = "simulator")]
 mod simulator;
 mod stores;
+#[cfg(feature = "simulator")]
+mod warehouse;
