@@ -1,7 +1,7 @@
 //! The story that each engine has to get right: loaded twice, closed, restated, damaged, mended, purged.
 
 use std::collections::BTreeMap;
-use std::fs;
+use std::fs::{self, File};
 use std::io::{BufRead as _, BufReader, Write as _};
 use std::path::{Path, PathBuf};
 use std::process::{Child, ChildStdout, Stdio};
@@ -58,10 +58,11 @@ fn guests(numbers: impl IntoIterator<Item = usize>) -> Guests {
 
 /// Whoever publishes, and whoever loads what is published.
 struct Story {
+    /// Before the folder that it keeps its warehouse in, so that it ends before that goes away.
+    loader: Loader,
     runtime: Runtime,
     folder: TempDir,
     lists: Lists,
-    loader: Loader,
     /// How the engine writes a NUL, if it cannot hold one.
     nul: &'static str,
 }
@@ -110,7 +111,9 @@ impl Story {
         fs::create_dir(&warehouse).expect("a folder");
         let mut command = python.script("warehouse/loads.py", folder.path());
         command.arg(engine).arg(folder.path().join("out")).arg(warehouse);
-        command.stdin(Stdio::piped()).stdout(Stdio::piped());
+        // Some engines talk a lot, most of all of the load that is to fail.
+        let log = File::create(folder.path().join("log")).expect("a file");
+        command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(log);
         let mut process = command.spawn().expect("the loader starts");
         let stdout = BufReader::new(process.stdout.take().expect("stdout is piped"));
         let mut lists = Lists::new();
@@ -119,7 +122,7 @@ impl Story {
             lists.insert((period, OTHER), guests(0..20 - position));
         }
         let runtime = Runtime::new().expect("a runtime");
-        Self { runtime, folder, lists, loader: Loader { process, stdout }, nul }
+        Self { loader: Loader { process, stdout }, runtime, folder, lists, nul }
     }
 
     fn out(&self) -> PathBuf {
@@ -162,7 +165,9 @@ impl Story {
         stdin.write_all(b"load\n").expect("the loader listens");
         let mut line = String::new();
         self.loader.stdout.read_line(&mut line).expect("the loader prints text");
-        let seen: Value = serde_json::from_str(&line).expect("the loader prints JSON");
+        let log = || fs::read_to_string(self.folder.path().join("log")).expect("a log");
+        let seen: Value =
+            serde_json::from_str(&line).unwrap_or_else(|error| panic!("{error} in {line}: {}", log()));
         assert_eq!(seen["error"].is_string(), fails, "{}", seen["error"]);
         Seen(seen)
     }
@@ -298,4 +303,22 @@ fn is_parquet(file: &Path) -> bool {
 fn duckdb_holds_what_is_published_after_every_load() {
     let Some(python) = Python::for_test("loading into DuckDB") else { return };
     tell(python, "duckdb", "\0");
+}
+
+#[test]
+#[ignore = "takes hundreds of megabytes of packages"]
+fn clickhouse_holds_what_is_published_after_every_load() {
+    tell(Python::with_engines(), "clickhouse", "\0");
+}
+
+#[test]
+#[ignore = "takes PostgreSQL, which .ci/run installs, and hundreds of megabytes of packages"]
+fn postgresql_holds_what_is_published_after_every_load() {
+    tell(Python::with_engines(), "postgresql", "\u{2400}");
+}
+
+#[test]
+#[ignore = "takes Java, which .ci/run installs, and hundreds of megabytes of packages"]
+fn spark_holds_what_is_published_after_every_load() {
+    tell(Python::with_engines(), "spark", "\0");
 }
