@@ -13,5 +13,4 @@ mod roles;
 #[cfg(feature = "simulator")]
 mod simulator;
 mod stores;
-#[cfg(feature = "simulator")]
 mod warehouse;

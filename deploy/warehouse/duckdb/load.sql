@@ -1,6 +1,6 @@
 -- Brings the tables of this database to what is published. Run it after each export, as often as you like:
 --
---     duckdb -bail billing.duckdb -f deploy/warehouse/duckdb/load.sql
+--     duckdb -bail -f deploy/warehouse/duckdb/load.sql billing.duckdb
 --
 -- Everything below BEGIN is one transaction: whoever reads sees the tables before it or after it.
 
@@ -103,10 +103,13 @@ FROM load_state
 ANTI JOIN roster_listing USING (roster_file)
 WHERE roster_file IS NOT NULL;
 
-SELECT error(concat('no roster at all below ', getvariable('rosters'), '/revisions: see to `rosters` at the top. ',
-    'If they were all purged: DELETE FROM guest_roster; UPDATE load_state SET roster_file = NULL;'))
-WHERE NOT EXISTS (FROM roster_listing)
-  AND (EXISTS (FROM gone) OR EXISTS (FROM changed WHERE named_file IS NOT NULL));
+-- A check is a variable, as that prints nothing where there is nothing to say.
+SET VARIABLE rosters_are_there = (
+    SELECT error(concat('no roster at all below ', getvariable('rosters'), '/revisions: see to `rosters` at the top. ',
+        'If they were all purged: DELETE FROM guest_roster; UPDATE load_state SET roster_file = NULL;'))
+    WHERE NOT EXISTS (FROM roster_listing)
+      AND (EXISTS (FROM gone) OR EXISTS (FROM changed WHERE named_file IS NOT NULL))
+);
 
 DELETE FROM guest_roster USING changed
 WHERE guest_roster.billing_period = changed.billing_period AND guest_roster.network_id = changed.network_id;
@@ -150,17 +153,19 @@ SELECT * FROM summary SEMI JOIN load_state USING (billing_period, network_id, re
 UNION ALL
 SELECT * FROM summary ANTI JOIN load_state USING (billing_period, network_id) WHERE status = 'missing';
 
-SELECT error(concat('rolled back: ', count(*), ' rosters have not the guests that the summary counts, the first is ',
-    min(billing_period || ' ' || network_id), '. Run wickr-guest-export verify'))
-FROM (
-    SELECT billing_period, network_id
-    FROM guest_counts_current
-    JOIN changed USING (billing_period, network_id)
-    LEFT JOIN guest_roster USING (billing_period, network_id)
-    WHERE roster_file IS NOT NULL
-    GROUP BY billing_period, network_id, guest_count
-    HAVING count(username_hash) <> guest_count
-)
-HAVING count(*) > 0;
+SET VARIABLE rosters_are_whole = (
+    SELECT error(concat('rolled back: ', count(*), ' rosters have not the guests that the summary counts, the first is ',
+        min(billing_period || ' ' || network_id), '. Run wickr-guest-export verify'))
+    FROM (
+        SELECT billing_period, network_id
+        FROM guest_counts_current
+        JOIN changed USING (billing_period, network_id)
+        LEFT JOIN guest_roster USING (billing_period, network_id)
+        WHERE roster_file IS NOT NULL
+        GROUP BY billing_period, network_id, guest_count
+        HAVING count(username_hash) <> guest_count
+    )
+    HAVING count(*) > 0
+);
 
 COMMIT;

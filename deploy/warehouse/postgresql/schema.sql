@@ -1,4 +1,7 @@
--- The tables and the view that load.py fills. Run it once, as their owner: psql --file deploy/warehouse/postgresql/schema.sql
+-- The tables and the view that load.py fills. Run it once, as their owner:
+--
+--     psql --file deploy/warehouse/postgresql/schema.sql
+--
 -- The loader needs SELECT, INSERT, UPDATE and DELETE on the three tables.
 
 BEGIN;

@@ -156,7 +156,9 @@ def load_rosters(spark: SparkSession, revisions: list[Revision], counts: dict[tu
             )
 
 
-def load_counts(spark: SparkSession, summary: DataFrame, wanted: Revisions, loaded: Revisions, load_id: int) -> None:
+def load_counts(
+    spark: SparkSession, summary: DataFrame, wanted: Revisions, loaded: Revisions, load_id: int
+) -> None:
     """Write all counts of this load.
 
     What the summary says of loaded revisions is always taken anew, as evidence grows without a new revision: a period
@@ -196,7 +198,9 @@ def main() -> None:
     load_id = spark.table("current_load").first().load_id
     delete_what_nobody_sees(spark, loaded, load_id)
 
-    summary = spark.read.schema(COUNTS_SCHEMA).parquet(f"{OUTPUT}/summary/parquet/guest_counts.parquet").localCheckpoint()
+    # Read once, as a run may put another one in its place.
+    summary = spark.read.schema(COUNTS_SCHEMA).parquet(f"{OUTPUT}/summary/parquet/guest_counts.parquet")
+    summary = summary.localCheckpoint()
     published = summary.where("status = 'published'").select(*REVISION, "guest_count").collect()
     counts = {(row.billing_period, row.network_id): row.guest_count for row in published}
     wanted = loaded | changed_revisions(spark, [row[:4] for row in published], loaded)
