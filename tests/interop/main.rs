@@ -14,3 +14,4 @@ mod roles;
 #[cfg(feature = "simulator")]
 mod simulator;
 mod stores;
+mod warehouse;

@@ -1,4 +1,4 @@
-//! The virtual environment that holds the independent clients and readers, made once under `target/`.
+//! The virtual environments that hold the independent clients, readers and engines, each made once under `target/`.
 //!
 //! A machine without Python, or without a way to install, still runs the rest of the suite: the interop tests
 //! then say on stderr, past the test harness's capture, what was not run. Under CI (`CI` set) that is a failure.
@@ -16,9 +16,29 @@ use wickr_guest_export::period::BillingPeriod;
 
 /// Where the scripts and `requirements.txt` are.
 const SCRIPTS: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/interop");
-const REQUIREMENTS: &str = include_str!("requirements.txt");
 
-/// A Python interpreter that has everything of `requirements.txt`.
+/// What an environment holds, and where.
+struct Environment {
+    folder: &'static str,
+    /// Below [`SCRIPTS`].
+    requirements: &'static str,
+    /// What stands there.
+    packages: &'static str,
+}
+
+const CLIENTS: Environment = Environment {
+    folder: "interop-venv",
+    requirements: "requirements.txt",
+    packages: include_str!("requirements.txt"),
+};
+#[cfg(feature = "simulator")]
+const ENGINES: Environment = Environment {
+    folder: "warehouse-venv",
+    requirements: "warehouse/requirements.txt",
+    packages: include_str!("warehouse/requirements.txt"),
+};
+
+/// A Python interpreter that has everything that its environment holds.
 pub(crate) struct Python {
     interpreter: PathBuf,
 }
@@ -39,7 +59,7 @@ pub(crate) fn months_ago(months: i64) -> BillingPeriod {
 impl Python {
     /// Returns the installed environment, or says loudly that `test` does not run.
     pub(crate) fn for_test(test: &str) -> Option<&'static Self> {
-        static INSTALLED: LazyLock<Result<Python, String>> = LazyLock::new(Python::install);
+        static INSTALLED: LazyLock<Result<Python, String>> = LazyLock::new(|| Python::install(&CLIENTS));
         match &*INSTALLED {
             Ok(python) => Some(python),
             Err(reason) => {
@@ -51,6 +71,14 @@ impl Python {
                 None
             }
         }
+    }
+
+    /// Returns the environment of the second tier's engines, which whoever asks for those tests has to have.
+    #[cfg(feature = "simulator")]
+    pub(crate) fn with_engines() -> &'static Self {
+        static INSTALLED: LazyLock<Python> =
+            LazyLock::new(|| Python::install(&ENGINES).unwrap_or_else(|reason| panic!("{reason}")));
+        &INSTALLED
     }
 
     /// Prepares a script of this folder, with nothing of this process's environment but what finds programs.
@@ -88,19 +116,19 @@ impl Python {
         serde_json::from_slice(&output.stdout).expect("the script prints JSON")
     }
 
-    fn install() -> Result<Self, String> {
+    fn install(environment: &Environment) -> Result<Self, String> {
         let system = find_interpreter()?;
         let target = Path::new(env!("CARGO_TARGET_TMPDIR")).parent().expect("a folder within target");
-        let home = target.join("interop-venv");
+        let home = target.join(environment.folder);
         let failed = |what: &str, error: io::Error| format!("cannot {what} {}: {error}", home.display());
 
         // Other test processes wait here until the first one has installed. The system drops the lock of one
         // that dies, and the stamp, written last, tells a whole environment from half of one.
-        let lock = File::create(target.join("interop-venv.lock")).map_err(|e| failed("lock", e))?;
+        let lock = File::create(home.with_extension("lock")).map_err(|e| failed("lock", e))?;
         lock.lock().map_err(|e| failed("lock", e))?;
         let interpreter = home.join("bin").join("python");
         let stamp_path = home.join("installed.txt");
-        let stamp = format!("{}\n{REQUIREMENTS}", system.version);
+        let stamp = format!("{}\n{}", system.version, environment.packages);
         if fs::read_to_string(&stamp_path).is_ok_and(|found| found == stamp) {
             return Ok(Self { interpreter });
         }
@@ -109,10 +137,10 @@ impl Python {
             fs::remove_dir_all(&home).map_err(|e| failed("replace", e))?;
         }
         run("create a virtual environment", Command::new(system.program).args(["-m", "venv"]).arg(&home))?;
-        let requirements = Path::new(SCRIPTS).join("requirements.txt");
+        let requirements = Path::new(SCRIPTS).join(environment.requirements);
         let mut pip = Command::new(&interpreter);
         pip.args(["-m", "pip", "install", "--quiet", "--disable-pip-version-check", "--requirement"]);
-        run("install tests/interop/requirements.txt", pip.arg(requirements))?;
+        run(&format!("install tests/interop/{}", environment.requirements), pip.arg(requirements))?;
         fs::write(stamp_path, stamp).map_err(|e| failed("complete", e))?;
         Ok(Self { interpreter })
     }

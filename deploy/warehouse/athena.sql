@@ -1,0 +1,70 @@
+-- Athena on what is published, through Glue: nothing is loaded, so nothing has to be brought up to date but partitions.
+--
+-- This was parsed in its dialect and never run. It reads the current copies, so run it after an export and not beside
+-- one.
+-- A restatement is seen file by file: guest_counts_current, which reads the one file of the summary, is always whole;
+-- guest_roster may be ahead of it for seconds, and guest_roster_differences says where it is.
+--
+-- The place to edit: s3://CHANGE-ME-billing-exports/wickr, what `output.url` of the job says, three times.
+
+CREATE DATABASE IF NOT EXISTS wickr_billing;
+
+CREATE EXTERNAL TABLE IF NOT EXISTS wickr_billing.guest_summary (
+    billing_period string,
+    period_start timestamp,
+    period_end timestamp,
+    aws_account_id string,
+    region string,
+    network_id string,
+    network_name string,
+    status string,
+    period_state string,
+    guest_count bigint,
+    api_guest_count bigint,
+    reconciliation string,
+    confirmed_by string,
+    stable boolean,
+    revision bigint,
+    exported_at timestamp,
+    checked_at timestamp,
+    content_sha256 string
+)
+STORED AS PARQUET
+LOCATION 's3://CHANGE-ME-billing-exports/wickr/summary/parquet/';
+
+CREATE EXTERNAL TABLE IF NOT EXISTS wickr_billing.guest_counts (
+    billing_period string,
+    network_id string,
+    guest_count bigint
+)
+PARTITIONED BY (period string, network string)
+STORED AS PARQUET
+LOCATION 's3://CHANGE-ME-billing-exports/wickr/guest_counts/parquet/';
+
+-- The keys are strings: a network may be 01234567.
+CREATE EXTERNAL TABLE IF NOT EXISTS wickr_billing.guest_roster (
+    billing_period string,
+    network_id string,
+    username_hash string,
+    username string
+)
+PARTITIONED BY (period string, network string)
+STORED AS PARQUET
+LOCATION 's3://CHANGE-ME-billing-exports/wickr/guest_roster/parquet/';
+
+-- After each export that may have brought a new network or period. Partitions of purged rosters stay, and are empty.
+MSCK REPAIR TABLE wickr_billing.guest_counts;
+MSCK REPAIR TABLE wickr_billing.guest_roster;
+
+CREATE OR REPLACE VIEW wickr_billing.guest_counts_current AS
+SELECT * FROM wickr_billing.guest_summary;
+
+-- Empty, unless a run is publishing, or rosters were purged.
+CREATE OR REPLACE VIEW wickr_billing.guest_roster_differences AS
+SELECT summary.billing_period, summary.network_id, summary.guest_count, COUNT(roster.username_hash) AS guests_listed
+FROM wickr_billing.guest_summary AS summary
+LEFT JOIN wickr_billing.guest_roster AS roster
+    ON roster.period = summary.billing_period AND roster.network = summary.network_id
+WHERE summary.status = 'published'
+GROUP BY summary.billing_period, summary.network_id, summary.guest_count
+HAVING COUNT(roster.username_hash) <> summary.guest_count;

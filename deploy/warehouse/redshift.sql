@@ -1,0 +1,161 @@
+-- Brings tables of Redshift to what is published, through Spectrum and the external tables of athena.sql.
+--
+-- This was parsed in its dialect and never run. It reads the current copies, so run it after an export and not beside
+-- one.
+-- Everything from BEGIN to COMMIT is one transaction; psql --set ON_ERROR_STOP=1 ends it at the first error. First run
+-- the MSCK REPAIR of athena.sql, which makes Spectrum see new partitions.
+--
+-- The place to edit: the role that reads the bucket and Glue.
+
+CREATE EXTERNAL SCHEMA IF NOT EXISTS published
+FROM DATA CATALOG DATABASE 'wickr_billing'
+IAM_ROLE 'arn:aws:iam::111122223333:role/CHANGE-ME-spectrum';
+
+CREATE TABLE IF NOT EXISTS guest_roster (
+    billing_period varchar(7) NOT NULL,
+    network_id varchar(8) NOT NULL,
+    username_hash varchar(65535) NOT NULL,
+    username varchar(65535)
+);
+
+-- Each revision that was ever loaded, with what the summary said of it last; and what was never published.
+CREATE TABLE IF NOT EXISTS guest_counts (
+    billing_period varchar(7) NOT NULL,
+    period_start timestamptz NOT NULL,
+    period_end timestamptz NOT NULL,
+    aws_account_id varchar(65535),
+    region varchar(65535),
+    network_id varchar(8) NOT NULL,
+    network_name varchar(65535),
+    status varchar(65535) NOT NULL,
+    period_state varchar(65535) NOT NULL,
+    guest_count bigint,
+    api_guest_count bigint,
+    reconciliation varchar(65535),
+    confirmed_by varchar(65535),
+    stable boolean,
+    revision bigint,
+    exported_at timestamptz,
+    checked_at timestamptz,
+    content_sha256 varchar(64)
+);
+
+-- What guest_roster holds. A row deleted here is loaded again. Without a roster: counts only, or purged.
+CREATE TABLE IF NOT EXISTS load_state (
+    billing_period varchar(7) NOT NULL,
+    network_id varchar(8) NOT NULL,
+    revision bigint NOT NULL,
+    content_sha256 varchar(64) NOT NULL,
+    has_roster boolean NOT NULL,
+    loaded_at timestamptz NOT NULL
+);
+
+CREATE OR REPLACE VIEW guest_counts_current AS
+SELECT guest_counts.*
+FROM guest_counts
+LEFT JOIN load_state
+    ON load_state.billing_period = guest_counts.billing_period AND load_state.network_id = guest_counts.network_id
+WHERE (guest_counts.revision = load_state.revision AND guest_counts.content_sha256 = load_state.content_sha256)
+   OR (guest_counts.status = 'missing' AND load_state.network_id IS NULL);
+
+BEGIN;
+
+-- One load at a time.
+LOCK load_state;
+
+CREATE TEMPORARY TABLE summary AS
+SELECT * FROM published.guest_summary;
+
+CREATE TEMPORARY TABLE present AS
+SELECT DISTINCT period, network
+FROM published.guest_roster;
+
+-- What the summary says is new or another revision, and rosters that were loaded and are there no more: purged.
+CREATE TEMPORARY TABLE changed AS
+SELECT
+    summary.billing_period, summary.network_id, summary.revision, summary.content_sha256, summary.guest_count,
+    present.network IS NOT NULL AS has_roster
+FROM summary
+LEFT JOIN present ON present.period = summary.billing_period AND present.network = summary.network_id
+LEFT JOIN load_state
+    ON load_state.billing_period = summary.billing_period AND load_state.network_id = summary.network_id
+WHERE summary.status = 'published'
+  AND (load_state.network_id IS NULL
+       OR load_state.revision <> summary.revision
+       OR load_state.content_sha256 <> summary.content_sha256
+       OR load_state.has_roster <> (present.network IS NOT NULL));
+
+CREATE TEMPORARY TABLE arrived AS
+SELECT published.billing_period, published.network_id, published.username_hash, published.username
+FROM published.guest_roster AS published
+JOIN changed ON changed.billing_period = published.period AND changed.network_id = published.network;
+
+-- Fails, as a text is no number, if a roster has not the guests that the summary counts: a run is publishing, or
+-- `verify` will tell.
+SELECT CAST(CASE WHEN COUNT(*) = 0 THEN '0' ELSE 'a roster has not the guests that the summary counts' END AS integer)
+FROM (
+    SELECT changed.billing_period, changed.network_id
+    FROM changed
+    LEFT JOIN arrived
+        ON arrived.billing_period = changed.billing_period AND arrived.network_id = changed.network_id
+    WHERE changed.has_roster
+    GROUP BY changed.billing_period, changed.network_id, changed.guest_count
+    HAVING COUNT(arrived.username_hash) <> changed.guest_count
+) AS differing;
+
+-- Fails if no roster is there at all and some were: the place is another one than before.
+SELECT CAST(CASE WHEN COUNT(*) = 0 THEN '0' ELSE 'no roster at all is there' END AS integer)
+FROM load_state
+WHERE has_roster AND NOT EXISTS (SELECT 1 FROM present);
+
+DELETE FROM guest_roster
+WHERE EXISTS (
+    SELECT 1 FROM changed
+    WHERE changed.billing_period = guest_roster.billing_period AND changed.network_id = guest_roster.network_id
+);
+
+INSERT INTO guest_roster (billing_period, network_id, username_hash, username)
+SELECT billing_period, network_id, username_hash, username FROM arrived;
+
+DELETE FROM load_state
+WHERE EXISTS (
+    SELECT 1 FROM changed
+    WHERE changed.billing_period = load_state.billing_period AND changed.network_id = load_state.network_id
+);
+
+INSERT INTO load_state (billing_period, network_id, revision, content_sha256, has_roster, loaded_at)
+SELECT billing_period, network_id, revision, content_sha256, has_roster, GETDATE()
+FROM changed;
+
+-- Evidence grows without a new revision: a period closes, a count is confirmed. So these are always written anew.
+DELETE FROM guest_counts
+WHERE EXISTS (
+    SELECT 1 FROM summary
+    WHERE summary.billing_period = guest_counts.billing_period AND summary.network_id = guest_counts.network_id
+      AND summary.revision = guest_counts.revision AND summary.content_sha256 = guest_counts.content_sha256
+);
+
+DELETE FROM guest_counts WHERE status = 'missing';
+
+-- What the summary says is missing and was loaded once stays as it was loaded.
+INSERT INTO guest_counts (
+    billing_period, period_start, period_end, aws_account_id, region, network_id, network_name, status,
+    period_state, guest_count, api_guest_count, reconciliation, confirmed_by, stable, revision, exported_at, checked_at,
+    content_sha256
+)
+SELECT
+    summary.billing_period, summary.period_start, summary.period_end, summary.aws_account_id, summary.region,
+    summary.network_id, summary.network_name, summary.status, summary.period_state, summary.guest_count,
+    summary.api_guest_count, summary.reconciliation, summary.confirmed_by, summary.stable, summary.revision,
+    summary.exported_at, summary.checked_at, summary.content_sha256
+FROM summary
+LEFT JOIN load_state
+    ON load_state.billing_period = summary.billing_period AND load_state.network_id = summary.network_id
+WHERE summary.status = 'published' OR load_state.network_id IS NULL;
+
+DROP TABLE arrived;
+DROP TABLE changed;
+DROP TABLE present;
+DROP TABLE summary;
+
+COMMIT;
