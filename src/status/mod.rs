@@ -51,7 +51,7 @@ pub struct StatusQuestion {
 /// What is published and what is not. What is not known is null.
 #[derive(Clone, Debug, Serialize)]
 pub struct Status {
-    /// Always [`STATUS_VERSION`].
+    /// The version of this form.
     pub status_version: u32,
     /// The output.
     pub output: String,
