@@ -7,7 +7,7 @@ use crate::checkpoint::CheckpointError;
 use crate::evidence::ConfirmError;
 use crate::export::{NetworkOfTwoSources, NetworksError, SourceError, TaskError};
 use crate::job::{JobError, JobFileError, UsageError};
-use crate::publish::PublishError;
+use crate::publish::{PublishError, PurgeError};
 use crate::report::PrintError;
 use crate::roster::{RosterError, RunStoreError};
 use crate::storage::object::StoreConnectError;
@@ -95,6 +95,7 @@ impl ExitStatus {
             .or_else(|| cause.downcast_ref::<DestinationError>().map(Self::of_destination))
             .or_else(|| cause.downcast_ref::<CheckpointError>().map(Self::of_checkpoint))
             .or_else(|| cause.downcast_ref::<PublishError>().map(Self::of_publication))
+            .or_else(|| cause.downcast_ref::<PurgeError>().map(Self::of_purge))
             .or_else(|| cause.downcast_ref::<TaskError>().map(Self::of_task))
     }
 
@@ -108,6 +109,16 @@ impl ExitStatus {
             TaskError::Lock(error) => Self::of_destination(error),
             TaskError::Interrupted | TaskError::OutOfGrace(_) => Self::Temporary,
             TaskError::Panicked => Self::Bug,
+        }
+    }
+
+    /// Maps why the rosters of a task were not purged.
+    #[must_use]
+    pub fn of_purge(error: &PurgeError) -> Self {
+        match error {
+            PurgeError::Publish(error) => Self::of_publication(error),
+            PurgeError::Elsewhere(_) => Self::Usage,
+            PurgeError::Undecided(_) => Self::Temporary,
         }
     }
 

@@ -49,6 +49,7 @@
 //! | [`simulator`] | a Wickr Admin API on loopback; shares no wire code with [`wickr`] |
 //! | [`job`] | job files and flags, and what they mean |
 //! | [`export`] | the sources and their networks, the pipeline of one task |
+//! | [`retention`] | rosters of old periods go, their counts stay |
 //! | [`exit`], [`report`] | what a run tells whoever started it, and what it states in metrics |
 //! | [`doctor`] | what a run will meet, tried beforehand |
 //! | [`limits`] | what the process asks of the system for itself |
@@ -72,6 +73,7 @@ pub mod pacing;
 pub mod period;
 pub mod publish;
 pub mod report;
+pub mod retention;
 pub mod roster;
 #[cfg(feature = "simulator")]
 pub mod simulator;

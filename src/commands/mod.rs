@@ -6,6 +6,7 @@ mod doctor;
 mod job;
 mod metrics;
 mod places;
+mod purge;
 mod run;
 #[cfg(feature = "simulator")]
 mod simulate;
@@ -43,6 +44,10 @@ pub fn run(cli: Cli) -> anyhow::Result<ExitStatus> {
         Command::Doctor(arguments) => {
             start_logging(run_id, arguments.log)?;
             told(arguments.log, runtime()?.block_on(doctor::doctor(*arguments)))
+        }
+        Command::Purge(arguments) => {
+            start_logging(run_id, arguments.log)?;
+            told(arguments.log, runtime()?.block_on(purge::purge(arguments)))
         }
         Command::State(arguments) => {
             start_logging(run_id, arguments.log)?;

@@ -26,8 +26,8 @@ pub use manifest::{
 };
 pub use publication::{CompareRosters, EncodedPart, Part, PartError, Publication, RosterChanges};
 pub use publisher::{
-    Outcome, PublicationStatus, PublishedManifest, Publisher, PublisherSettings, read_manifest,
-    read_revision_manifest,
+    Outcome, PublicationStatus, PublishedManifest, Publisher, PublisherSettings, PurgeError, Purged,
+    RosterFiles, read_manifest, read_revision_manifest, roster_files,
 };
 pub use shrink::ShrinkLimit;
 pub use summary::Summary;

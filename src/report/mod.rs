@@ -6,7 +6,7 @@ pub mod closing;
 pub mod metrics;
 mod table;
 
-pub use table::{kept_walks, table};
+pub use table::{kept_walks, purged, table};
 
 use std::fmt;
 
@@ -272,7 +272,7 @@ impl TaskSummary {
         count: RequestCount,
         contradicted: bool,
     ) -> Self {
-        let message = contradicted.then(|| {
+        let contradiction = contradicted.then(|| {
             format!(
                 "the service counts {}, and {} walks found {}",
                 manifest.counts.api_guests.unwrap_or_default(),
@@ -280,6 +280,11 @@ impl TaskSummary {
                 manifest.counts.guests
             )
         });
+        let purge = manifest.rosters_purged_at.filter(|_| status != TaskStatus::Kept).map(|purged_at| {
+            format!("the rosters were purged on {}, so only the count is published", purged_at.format("%F"))
+        });
+        let messages: Vec<String> = contradiction.into_iter().chain(purge).collect();
+        let message = (!messages.is_empty()).then(|| messages.join("; "));
         let changes = manifest.changes.filter(|_| status == TaskStatus::Restated);
         Self {
             source,

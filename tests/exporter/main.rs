@@ -20,6 +20,7 @@ mod pacing;
 mod power;
 mod prometheus;
 mod publication;
+mod purge;
 mod readme;
 mod resume;
 mod roles;
