@@ -358,16 +358,17 @@ pub struct VerifyArguments {
 /// The arguments of `purge`.
 #[derive(Debug, Args)]
 #[command(after_help = "\
-Rosters go in every format, of every revision, with their current copies. Counts, manifests and the summary stay,
-and the manifest says when its rosters were purged. They stay away: a later run of such a period publishes its
-count alone. To see the guests of one again, export it to another output while the service still lists them.
+Rosters go in every format, of every revision, with their current copies. Counts, manifests and the
+summary stay, and the manifest says when its rosters were purged. They stay away: a later run of such
+a period publishes its count alone. To see the guests of one again, export it to another output while
+the service still lists them.
 
-What a bucket with versions keeps of removed files is removed by its own lifecycle rules. What interrupted runs
-have left is removed by `state clear`, and goes by itself after 7 days.
+What a bucket with versions keeps of removed files is removed by its own lifecycle rules. What
+interrupted runs have left is removed by `state clear`, and goes by itself after 7 days.
 
 Examples:
   wickr-guest-export purge ./billing --rosters-before 2025-11 --dry-run
-  wickr-guest-export purge s3://counts/wickr --roster-url s3://rosters/wickr --rosters-before 2025-11")]
+  wickr-guest-export purge s3://bucket/counts --roster-url s3://bucket/rosters --rosters-before 2025-11")]
 pub struct PurgeArguments {
     /// The folder or the prefix of a store that was published to.
     #[arg(value_name = "OUTPUT")]

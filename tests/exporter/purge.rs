@@ -116,7 +116,8 @@ fn a_purge_and_its_dry_run_say_what_goes() {
         shown(purging(&scene, KEPT)),
         shown(purging(&scene, OLD)),
     ];
-    insta::with_settings!({filters => vec![(r"\d{4,}( bytes)?  ", "[bytes]  "), (r"\d{4,} bytes", "[bytes] bytes")]}, {
+    let filters = vec![(r"\d+(  to be|  purged)", "[bytes]$1"), (r"\d+ bytes", "[bytes] bytes")];
+    insta::with_settings!({filters => filters}, {
         insta::assert_snapshot!(said.join("\n"));
     });
 }
@@ -128,10 +129,10 @@ fn a_later_run_does_not_bring_guests_back() {
     purging(&scene, KEPT).run().exits(0);
 
     // What is published as closed is not missing.
+    let pages = scene.pages_asked();
     let kept = scene.job("").args(["--network", NETWORK, "--period", "missing:2"]).run().exits(0).summary();
     assert!(kept["tasks"].as_array().expect("tasks").iter().all(|task| task["status"] == "kept"), "{kept:#}");
-    let pages = scene.pages_asked();
-    assert_eq!(pages, 2 * 2 + 1, "nothing was walked again");
+    assert_eq!(scene.pages_asked(), pages, "nothing was walked again");
 
     // Walked again, the same guests are the same, and only checked.
     let unchanged = scene.run(OLD).exits(0).task();
