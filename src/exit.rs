@@ -3,6 +3,8 @@
 //! The codes are those of sysexits.h where it has a fitting one. Schedulers act on them: 75 is worth another
 //! try, most others want a person.
 
+use serde::{Serialize, Serializer};
+
 use crate::checkpoint::CheckpointError;
 use crate::evidence::ConfirmError;
 use crate::export::{NetworkOfTwoSources, NetworksError, SourceError, TaskError};
@@ -13,6 +15,7 @@ use crate::roster::{RosterError, RunStoreError};
 use crate::storage::object::StoreConnectError;
 use crate::storage::{DestinationError, DestinationUrlError};
 use crate::telemetry::LoggingError;
+use crate::turnover::TurnoverError;
 use crate::walk::{WalkError, WalkFailure};
 use crate::wickr::{ApiError, EndpointError};
 
@@ -38,6 +41,13 @@ pub enum ExitStatus {
     Credentials = 77,
     /// No such network.
     NoNetwork = 78,
+}
+
+impl Serialize for ExitStatus {
+    /// Writes its number.
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        self.code().serialize(serializer)
+    }
 }
 
 impl ExitStatus {
@@ -96,6 +106,7 @@ impl ExitStatus {
             .or_else(|| cause.downcast_ref::<CheckpointError>().map(Self::of_checkpoint))
             .or_else(|| cause.downcast_ref::<PublishError>().map(Self::of_publication))
             .or_else(|| cause.downcast_ref::<PurgeError>().map(Self::of_purge))
+            .or_else(|| cause.downcast_ref::<TurnoverError>().map(Self::of_turnover))
             .or_else(|| cause.downcast_ref::<TaskError>().map(Self::of_task))
     }
 
@@ -119,6 +130,16 @@ impl ExitStatus {
             PurgeError::Publish(error) => Self::of_publication(error),
             PurgeError::Elsewhere(_) => Self::Usage,
             PurgeError::Undecided(_) => Self::Temporary,
+        }
+    }
+
+    fn of_turnover(error: &TurnoverError) -> Self {
+        match error {
+            TurnoverError::Destination(error) => Self::of_destination(error),
+            TurnoverError::OneNetwork | TurnoverError::NoRevision { .. } | TurnoverError::Nothing { .. } => {
+                Self::Usage
+            }
+            TurnoverError::Encode(_) | TurnoverError::Panicked => Self::Bug,
         }
     }
 

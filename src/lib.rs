@@ -49,6 +49,7 @@
 //! | [`simulator`] | a Wickr Admin API on loopback; shares no wire code with [`wickr`] |
 //! | [`job`] | job files and flags, and what they mean |
 //! | [`export`] | the sources and their networks, the pipeline of one task |
+//! | [`turnover`] | who came, went and stayed between two periods or revisions |
 //! | [`retention`] | rosters of old periods go, their counts stay |
 //! | [`exit`], [`report`] | what a run tells whoever started it, and what it states in metrics |
 //! | [`doctor`] | what a run will meet, tried beforehand |
@@ -80,6 +81,7 @@ pub mod simulator;
 pub mod storage;
 pub mod task;
 pub mod telemetry;
+pub mod turnover;
 pub mod verify;
 pub mod walk;
 pub mod wickr;

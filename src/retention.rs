@@ -8,7 +8,7 @@ use std::fmt;
 use std::sync::Arc;
 
 use chrono::{DateTime, Utc};
-use serde::{Serialize, Serializer};
+use serde::Serialize;
 use tokio_util::sync::CancellationToken;
 
 use crate::dataset::Dataset;
@@ -123,7 +123,7 @@ pub struct TaskPurge {
     /// What becomes of them.
     pub status: PurgeStatus,
     /// The exit code that it alone would have had.
-    #[serde(rename = "exit_code", serialize_with = "as_code")]
+    #[serde(rename = "exit_code")]
     pub exit: ExitStatus,
     /// Why it failed.
     pub message: Option<String>,
@@ -139,7 +139,7 @@ pub struct PurgeReport {
     /// Whether nothing was touched.
     pub dry_run: bool,
     /// The exit code.
-    #[serde(rename = "exit_code", serialize_with = "as_code")]
+    #[serde(rename = "exit_code")]
     pub exit: ExitStatus,
     /// Files that are gone, or would be.
     pub files: u64,
@@ -285,10 +285,6 @@ impl Expired {
             tasks,
         }
     }
-}
-
-fn as_code<S: Serializer>(exit: &ExitStatus, serializer: S) -> Result<S::Ok, S::Error> {
-    exit.code().serialize(serializer)
 }
 
 /// Lists whose manifests and rosters lie in a place.

@@ -2,6 +2,7 @@
 
 mod completions;
 mod conclusion;
+mod diff;
 mod doctor;
 mod job;
 mod metrics;
@@ -44,6 +45,10 @@ pub fn run(cli: Cli) -> anyhow::Result<ExitStatus> {
         Command::Doctor(arguments) => {
             start_logging(run_id, arguments.log)?;
             told(arguments.log, runtime()?.block_on(doctor::doctor(*arguments)))
+        }
+        Command::Diff(arguments) => {
+            start_logging(run_id, arguments.log)?;
+            told(arguments.log, runtime()?.block_on(diff::diff(arguments)))
         }
         Command::Purge(arguments) => {
             start_logging(run_id, arguments.log)?;

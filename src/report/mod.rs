@@ -5,8 +5,10 @@
 pub mod closing;
 pub mod metrics;
 mod table;
+mod turnover;
 
 pub use table::{kept_walks, purged, table};
+pub use turnover::turnover;
 
 use std::fmt;
 

@@ -74,12 +74,12 @@ fn grid(tasks: &[TaskSummary]) -> String {
     laid_out(columns, rows)
 }
 
-fn number(value: Option<u64>) -> String {
+pub(super) fn number(value: Option<u64>) -> String {
     value.map_or_else(|| "-".to_owned(), |value| value.to_string())
 }
 
 /// Lays out rows under their titles, without lines and without spaces at the ends.
-fn laid_out<const N: usize>(
+pub(super) fn laid_out<const N: usize>(
     columns: [(&str, CellAlignment); N],
     rows: impl Iterator<Item = [String; N]>,
 ) -> String {

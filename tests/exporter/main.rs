@@ -7,6 +7,7 @@
 mod command_line;
 mod credentials;
 mod deaths;
+mod diff;
 mod disk;
 mod doctor;
 mod errors;
