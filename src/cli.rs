@@ -13,6 +13,7 @@ use crate::period::{BillingPeriod, DEFAULT_SETTLE_DAYS, PeriodSelector};
 use crate::reconcile::quantity::{Decimal, Tolerance};
 use crate::task::TaskKey;
 use crate::telemetry::LogFormat;
+use crate::turnover::Edition;
 use crate::wickr::RoleArn;
 
 /// Version and commit, as `--version` prints them.
@@ -54,6 +55,10 @@ pub enum Command {
     Status(Box<StatusArguments>),
     /// Try everything that a run of a job needs: credentials, permissions, clock, places.
     Doctor(Box<DoctorArguments>),
+    /// Compare two periods or revisions: which guests came, went and stayed?
+    Diff(DiffArguments),
+    /// Remove the rosters of old billing periods, and keep their counts and evidence.
+    Purge(PurgeArguments),
     /// Show or remove what interrupted runs have read and keep to go on from.
     State(StateArguments),
     /// Serve a simulated Wickr Admin API on this machine, to try things out against.
@@ -550,6 +555,112 @@ pub struct StatusArguments {
     pub external_id: Option<String>,
 
     /// How the status is printed on stdout.
+    #[arg(long, default_value = "text", env = "WICKR_GUEST_EXPORT_SUMMARY")]
+    pub summary: SummaryFormat,
+
+    /// How it logs.
+    #[command(flatten)]
+    pub log: LogArguments,
+}
+
+/// The arguments of `diff`.
+#[derive(Debug, Args)]
+#[command(after_help = "\
+A period is compared as it is published: 2026-10. A revision of it, which belongs to one network, is
+2026-10@1. A guest is the same guest if its hash is. Where a roster was purged, or never published,
+only counts are compared, and a network that is published on one side only is not compared at all:
+both is said. Lists hold guests, so they are readable by their owner only.
+
+Examples:
+  wickr-guest-export diff ./billing --from 2026-09 --to 2026-10 --lists ./october
+  wickr-guest-export diff ./billing --from 2026-10@1 --to 2026-10@2 --network 12345678")]
+pub struct DiffArguments {
+    /// The folder or the prefix of a store that was published to.
+    #[arg(value_name = "OUTPUT")]
+    pub output: String,
+
+    /// The earlier billing period, or a revision of it.
+    #[arg(long, value_name = "PERIOD[@N]")]
+    pub from: Edition,
+
+    /// The later one.
+    #[arg(long, value_name = "PERIOD[@N]")]
+    pub to: Edition,
+
+    /// Only this network. May be repeated.
+    #[arg(long, value_name = "ID", value_delimiter = ',')]
+    pub network: Vec<NetworkId>,
+
+    /// Where its rosters are, if the job has `output.roster_url`.
+    #[arg(long, value_name = "DIR|URL", env = "WICKR_GUEST_EXPORT_ROSTER_URL")]
+    pub roster_url: Option<String>,
+
+    /// Write lists of the guests who came and went to this folder or store, named for what is compared.
+    #[arg(long, value_name = "DIR|URL")]
+    pub lists: Option<String>,
+
+    /// List those who stayed, too.
+    #[arg(long, requires = "lists")]
+    pub kept: bool,
+
+    /// The formats of lists. [default: parquet,csv]
+    #[arg(long, value_name = "FORMAT", value_delimiter = ',', requires = "lists")]
+    pub format: Vec<Format>,
+
+    /// How the result is printed on stdout.
+    #[arg(long, default_value = "text", env = "WICKR_GUEST_EXPORT_SUMMARY")]
+    pub summary: SummaryFormat,
+
+    /// How it logs.
+    #[command(flatten)]
+    pub log: LogArguments,
+}
+
+/// The arguments of `purge`.
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Rosters go in every format, of every revision, with their current copies. Counts, manifests and
+the summary stay, and the manifest says when its rosters were purged. They stay away: a later run
+of such a period publishes its count alone. To see the guests of one again, export it to another
+output while the service still lists them.
+
+What a bucket with versions keeps of removed files is removed by its own lifecycle rules. What
+interrupted runs have left is removed by `state clear`, and goes by itself after 7 days.
+
+Examples:
+  wickr-guest-export purge ./billing --rosters-before 2025-11 --dry-run
+  wickr-guest-export purge s3://b/counts --roster-url s3://b/rosters --rosters-before 2025-11")]
+pub struct PurgeArguments {
+    /// The folder or the prefix of a store that was published to.
+    #[arg(value_name = "OUTPUT")]
+    pub output: String,
+
+    /// Purge the rosters of all billing periods before this one, which must be closed.
+    #[arg(long, value_name = "PERIOD")]
+    pub rosters_before: BillingPeriod,
+
+    /// Where its rosters are, if the job has `output.roster_url`.
+    #[arg(long, value_name = "DIR|URL", env = "WICKR_GUEST_EXPORT_ROSTER_URL")]
+    pub roster_url: Option<String>,
+
+    /// Believe that rosters which a manifest names and which are not there were removed by somebody,
+    /// and let the manifest say so.
+    #[arg(long)]
+    pub already_removed: bool,
+
+    /// How many days a period settles after its end: decides which ones are closed.
+    #[arg(long, value_name = "DAYS", default_value_t = DEFAULT_SETTLE_DAYS)]
+    pub settle_days: u32,
+
+    /// How long to wait for a run that works on the same network and period.
+    #[arg(long, value_name = "SPAN", default_value = "2m", env = "WICKR_GUEST_EXPORT_LOCK_WAIT")]
+    pub lock_wait: Span,
+
+    /// Say what would be removed, and touch nothing.
+    #[arg(long)]
+    pub dry_run: bool,
+
+    /// How the result is printed on stdout.
     #[arg(long, default_value = "text", env = "WICKR_GUEST_EXPORT_SUMMARY")]
     pub summary: SummaryFormat,
 

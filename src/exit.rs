@@ -3,11 +3,13 @@
 //! The codes are those of sysexits.h where it has a fitting one. Schedulers act on them: 75 is worth another
 //! try, most others want a person.
 
+use serde::{Serialize, Serializer};
+
 use crate::checkpoint::CheckpointError;
 use crate::evidence::ConfirmError;
 use crate::export::{NetworkOfTwoSources, NetworksError, SourceError, TaskError};
 use crate::job::{JobError, JobFileError, UsageError};
-use crate::publish::PublishError;
+use crate::publish::{PublishError, PurgeError};
 use crate::reconcile::LongInvoice;
 use crate::reconcile::invoice::InvoiceError;
 use crate::reconcile::mapping::MappingError;
@@ -16,6 +18,7 @@ use crate::roster::{RosterError, RunStoreError};
 use crate::storage::object::StoreConnectError;
 use crate::storage::{DestinationError, DestinationUrlError};
 use crate::telemetry::LoggingError;
+use crate::turnover::TurnoverError;
 use crate::walk::{WalkError, WalkFailure};
 use crate::wickr::{ApiError, EndpointError};
 
@@ -42,6 +45,13 @@ pub enum ExitStatus {
     Credentials = 77,
     /// No such network.
     NoNetwork = 78,
+}
+
+impl Serialize for ExitStatus {
+    /// Writes its number.
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        self.code().serialize(serializer)
+    }
 }
 
 impl ExitStatus {
@@ -102,6 +112,8 @@ impl ExitStatus {
             .or_else(|| cause.downcast_ref::<DestinationError>().map(Self::of_destination))
             .or_else(|| cause.downcast_ref::<CheckpointError>().map(Self::of_checkpoint))
             .or_else(|| cause.downcast_ref::<PublishError>().map(Self::of_publication))
+            .or_else(|| cause.downcast_ref::<PurgeError>().map(Self::of_purge))
+            .or_else(|| cause.downcast_ref::<TurnoverError>().map(Self::of_turnover))
             .or_else(|| cause.downcast_ref::<TaskError>().map(Self::of_task))
     }
 
@@ -115,6 +127,26 @@ impl ExitStatus {
             TaskError::Lock(error) => Self::of_destination(error),
             TaskError::Interrupted | TaskError::OutOfGrace(_) => Self::Temporary,
             TaskError::Panicked => Self::Bug,
+        }
+    }
+
+    /// Maps why the rosters of a task were not purged.
+    #[must_use]
+    pub fn of_purge(error: &PurgeError) -> Self {
+        match error {
+            PurgeError::Publish(error) => Self::of_publication(error),
+            PurgeError::Elsewhere(_) => Self::Usage,
+            PurgeError::Undecided(_) => Self::Temporary,
+        }
+    }
+
+    fn of_turnover(error: &TurnoverError) -> Self {
+        match error {
+            TurnoverError::Destination(error) => Self::of_destination(error),
+            TurnoverError::OneNetwork | TurnoverError::NoRevision { .. } | TurnoverError::Nothing { .. } => {
+                Self::Usage
+            }
+            TurnoverError::Encode(_) | TurnoverError::Panicked => Self::Bug,
         }
     }
 

@@ -53,6 +53,8 @@
 //! | [`simulator`] | a Wickr Admin API on loopback; shares no wire code with [`wickr`] |
 //! | [`job`] | job files and flags, and what they mean |
 //! | [`export`] | the sources and their networks, the pipeline of one task |
+//! | [`turnover`] | who came, went and stayed between two periods or revisions |
+//! | [`retention`] | rosters of old periods go, their counts stay |
 //! | [`exit`], [`report`] | what a run tells whoever started it, and what it states in metrics |
 //! | [`doctor`] | what a run will meet, tried beforehand |
 //! | [`limits`] | what the process asks of the system for itself |
@@ -77,6 +79,7 @@ pub mod period;
 pub mod publish;
 pub mod reconcile;
 pub mod report;
+pub mod retention;
 pub mod roster;
 #[cfg(feature = "simulator")]
 pub mod simulator;
@@ -84,6 +87,7 @@ pub mod status;
 pub mod storage;
 pub mod task;
 pub mod telemetry;
+pub mod turnover;
 pub mod verify;
 pub mod walk;
 pub mod wickr;

@@ -2,10 +2,12 @@
 
 mod completions;
 mod conclusion;
+mod diff;
 mod doctor;
 mod job;
 mod metrics;
 mod places;
+mod purge;
 mod reconcile;
 mod run;
 #[cfg(feature = "simulator")]
@@ -53,6 +55,14 @@ pub fn run(cli: Cli) -> anyhow::Result<ExitStatus> {
         Command::Doctor(arguments) => {
             start_logging(run_id, arguments.log)?;
             told(arguments.log, runtime()?.block_on(doctor::doctor(*arguments)))
+        }
+        Command::Diff(arguments) => {
+            start_logging(run_id, arguments.log)?;
+            told(arguments.log, runtime()?.block_on(diff::diff(arguments)))
+        }
+        Command::Purge(arguments) => {
+            start_logging(run_id, arguments.log)?;
+            told(arguments.log, runtime()?.block_on(purge::purge(arguments)))
         }
         Command::State(arguments) => {
             start_logging(run_id, arguments.log)?;

@@ -1,10 +1,12 @@
-//! What a restatement changes: guests added and removed between two rosters.
+//! What changes between two rosters: guests added, removed and kept.
 //!
 //! A merge join over two sorted streams, so that neither roster is ever held in memory. Both are read to their
 //! end and held to strictly ascending hashes, because an unsorted roster would not fail the join, only make it
 //! count wrongly. A changed username alone is no change of guests.
 
+use std::cmp::Ordering;
 use std::fmt;
+use std::ops::ControlFlow;
 
 use arrow::array::{Array, RecordBatch, StringArray};
 
@@ -18,6 +20,26 @@ pub struct Changes {
     pub added: u64,
     /// Guests that only the old roster has.
     pub removed: u64,
+}
+
+/// What becomes of a guest.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Fate {
+    /// Only the new roster has it.
+    Added,
+    /// Only the old roster has it.
+    Removed,
+    /// Both have it.
+    Kept,
+}
+
+/// A guest, as the new roster has it, or the old one if the new one has not.
+#[derive(Clone, Copy)]
+pub struct Guest<'a> {
+    /// Its hash or pseudonym.
+    pub username_hash: &'a str,
+    /// Its name, unless it is pseudonymous.
+    pub username: Option<&'a str>,
 }
 
 /// One of the two rosters.
@@ -66,18 +88,43 @@ pub fn count<Old: Into<RowsError>, New: Into<RowsError>>(
     old: impl IntoIterator<Item = Result<RecordBatch, Old>>,
     new: impl IntoIterator<Item = Result<RecordBatch, New>>,
 ) -> Result<Changes, ChangesError> {
+    let mut changes = Changes::default();
+    let counted = join(old, new, |fate, _guest| {
+        changes.added += u64::from(fate == Fate::Added);
+        changes.removed += u64::from(fate == Fate::Removed);
+        ControlFlow::Continue(())
+    });
+    counted.map(|_to_the_end| changes)
+}
+
+/// Passes the guests of two rosters on, in the order of their hashes, until it is told to break off.
+///
+/// Both must be of the same kind, as for [`count`].
+///
+/// # Errors
+/// [`ChangesError`] as [`count`].
+pub fn join<Old: Into<RowsError>, New: Into<RowsError>>(
+    old: impl IntoIterator<Item = Result<RecordBatch, Old>>,
+    new: impl IntoIterator<Item = Result<RecordBatch, New>>,
+    mut visit: impl FnMut(Fate, Guest<'_>) -> ControlFlow<()>,
+) -> Result<ControlFlow<()>, ChangesError> {
     let mut old = Guests::new(Side::Old, old.into_iter());
     let mut new = Guests::new(Side::New, new.into_iter());
     let (mut old_guest, mut new_guest) = (old.advance()?, new.advance()?);
-    let mut changes = Changes::default();
     while old_guest || new_guest {
         let order = match (old_guest, new_guest) {
             (true, true) => old.current.cmp(&new.current),
-            (true, false) => std::cmp::Ordering::Less,
-            _ => std::cmp::Ordering::Greater,
+            (true, false) => Ordering::Less,
+            _ => Ordering::Greater,
         };
-        changes.removed += u64::from(order.is_lt());
-        changes.added += u64::from(order.is_gt());
+        let visited = match order {
+            Ordering::Less => visit(Fate::Removed, old.guest()),
+            Ordering::Greater => visit(Fate::Added, new.guest()),
+            Ordering::Equal => visit(Fate::Kept, new.guest()),
+        };
+        if visited.is_break() {
+            return Ok(visited);
+        }
         if order.is_le() {
             old_guest = old.advance()?;
         }
@@ -85,7 +132,7 @@ pub fn count<Old: Into<RowsError>, New: Into<RowsError>>(
             new_guest = new.advance()?;
         }
     }
-    Ok(changes)
+    Ok(ControlFlow::Continue(()))
 }
 
 /// A position in one roster.
@@ -93,6 +140,7 @@ struct Guests<I> {
     side: Side,
     batches: I,
     hashes: StringArray,
+    usernames: StringArray,
     next_row: usize,
     /// The guests passed, the current one included.
     passed: u64,
@@ -105,8 +153,8 @@ where
     E: Into<RowsError>,
 {
     fn new(side: Side, batches: I) -> Self {
-        let hashes = StringArray::new_null(0);
-        Self { side, batches, hashes, next_row: 0, passed: 0, current: String::new() }
+        let (hashes, usernames) = (StringArray::new_null(0), StringArray::new_null(0));
+        Self { side, batches, hashes, usernames, next_row: 0, passed: 0, current: String::new() }
     }
 
     /// Moves to the next guest and says whether there is one.
@@ -117,6 +165,7 @@ where
             schema::require(&schema::guest_roster(), &batch.schema())
                 .map_err(|error| ChangesError::Schema(self.side, error))?;
             self.hashes = schema::text_column(&batch, schema::USERNAME_HASH).clone();
+            self.usernames = schema::text_column(&batch, schema::USERNAME).clone();
             self.next_row = 0;
         }
         let hash = self.hashes.value(self.next_row);
@@ -127,6 +176,13 @@ where
         self.next_row += 1;
         self.passed += 1;
         Ok(true)
+    }
+
+    /// Returns the guest that [`Self::advance`] has moved to.
+    fn guest(&self) -> Guest<'_> {
+        let row = self.next_row - 1;
+        let username = self.usernames.is_valid(row).then(|| self.usernames.value(row));
+        Guest { username_hash: &self.current, username }
     }
 }
 
@@ -165,6 +221,29 @@ mod tests {
         let old = [Rows::Ok(roster_batch(&[("a", Some("ann"))]))];
         let new = [Rows::Ok(roster_batch(&[("a", None)]))];
         assert_eq!(count(old, new).unwrap(), Changes::default());
+    }
+
+    #[test]
+    fn each_guest_is_passed_on_in_order_as_the_newer_roster_has_it_until_it_is_enough() {
+        let old = || [Rows::Ok(roster_batch(&[("a", Some("ann")), ("b", None), ("d", Some("dan"))]))];
+        let new = || [Rows::Ok(roster_batch(&[("a", Some("anna")), ("c", Some("cleo")), ("d", None)]))];
+        let seen = |enough: usize| {
+            let mut seen = Vec::new();
+            let joined = join(old(), new(), |fate, guest| {
+                seen.push((fate, guest.username_hash.to_owned(), guest.username.map(str::to_owned)));
+                if seen.len() == enough { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
+            });
+            (joined.unwrap().is_break(), seen)
+        };
+        let guest = |fate, hash: &str, name: Option<&str>| (fate, hash.to_owned(), name.map(str::to_owned));
+        let all = vec![
+            guest(Fate::Kept, "a", Some("anna")),
+            guest(Fate::Removed, "b", None),
+            guest(Fate::Added, "c", Some("cleo")),
+            guest(Fate::Kept, "d", None),
+        ];
+        assert_eq!(seen(2), (true, all[..2].to_vec()));
+        assert_eq!(seen(9), (false, all));
     }
 
     #[test]

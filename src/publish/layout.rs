@@ -191,6 +191,18 @@ pub fn current(task: TaskKey, dataset: Dataset, format: Format) -> RelativePath 
     RelativePath::known(format!("{dataset_name}/{format_name}/{}/{file}", task.folder()))
 }
 
+/// The folder of the current copy of a data file, which holds nothing else.
+#[must_use]
+pub fn current_folder(task: TaskKey, dataset: Dataset, format: Format) -> RelativePath {
+    RelativePath::known(format!("{}/{}/{}", dataset.name(), format.name(), task.folder()))
+}
+
+/// The folder of all current copies of a dataset.
+#[must_use]
+pub fn current_copies(dataset: Dataset) -> RelativePath {
+    RelativePath::known(dataset.name().to_owned())
+}
+
 /// The summary in one format.
 #[must_use]
 pub fn summary(format: Format) -> RelativePath {

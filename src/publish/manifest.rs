@@ -55,6 +55,10 @@ pub struct Manifest {
     pub exported_at: DateTime<Utc>,
     /// When the roster was last found to be the same.
     pub checked_at: DateTime<Utc>,
+    /// When the rosters of all revisions up to this one were purged: none of their files are there, whatever is
+    /// recorded of them, and no later revision has any.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub rosters_purged_at: Option<DateTime<Utc>>,
     /// What of the roster is published.
     pub roster: RosterRecord,
     /// How the CSV was written; none if there is none.
@@ -295,6 +299,29 @@ impl Manifest {
         self.files.iter().find(|file| file.dataset == dataset && file.format == format)
     }
 
+    /// Says whether a file of the revision was purged.
+    #[must_use]
+    pub fn is_purged(&self, file: &FileRecord) -> bool {
+        self.rosters_purged_at.is_some() && file.dataset == Dataset::GuestRoster
+    }
+
+    /// Lists the files of the revision that have to be there: all that were not purged.
+    pub fn present_files(&self) -> impl Iterator<Item = &FileRecord> {
+        self.files.iter().filter(|file| !self.is_purged(file))
+    }
+
+    /// Returns the record of a data file that has to be there.
+    #[must_use]
+    pub fn present_file(&self, dataset: Dataset, format: Format) -> Option<&FileRecord> {
+        self.file(dataset, format).filter(|file| !self.is_purged(file))
+    }
+
+    /// Says whether rosters of the revision have to be there.
+    #[must_use]
+    pub fn has_rosters(&self) -> bool {
+        self.present_files().any(|file| file.dataset == Dataset::GuestRoster)
+    }
+
     /// Returns the formats of the revision, in a fixed order.
     #[must_use]
     pub fn formats(&self) -> Vec<Format> {
@@ -302,7 +329,7 @@ impl Manifest {
     }
 
     /// Names the fields in which a published manifest departs from the one kept with its revision, though it may
-    /// not: a later check renews the evidence and nothing else.
+    /// not: a later check renews the evidence and nothing else. A purge says so in both, in the published one first.
     #[must_use]
     pub fn departures_from(&self, kept: &Self) -> Vec<&'static str> {
         let evidence = |manifest: &Self| strength((manifest.period_state, &manifest.counts));
@@ -314,6 +341,10 @@ impl Manifest {
             ("content_sha256", self.content_sha256 == kept.content_sha256),
             ("exported_at", self.exported_at == kept.exported_at),
             ("checked_at (an earlier one)", self.checked_at >= kept.checked_at),
+            (
+                "rosters_purged_at",
+                kept.rosters_purged_at.is_none() || self.rosters_purged_at == kept.rosters_purged_at,
+            ),
             ("roster", self.roster == kept.roster),
             ("csv", self.csv == kept.csv),
             ("counts.guests", self.counts.guests == kept.counts.guests),
@@ -350,6 +381,9 @@ impl Manifest {
         let usual = |instant: DateTime<Utc>| (1970..=9999).contains(&instant.year());
         if self.checked_at < self.exported_at || !usual(self.exported_at) || !usual(self.checked_at) {
             return Err("its checked_at lies before its exported_at, or in no usual year".to_owned());
+        }
+        if !self.rosters_purged_at.is_none_or(usual) {
+            return Err("its rosters_purged_at lies in no usual year".to_owned());
         }
         self.evidence_contradiction()?;
         self.files_contradiction(task)
@@ -409,7 +443,11 @@ impl Manifest {
         let with_roster = self.roster.mode != RosterKind::None;
         for format in Format::ALL {
             let has_counts = self.file(Dataset::GuestCounts, format).is_some();
-            if self.file(Dataset::GuestRoster, format).is_some() != (has_counts && with_roster) {
+            let (has_roster, should) =
+                (self.file(Dataset::GuestRoster, format).is_some(), has_counts && with_roster);
+            // A revision that was published after a purge has none to begin with.
+            let was_withheld = self.rosters_purged_at.is_some() && !has_roster;
+            if has_roster != should && !was_withheld {
                 return Err(format!("its {} files do not fit its roster mode", format.name()));
             }
         }

@@ -83,3 +83,11 @@ pub struct Publication {
     /// Compares with the roster published before, where there is one of the same mode and key.
     pub compare: Option<CompareRosters>,
 }
+
+impl Publication {
+    /// Leaves only what says how many guests there are.
+    pub(super) fn withhold_rosters(&mut self) {
+        self.parts.retain(|part| part.dataset != Dataset::GuestRoster);
+        self.compare = None;
+    }
+}

@@ -6,11 +6,14 @@
 //! A run may die between any two operations: what it left is finished or swept by [`Publisher::recover`], which
 //! every publication begins with.
 
+mod purging;
 mod recovery;
+
+pub use self::purging::{PurgeError, Purged, RosterFiles, roster_files};
 
 use std::sync::Arc;
 
-use chrono::SubsecRound;
+use chrono::{DateTime, SubsecRound, Utc};
 use tokio::sync::Mutex;
 
 use self::recovery::{Found, Standing};
@@ -104,6 +107,8 @@ pub struct Outcome {
 struct PlannedRevision {
     name: RevisionName,
     changes: Option<ChangesRecord>,
+    /// When the rosters of its task were purged, if they were.
+    rosters_purged_at: Option<DateTime<Utc>>,
 }
 
 /// A revision that is complete and durable, and that nothing names yet.
@@ -238,6 +243,10 @@ impl Publisher {
     /// [`PublishError`], where what is there cannot be understood.
     pub async fn recover(&self, lock: &TaskLock) -> Result<Option<(PublishedManifest, bool)>, PublishError> {
         let standing = self.recover_standing(lock).await?.standing;
+        if standing.as_ref().is_some_and(|standing| !standing.is_whole) {
+            let task = lock.task;
+            tracing::warn!(%task, "published files are missing or cut short; the roster is published again");
+        }
         Ok(standing.map(|standing| (standing.published, standing.is_whole)))
     }
 
@@ -265,7 +274,7 @@ impl Publisher {
         let task = lock.task;
         let Some(standing) = standing else {
             let name = RevisionName { number: 1, nonce: rand::random() };
-            let plan = PlannedRevision { name, changes: None };
+            let plan = PlannedRevision { name, changes: None, rosters_purged_at: None };
             let publishing = async {
                 let written = self.write_revision(task, plan, publication).await?;
                 self.put_first_manifest(lock, written).await
@@ -274,6 +283,12 @@ impl Publisher {
             return Ok(Outcome { manifest: published, status: PublicationStatus::Published, changes: None });
         };
 
+        let mut publication = publication;
+        let rosters_purged_at = standing.published.manifest.rosters_purged_at;
+        if let Some(purged_at) = rosters_purged_at {
+            tracing::warn!(%task, %purged_at, "the rosters were purged, so only the counts are published");
+            publication.withhold_rosters();
+        }
         if standing.is_unchanged_by(&publication) && self.is_unaltered(&standing.published).await? {
             let renewed = rechecked(&standing.published.manifest, &publication);
             let revision = WrittenRevision { manifest: renewed, name: standing.published.revision };
@@ -286,7 +301,6 @@ impl Publisher {
         if finality(seen) < finality(published) {
             return Err(PublishError::StateWentBack { task, published, seen });
         }
-        let mut publication = publication;
         let changes = self.changes_since(&standing, &mut publication).await?;
         let before = standing.published.manifest.counts.guests;
         let lost = changes
@@ -299,7 +313,7 @@ impl Publisher {
             PublishError::ManifestDamaged { place: layout::manifest(task).to_string(), cause }
         })?;
         let name = RevisionName { number, nonce: rand::random() };
-        let plan = PlannedRevision { name, changes };
+        let plan = PlannedRevision { name, changes, rosters_purged_at };
         let publishing = async {
             let written = self.write_revision(task, plan, publication).await?;
             self.put_manifest(lock, written, Precondition::Unchanged(standing.version)).await
@@ -390,6 +404,7 @@ impl Publisher {
             content_sha256: publication.content_sha256,
             exported_at,
             checked_at: exported_at,
+            rosters_purged_at: plan.rosters_purged_at,
             roster: publication.roster,
             csv: publication.csv,
             counts: publication.counts,

@@ -5,8 +5,10 @@
 pub mod closing;
 pub mod metrics;
 mod table;
+mod turnover;
 
-pub use table::{Alignment, kept_walks, laid_out, table};
+pub use table::{Alignment, kept_walks, laid_out, purged, table};
+pub use turnover::turnover;
 
 use std::fmt;
 
@@ -272,7 +274,7 @@ impl TaskSummary {
         count: RequestCount,
         contradicted: bool,
     ) -> Self {
-        let message = contradicted.then(|| {
+        let contradiction = contradicted.then(|| {
             format!(
                 "the service counts {}, and {} walks found {}",
                 manifest.counts.api_guests.unwrap_or_default(),
@@ -280,6 +282,11 @@ impl TaskSummary {
                 manifest.counts.guests
             )
         });
+        let purge = manifest.rosters_purged_at.filter(|_| status != TaskStatus::Kept).map(|purged_at| {
+            format!("the rosters were purged on {}, so only the count is published", purged_at.format("%F"))
+        });
+        let messages: Vec<String> = contradiction.into_iter().chain(purge).collect();
+        let message = (!messages.is_empty()).then(|| messages.join("; "));
         let changes = manifest.changes.filter(|_| status == TaskStatus::Restated);
         Self {
             source,

@@ -5,6 +5,8 @@ pub use comfy_table::CellAlignment as Alignment;
 use comfy_table::{Cell, CellAlignment, Table, presets};
 
 use super::{KeptWalkSummary, RunSummary, TaskStatus, TaskSummary};
+use crate::period::PeriodState;
+use crate::retention::{PurgeReport, PurgeStatus};
 
 /// Lays out a run as text: one line a task, then the totals and what there is to say.
 #[must_use]
@@ -25,7 +27,11 @@ pub fn table(summary: &RunSummary) -> String {
     }
     for task in &summary.tasks {
         if let Some(message) = &task.message {
-            let word = if task.status == TaskStatus::Failed { "failed" } else { "mismatch" };
+            let word = match task.status {
+                TaskStatus::Failed => "failed",
+                _ if task.is_contradicted() => "mismatch",
+                _ => "note",
+            };
             lines.push(format!("{word}: {}/{}: {message}", task.network_id, task.billing_period));
         }
     }
@@ -69,7 +75,7 @@ fn grid(tasks: &[TaskSummary]) -> String {
     laid_out(columns, rows)
 }
 
-fn number(value: Option<u64>) -> String {
+pub(super) fn number(value: Option<u64>) -> String {
     value.map_or_else(|| "-".to_owned(), |value| value.to_string())
 }
 
@@ -121,6 +127,45 @@ pub fn kept_walks(walks: &[KeptWalkSummary], now: DateTime<Utc>) -> String {
         ]
     });
     laid_out(columns, rows)
+}
+
+/// Lays out a purge: one line for each network and period whose rosters are concerned, and what there is to say.
+#[must_use]
+pub fn purged(report: &PurgeReport) -> String {
+    use CellAlignment::{Left, Right};
+    let columns = [
+        ("NETWORK", Left),
+        ("PERIOD", Left),
+        ("STATE", Left),
+        ("GUESTS", Right),
+        ("FILES", Right),
+        ("BYTES", Right),
+        ("STATUS", Left),
+    ];
+    let is_shown = |status| !matches!(status, PurgeStatus::Before | PurgeStatus::Nothing);
+    let shown: Vec<_> = report.tasks.iter().filter(|task| is_shown(task.status)).collect();
+    let mut lines = Vec::new();
+    if !shown.is_empty() {
+        let rows = shown.iter().map(|task| {
+            [
+                task.network_id.to_string(),
+                task.billing_period.to_string(),
+                task.period_state.map_or("-", PeriodState::as_str).to_owned(),
+                number(task.guests),
+                task.files.to_string(),
+                task.bytes.to_string(),
+                task.status.words().to_owned(),
+            ]
+        });
+        lines.push(laid_out(columns, rows));
+    }
+    for task in &shown {
+        if let Some(message) = &task.message {
+            lines.push(format!("failed: {}/{}: {message}", task.network_id, task.billing_period));
+        }
+    }
+    lines.push(report.to_string());
+    lines.join("\n")
 }
 
 /// Writes an age in its largest unit: what matters is whether it is minutes, hours or days.

@@ -10,7 +10,7 @@ use std::sync::Arc;
 use super::content::{ContentProblem, check_bytes, check_rows};
 use super::inventory::{RevisionFiles, TaskFiles};
 use super::report::{MISSING, VerificationReport};
-use crate::dataset::{Dataset, Format};
+use crate::dataset::Dataset;
 use crate::publish::layout::{self, RevisionName, TaskKey};
 use crate::publish::manifest;
 use crate::publish::manifest::{FileRecord, MAX_MANIFEST_BYTES, Manifest};
@@ -77,6 +77,11 @@ impl TaskVerifier {
 
     fn export_again(&self) -> String {
         format!("export {} again: the run finishes or replaces what is there", self.task)
+    }
+
+    fn purge_again(&self) -> String {
+        let next = self.task.period.plus_months(1);
+        format!("run purge --rosters-before {next} again: it finishes what was begun")
     }
 
     fn restore(&self) -> String {
@@ -149,11 +154,15 @@ impl TaskVerifier {
     }
 
     async fn verify_published(&self, published: &Read, files: &TaskFiles, found: &mut VerificationReport) {
-        self.verify_revision(&published.manifest, published.revision, files, found).await;
+        let is_purged = published.manifest.rosters_purged_at.is_some();
+        self.verify_revision(&published.manifest, published.revision, is_purged, files, found).await;
         let path = layout::revision_manifest(self.task, published.revision);
         let Some(kept) = self.read_manifest(&path, found).await else { return };
         if kept.revision != published.revision {
             found.find(&path, "speaks of another revision than its folder", self.restore());
+        }
+        if is_purged && kept.manifest.rosters_purged_at.is_none() {
+            found.find(&path, "does not say that the rosters were purged", self.purge_again());
         }
         for field in published.manifest.departures_from(&kept.manifest) {
             let problem = format!("says another {field} than the manifest kept with its revision");
@@ -161,23 +170,30 @@ impl TaskVerifier {
         }
     }
 
-    /// Checks the files of a revision against a manifest, and that there are no others.
+    /// Checks the files of a revision against a manifest, and that there are no others. Of a task whose rosters were
+    /// purged no revision has any.
     async fn verify_revision(
         &self,
         manifest: &Manifest,
         revision: RevisionName,
+        is_purged: bool,
         files: &TaskFiles,
         found: &mut VerificationReport,
     ) {
         found.totals.revisions += 1;
-        for record in &manifest.files {
+        let is_gone = |dataset: Dataset| is_purged && dataset == Dataset::GuestRoster;
+        for record in manifest.files.iter().filter(|record| !is_gone(record.dataset)) {
             self.verify_file(&record.path, record, Some(manifest), self.restore(), found).await;
         }
         let none = RevisionFiles::default();
         let there = &files.revisions.get(&revision).unwrap_or(&none).data;
-        for (dataset, format) in unlisted(there, manifest) {
+        for (dataset, format) in there.iter().copied() {
             let path = layout::revision_file(self.task, revision, dataset, format);
-            found.find(path, "is in no manifest", "move it away: nobody vouches for it");
+            if is_gone(dataset) {
+                self.report_purged(&path, found).await;
+            } else if manifest.file(dataset, format).is_none() {
+                found.find(path, "is in no manifest", "move it away: nobody vouches for it");
+            }
         }
     }
 
@@ -214,13 +230,25 @@ impl TaskVerifier {
     }
 
     async fn verify_current(&self, published: &Read, files: &TaskFiles, found: &mut VerificationReport) {
-        for record in &published.manifest.files {
+        for record in published.manifest.present_files() {
             let path = layout::current(self.task, record.dataset, record.format);
             self.verify_file(&path, record, None, self.export_again(), found).await;
         }
-        for (dataset, format) in unlisted(&files.current, &published.manifest) {
+        let is_purged = published.manifest.rosters_purged_at.is_some();
+        for (dataset, format) in files.current.iter().copied() {
             let path = layout::current(self.task, dataset, format);
-            found.find(path, "is no longer published", self.export_again());
+            if is_purged && dataset == Dataset::GuestRoster {
+                self.report_purged(&path, found).await;
+            } else if published.manifest.file(dataset, format).is_none() {
+                found.find(path, "is no longer published", self.export_again());
+            }
+        }
+    }
+
+    /// Reports a roster that should be gone, unless a purge has removed it since the output was listed.
+    async fn report_purged(&self, path: &RelativePath, found: &mut VerificationReport) {
+        if !matches!(self.destination.open(path).await, Ok(None)) {
+            found.find(path, "was purged, and is still there", self.purge_again());
         }
     }
 
@@ -232,6 +260,7 @@ impl TaskVerifier {
         found: &mut VerificationReport,
     ) {
         let current = published.map(|published| published.revision);
+        let is_purged = published.is_some_and(|published| published.manifest.rosters_purged_at.is_some());
         let mut numbers = BTreeSet::new();
         for (revision, there) in &files.revisions {
             if Some(*revision) == current {
@@ -255,15 +284,7 @@ impl TaskVerifier {
                 found.find(&path, "speaks of another revision than its folder", self.restore());
                 continue;
             }
-            self.verify_revision(&kept.manifest, *revision, files, found).await;
+            self.verify_revision(&kept.manifest, *revision, is_purged, files, found).await;
         }
     }
-}
-
-/// Lists the files that are there and in no manifest.
-fn unlisted<'a>(
-    there: &'a BTreeSet<(Dataset, Format)>,
-    manifest: &'a Manifest,
-) -> impl Iterator<Item = (Dataset, Format)> + 'a {
-    there.iter().copied().filter(|(dataset, format)| manifest.file(*dataset, *format).is_none())
 }

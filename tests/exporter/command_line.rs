@@ -17,7 +17,7 @@ fn anywhere() -> Exporter {
 
 #[test]
 fn help_teaches() {
-    for command in ["", "run", "verify", "status", "simulate", "completions"] {
+    for command in ["", "run", "verify", "status", "diff", "purge", "simulate", "completions"] {
         let words = [command, "--help"].into_iter().filter(|word| !word.is_empty());
         let run = anywhere().env("COLUMNS", "100").args(words).run().exits(0);
         let name = if command.is_empty() { "help".to_owned() } else { format!("help_{command}") };
@@ -45,6 +45,10 @@ fn a_wrong_command_line_ends_with_2_and_says_what_is_right() {
         &["simulate", "--guests", "-1"],
         &["verify"],
         &["status", "x", "--mark-closed"],
+        &["diff", "out", "--from", "2025-08", "--to", "previous"],
+        &["diff", "out", "--from", "2025-08", "--to", "2025-09", "--kept"],
+        &["purge", "out"],
+        &["purge", "out", "--rosters-before", "last:3"],
     ] {
         let run = anywhere().env("RUST_LOG", "error").args(words.iter().copied()).run().exits(2);
         assert_eq!(run.stdout, "");

@@ -7,6 +7,7 @@
 mod command_line;
 mod credentials;
 mod deaths;
+mod diff;
 mod disk;
 mod doctor;
 mod errors;
@@ -20,6 +21,7 @@ mod pacing;
 mod power;
 mod prometheus;
 mod publication;
+mod purge;
 mod readme;
 mod reconcile;
 mod resume;

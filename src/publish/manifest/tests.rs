@@ -62,6 +62,29 @@ async fn every_manifest_fits_the_schema_and_reads_back_as_it_was() {
 }
 
 #[tokio::test]
+async fn a_purge_is_a_fact_that_schema_and_program_know_alike() {
+    let manifest = written(&Sample::new(0..25)).await;
+    let purged = Manifest { rosters_purged_at: Some(manifest.checked_at), ..manifest.clone() };
+    let without_records = purged.present_files().cloned().collect::<Vec<_>>();
+    assert_eq!((manifest.present_files().count(), without_records.len()), (4, 2));
+    assert!(manifest.has_rosters() && !purged.has_rosters());
+    let restated = Manifest { files: without_records, ..purged.clone() };
+    for purged in [&purged, &restated] {
+        assert!(schema().is_valid(&as_value(purged)));
+        assert_eq!(Manifest::parse(&purged.to_json(), purged.task()).as_ref(), Ok(purged));
+    }
+    // Rosters cannot be missing without a purge, nor be purged at no time.
+    let missing = Manifest { rosters_purged_at: None, ..restated };
+    assert!(Manifest::parse(&missing.to_json(), missing.task()).is_err());
+    for wrong in [json!("never"), json!(true)] {
+        let mut value = as_value(&purged);
+        value["rosters_purged_at"] = wrong;
+        assert!(!schema().is_valid(&value));
+        assert!(Manifest::parse(value.to_string().as_bytes(), purged.task()).is_err());
+    }
+}
+
+#[tokio::test]
 async fn the_schema_misses_every_field_and_refuses_every_other_type() {
     let root = tempfile::tempdir().unwrap();
     Sample::new(0..25).run(local(root.path())).await.unwrap();

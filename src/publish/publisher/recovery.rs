@@ -45,16 +45,15 @@ impl Publisher {
         let undecided = self.sweep_orphans(&listing, Some(published.revision)).await?;
         let is_whole = is_whole(&published, &listing);
         if is_whole {
+            self.finish_purge(lock, &published, &listing).await?;
             self.follow(lock, &published).await?;
-        } else {
-            tracing::warn!(%task, "published files are missing or cut short; the roster is published again");
         }
         Ok(Found { standing: Some(Standing { published, version, is_whole }), undecided })
     }
 
     /// Reads the published files again: those that were altered in place are replaced, not called unchanged.
     pub(super) async fn is_unaltered(&self, published: &PublishedManifest) -> Result<bool, PublishError> {
-        for record in &published.manifest.files {
+        for record in published.manifest.present_files() {
             let Some(file) = self.destination.open(&record.path).await? else { return Ok(false) };
             let place = record.path.to_string();
             let measured = tokio::task::spawn_blocking(move || Measure::of(file)).await;
@@ -198,7 +197,7 @@ impl Publisher {
         let manifest = &published.manifest;
         for (dataset, format) in layout::every_data_file() {
             let current = layout::current(manifest.task(), dataset, format);
-            match manifest.file(dataset, format) {
+            match manifest.present_file(dataset, format) {
                 Some(file) => self.destination.copy(&file.path, &current).await?,
                 None => self.destination.remove(&current).await?,
             }
@@ -210,8 +209,11 @@ impl Publisher {
 impl Standing {
     pub(super) fn is_unchanged_by(&self, publication: &Publication) -> bool {
         let manifest = &self.published.manifest;
-        let same_files = manifest.files.len() == publication.parts.len()
-            && publication.parts.iter().all(|part| manifest.file(part.dataset, part.format).is_some());
+        let same_files = manifest.present_files().count() == publication.parts.len()
+            && publication
+                .parts
+                .iter()
+                .all(|part| manifest.present_file(part.dataset, part.format).is_some());
         self.is_whole
             && manifest.content_sha256 == publication.content_sha256
             && manifest.roster == publication.roster
@@ -235,5 +237,5 @@ fn is_whole(published: &PublishedManifest, listing: &Listing) -> bool {
     };
     let kept = layout::revision_manifest(published.manifest.task(), published.revision);
     length_of(&kept).is_some()
-        && published.manifest.files.iter().all(|file| length_of(&file.path) == Some(file.bytes))
+        && published.manifest.present_files().all(|file| length_of(&file.path) == Some(file.bytes))
 }

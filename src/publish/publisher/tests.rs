@@ -1,5 +1,7 @@
 //! What is published in which order, and what is left when a run dies.
 
+mod purging;
+
 use std::path::Path;
 
 use futures::StreamExt;

@@ -218,6 +218,32 @@ fn publish_restate_and_refuse(server: StoreServer) {
     scene.verify();
     scene.assert_as_in_a_folder();
     assert_eq!(scene.objects("state/walks"), BTreeMap::new(), "state goes away");
+    compare_and_purge(&scene);
+}
+
+/// Revisions are compared and purged where they lie.
+fn compare_and_purge(scene: &Scene) {
+    let (out, lists) = (scene.server.url("out"), scene.server.url("lists"));
+    let json = |arguments: &[&str]| -> Value {
+        let ended = scene.command(&[arguments, &["--summary", "json"]].concat()).output().expect("it runs");
+        assert_code(&ended, 0);
+        serde_json::from_slice(&ended.stdout).expect("JSON")
+    };
+    let (first, second) = (format!("{MONTH}@1"), format!("{MONTH}@2"));
+    let revisions = ["--from", &first, "--to", &second, "--network", NETWORK];
+    let moved = json(&[&["diff", &out, "--lists", &lists], &revisions[..]].concat());
+    assert_eq!(moved["sum"], serde_json::json!({"added": 10, "gone": 3, "kept": 497}));
+    let listed: Vec<String> = scene.objects("lists/").into_keys().filter(|key| key.contains("r1_")).collect();
+    assert_eq!(listed.len(), 4, "{listed:?}");
+
+    let purged = json(&["purge", &out, "--rosters-before", "2025-10"]);
+    assert_eq!((&purged["tasks"][0]["status"], &purged["files"]), (&"purged".into(), &8.into()));
+    let rosters = |prefix: &str| scene.objects(prefix).keys().any(|key| key.contains("roster."));
+    assert!(!rosters("out/guest_roster/") && !rosters("out/revisions/"));
+    scene.verify();
+    assert_eq!(scene.run(&[], 0)["status"], "unchanged");
+    assert!(!rosters("out/"), "no later run brings them back");
+    scene.verify();
 }
 
 #[test]

@@ -1,0 +1,32 @@
+//! `diff`: which guests came, went and stayed between two periods or two revisions.
+
+use super::places::{self, PlaceSettings};
+use super::print;
+use crate::cli::{DiffArguments, SummaryFormat};
+use crate::dataset::Format;
+use crate::exit::ExitStatus;
+use crate::report::turnover;
+use crate::turnover::{ListSettings, Question, compare};
+
+pub(super) async fn diff(arguments: DiffArguments) -> anyhow::Result<ExitStatus> {
+    let settings = PlaceSettings::default();
+    let output = places::open_output(&arguments.output, arguments.roster_url.as_deref(), &settings).await?;
+    let lists = match &arguments.lists {
+        Some(place) => {
+            let place = places::open(place, &settings).await?;
+            place.probe_writable().await?;
+            let wanted = |format: &Format| arguments.format.is_empty() || arguments.format.contains(format);
+            let formats = Format::ALL.into_iter().filter(wanted).collect();
+            Some(ListSettings { place, formats, kept: arguments.kept })
+        }
+        None => None,
+    };
+    let networks = arguments.network.iter().copied().collect();
+    let question = Question { from: arguments.from, to: arguments.to, networks };
+    let report = compare(&output, &question, lists.as_ref()).await?;
+    print(&match arguments.summary {
+        SummaryFormat::Text => turnover(&report),
+        SummaryFormat::Json => serde_json::to_string_pretty(&report)?,
+    })?;
+    Ok(report.exit)
+}
