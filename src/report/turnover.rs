@@ -84,7 +84,7 @@ fn verdict(report: &TurnoverReport) -> String {
     match (report.is_trusted(), report.sum, report.unique) {
         (false, ..) => format!("{output}: what is published cannot all be believed, so no list is written"),
         (true, None, _) => format!(
-            "{output}: no roster of {from} and {to} can be compared, only counts; so no list is written"
+            "{output}: no roster of {from} and {to} can be compared, so there are counts and no lists"
         ),
         (true, Some(_), Some(unique)) => format!(
             "{output}: from {from} to {to} {} guests came, {} went and {} stayed, each counted once in however many \
