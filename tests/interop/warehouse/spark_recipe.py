@@ -50,7 +50,12 @@ def opened(output: Path, warehouse: Path) -> Iterator[Spark]:
     for name, value in settings.items():
         builder = builder.config(name, value)
     session = builder.enableHiveSupport().getOrCreate()
+    gateway = session.sparkContext._gateway
     try:
         yield Spark(session, output, warehouse)
     finally:
         session.stop()
+        # Java ends at the end of its input, and has its metastore's files in a folder that goes away.
+        gateway.shutdown()
+        gateway.proc.stdin.close()
+        gateway.proc.wait()
