@@ -7,7 +7,10 @@ use crate::checkpoint::CheckpointError;
 use crate::evidence::ConfirmError;
 use crate::export::{NetworkOfTwoSources, NetworksError, SourceError, TaskError};
 use crate::job::{JobError, JobFileError, UsageError};
+use crate::page::NothingToShow;
+use crate::page::file::PageFileError;
 use crate::publish::PublishError;
+use crate::publish::summary::SummaryError;
 use crate::report::PrintError;
 use crate::roster::{RosterError, RunStoreError};
 use crate::storage::object::StoreConnectError;
@@ -26,7 +29,8 @@ pub enum ExitStatus {
     Usage = 2,
     /// A mismatch that was to fail, a shrink that nobody allowed, or a period that was further when published.
     Refused = 3,
-    /// The answers broke the contract or could not be confirmed; for `verify`, what is published is not whole.
+    /// The answers broke the contract or could not be confirmed; for `verify`, what is published is not
+    /// whole; for `report`, none of it can be believed.
     Untrusted = 65,
     /// A bug.
     Bug = 70,
@@ -85,8 +89,11 @@ impl ExitStatus {
         if usage {
             return Some(Self::Usage);
         }
-        if cause.is::<PrintError>() {
+        if cause.is::<PrintError>() || cause.is::<PageFileError>() {
             return Some(Self::Destination);
+        }
+        if cause.is::<NothingToShow>() {
+            return Some(Self::Untrusted);
         }
         cause
             .downcast_ref::<ApiError>()
@@ -95,6 +102,7 @@ impl ExitStatus {
             .or_else(|| cause.downcast_ref::<DestinationError>().map(Self::of_destination))
             .or_else(|| cause.downcast_ref::<CheckpointError>().map(Self::of_checkpoint))
             .or_else(|| cause.downcast_ref::<PublishError>().map(Self::of_publication))
+            .or_else(|| cause.downcast_ref::<SummaryError>().map(Self::of_summary))
             .or_else(|| cause.downcast_ref::<TaskError>().map(Self::of_task))
     }
 
@@ -216,6 +224,13 @@ impl ExitStatus {
             | DestinationError::Interrupted { .. }
             | DestinationError::LockLost { .. } => Self::Temporary,
             DestinationError::Worker { .. } => Self::Bug,
+        }
+    }
+
+    fn of_summary(error: &SummaryError) -> Self {
+        match error {
+            SummaryError::Destination(error) => Self::of_destination(error),
+            SummaryError::Encode(_) => Self::Bug,
         }
     }
 

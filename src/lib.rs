@@ -46,6 +46,7 @@
 //! | [`publish`] | every path of an output, manifests, the order of publication, the summary |
 //! | [`verify`] | reads everything that is published again |
 //! | [`ledger`] | what is published, read for its numbers |
+//! | [`page`] | the page for people: one HTML file with what is published, what confirmed it, and what is missing |
 //! | [`simulator`] | a Wickr Admin API on loopback; shares no wire code with [`wickr`] |
 //! | [`job`] | job files and flags, and what they mean |
 //! | [`export`] | the sources and their networks, the pipeline of one task |
@@ -69,6 +70,7 @@ pub mod job;
 pub mod ledger;
 pub mod limits;
 pub mod pacing;
+pub mod page;
 pub mod period;
 pub mod publish;
 pub mod report;

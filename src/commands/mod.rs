@@ -6,6 +6,7 @@ mod doctor;
 mod job;
 mod metrics;
 mod places;
+mod report;
 mod run;
 #[cfg(feature = "simulator")]
 mod simulate;
@@ -39,6 +40,10 @@ pub fn run(cli: Cli) -> anyhow::Result<ExitStatus> {
         Command::Verify(arguments) => {
             start_logging(run_id, arguments.log)?;
             told(arguments.log, runtime()?.block_on(verify::verify(arguments)))
+        }
+        Command::Report(arguments) => {
+            start_logging(run_id, arguments.log)?;
+            told(arguments.log, runtime()?.block_on(report::report(arguments)))
         }
         Command::Doctor(arguments) => {
             start_logging(run_id, arguments.log)?;
