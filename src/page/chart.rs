@@ -18,7 +18,7 @@ const BAR: RGBColor = RGBColor(0x1F, 0x5A, 0x99);
 /// The share of a month's room that its bar leaves free at each side.
 const MARGIN: f64 = 0.16;
 /// Room for a label such as `2026-10`, in pixels.
-const LABEL_WIDTH: f64 = 62.0;
+const LABEL_WIDTH: u32 = 62;
 /// Room for a number over its bar, in pixels.
 const NUMBER_WIDTH: f64 = 56.0;
 /// What plotters makes a font's pixels of.
@@ -72,7 +72,7 @@ fn draw_on(root: &DrawingArea<SVGBackend<'_>, Shift>, bars: &[Bar], size: Size) 
     let longest_label = u32::try_from(grouped(top).len()).unwrap_or(u32::MAX);
     let mut chart = ChartBuilder::on(root)
         .margin_top(size.font + 10)
-        .margin_right(8)
+        .margin_right(LABEL_WIDTH / 2)
         .x_label_area_size(size.font + 16)
         .y_label_area_size(longest_label * size.font * 3 / 5 + 12)
         .build_cartesian_2d(0.0..bars.len() as f64, 0.0..top as f64)?;
@@ -115,7 +115,7 @@ fn draw_on(root: &DrawingArea<SVGBackend<'_>, Shift>, bars: &[Bar], size: Size) 
 
 /// Returns every how many months one is named, so that the names do not meet.
 fn label_interval(slot: f64) -> u32 {
-    let fits = |months: &u32| slot * f64::from(*months) >= LABEL_WIDTH;
+    let fits = |months: &u32| slot * f64::from(*months) >= f64::from(LABEL_WIDTH);
     [1, 2, 3, 6, 12].into_iter().find(fits).unwrap_or(12)
 }
 

@@ -1,5 +1,6 @@
 //! Numbers as people read them, and what became of one: exact, in whole numbers, whatever their size.
 
+use std::cmp::Ordering;
 use std::fmt;
 
 /// Writes a number with its thousands apart, such as `12,345`.
@@ -31,9 +32,32 @@ impl Change {
     pub(super) fn against(self, other: &str) -> String {
         let difference = grouped(self.after.abs_diff(self.before));
         match self.after.cmp(&self.before) {
-            std::cmp::Ordering::Equal => format!("as many as {other}"),
-            std::cmp::Ordering::Less => format!("{difference} fewer than {other}"),
-            std::cmp::Ordering::Greater => format!("{difference} more than {other}"),
+            Ordering::Equal => format!("as many as {other}"),
+            Ordering::Less => format!("{difference} fewer than {other}"),
+            Ordering::Greater => format!("{difference} more than {other}"),
+        }
+    }
+
+    /// Writes the difference, with a true minus sign for what fell.
+    pub(super) fn difference(self) -> String {
+        match self.sign() {
+            Some(sign) => format!("{sign}{}", grouped(self.after.abs_diff(self.before))),
+            None => "no change".to_owned(),
+        }
+    }
+
+    /// Writes the difference as a share of what was before; none if it has no share or nothing changed.
+    pub(super) fn share(self) -> Option<String> {
+        let (sign, tenths) = (self.sign()?, self.tenths()?);
+        // No line may end before the percent sign.
+        Some(format!("{sign}{}.{}\u{a0}%", grouped(tenths / 10), tenths % 10))
+    }
+
+    fn sign(self) -> Option<char> {
+        match self.after.cmp(&self.before) {
+            Ordering::Equal => None,
+            Ordering::Less => Some('−'),
+            Ordering::Greater => Some('+'),
         }
     }
 
@@ -46,16 +70,11 @@ impl Change {
 }
 
 impl fmt::Display for Change {
-    /// Writes `+123 (+4.5 %)`, with a true minus sign for what fell.
+    /// Writes `+123 (+4.5 %)`.
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let sign = match self.after.cmp(&self.before) {
-            std::cmp::Ordering::Equal => return formatter.write_str("no change"),
-            std::cmp::Ordering::Less => '−',
-            std::cmp::Ordering::Greater => '+',
-        };
-        write!(formatter, "{sign}{}", grouped(self.after.abs_diff(self.before)))?;
-        match self.tenths() {
-            Some(tenths) => write!(formatter, " ({sign}{}.{} %)", grouped(tenths / 10), tenths % 10),
+        formatter.write_str(&self.difference())?;
+        match self.share() {
+            Some(share) => write!(formatter, " ({share})"),
             None => Ok(()),
         }
     }
@@ -85,7 +104,11 @@ mod tests {
             (1, 1_234_568, "+1,234,567 (+123,456,700.0 %)"),
             (2_000, 2_003, "+3 (+0.2 %)"),
         ] {
-            assert_eq!(Change::between(before, after).to_string(), text, "{before} {after}");
+            assert_eq!(
+                Change::between(before, after).to_string().replace('\u{a0}', " "),
+                text,
+                "{before} {after}"
+            );
         }
         assert_eq!(Change::between(u128::MAX, 0).to_string(), format!("−{}", grouped(u128::MAX)));
     }

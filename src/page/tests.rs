@@ -40,7 +40,10 @@ fn a_closed_month_stands_first_and_a_later_one_is_called_not_final() {
     let months = ["2026-10", "2026-11"].map(|period| manifest("12345678", period, 2_500));
     let html = page(months.into_iter().chain([open]).collect());
     assert!(html.contains("The latest closed month: 2026-11"), "{html}");
-    assert!(html.contains("<data value=\"2500\">2,500</data>") && html.contains("2026-12 so far"));
+    assert!(
+        html.contains("<data value=\"2500\">2,500</data>")
+            && html.contains("So far in <span class=\"period\">2026-12")
+    );
     assert!(html.contains("In order") && html.contains("Not final yet"));
 }
 
@@ -48,7 +51,7 @@ fn a_closed_month_stands_first_and_a_later_one_is_called_not_final() {
 fn two_hundred_networks_are_ranked_and_folded() {
     let networks = (0..200).map(|n| manifest(&format!("{:08}", 10_000_000 + n), "2026-10", 1_000 + n));
     let html = page(networks.collect());
-    let rows: Vec<&str> = html.lines().filter(|line| line.contains("<th scope=\"row\">")).collect();
+    let rows: Vec<&str> = html.lines().filter(|line| line.contains("<th scope=\"row\"")).collect();
     let ranked = rows.iter().filter(|row| row.starts_with("<tr><td class=\"number\">"));
     let guests: Vec<String> =
         ranked.map(|row| row.split('"').nth(7).unwrap_or_default().to_owned()).collect();

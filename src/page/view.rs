@@ -95,7 +95,8 @@ struct Headline {
 }
 
 struct Tile {
-    label: String,
+    label: &'static str,
+    period: Option<BillingPeriod>,
     value: String,
     detail: String,
 }
@@ -311,13 +312,15 @@ fn headline(months: &Months<'_>, month: &Month<'_>, facts: PageFacts<'_>) -> Hea
     let guests = month.guests();
     let mut tiles = vec![
         Tile {
-            label: format!("Guests in {period}"),
+            label: "Guests in",
+            period: Some(period),
             value: data(guests),
-            detail: format!("Confirmed by: {confirmed}"),
+            detail: format!("confirmed by: {confirmed}"),
         },
         change_tile(months, month),
         Tile {
-            label: "Networks".to_owned(),
+            label: "Networks",
+            period: None,
             value: data(month.publications.len() as u128),
             detail: if lacking == 0 {
                 "none is missing".to_owned()
@@ -330,9 +333,10 @@ fn headline(months: &Months<'_>, month: &Month<'_>, facts: PageFacts<'_>) -> Hea
     if let Some(latest) = months.months.last().filter(|latest| latest.period > period && latest.guests() > 0)
     {
         tiles.push(Tile {
-            label: format!("{} so far", latest.period),
+            label: "So far in",
+            period: Some(latest.period),
             value: data(latest.guests()),
-            detail: format!("{}: not final", state(latest)),
+            detail: format!("{}, not final", state(latest)),
         });
     }
     Headline { title, tiles }
@@ -340,37 +344,32 @@ fn headline(months: &Months<'_>, month: &Month<'_>, facts: PageFacts<'_>) -> Hea
 
 fn change_tile(months: &Months<'_>, month: &Month<'_>) -> Tile {
     let before = month.period.plus_months(-1);
-    let label = format!("Change from {before}");
+    let tile = |value, detail| Tile { label: "Change from", period: Some(before), value, detail };
     let Some(earlier) = months.month(before).filter(|month| !month.publications.is_empty()) else {
-        return Tile {
-            label,
-            value: "not known".to_owned(),
-            detail: "nothing is published for it".to_owned(),
-        };
+        return tile("not known".to_owned(), "nothing is published for it".to_owned());
     };
     let came = month.publications.keys().filter(|id| !earlier.publications.contains_key(id)).count();
     let went = earlier.publications.keys().filter(|id| !month.publications.contains_key(id)).count();
-    let guests_then = format!("{} guests then", grouped(earlier.guests()));
-    let detail = match (came, went) {
-        (0, 0) => guests_then,
-        (came, went) => format!("{guests_then}; networks: {came} new, {went} no longer there"),
-    };
-    Tile { label, value: Change::between(earlier.guests(), month.guests()).to_string(), detail }
+    let change = Change::between(earlier.guests(), month.guests());
+    let mut detail = format!("{} guests then", grouped(earlier.guests()));
+    if let Some(share) = change.share() {
+        detail = format!("{share}, {detail}");
+    }
+    if came + went > 0 {
+        detail = format!("{detail}; networks: {came} new, {went} no longer there");
+    }
+    tile(change.difference(), detail)
 }
 
 fn new_tile(month: &Month<'_>, arrivals: &Arrivals) -> Tile {
-    let label = "New guests".to_owned();
-    let row = arrivals_rows(arrivals).into_iter().find(|row| row.period == month.period);
-    match row {
+    let tile = |value, detail| Tile { label: "New guests in", period: Some(month.period), value, detail };
+    let unknown = |reason| tile("not known".to_owned(), reason);
+    match arrivals_rows(arrivals).into_iter().find(|row| row.period == month.period) {
         Some(ArrivalsRow { known: Some(known), known_for, .. }) => {
-            let detail = format!("not guests of {}; known for {known_for}", month.period.plus_months(-1));
-            Tile { label, value: known.new, detail }
+            tile(known.new, format!("not there the month before; known for {known_for}"))
         }
-        Some(row) => Tile { label, value: "not known".to_owned(), detail: row.known_for },
-        None => {
-            let detail = "rosters were not read for this page".to_owned();
-            Tile { label, value: "not known".to_owned(), detail }
-        }
+        Some(row) => unknown(row.known_for),
+        None => unknown("rosters were not read for this page".to_owned()),
     }
 }
 
@@ -411,8 +410,11 @@ fn month_rows(months: &Months<'_>) -> Vec<MonthRow> {
         let before =
             months.month(month.period.plus_months(-1)).filter(|month| !month.publications.is_empty());
         let is_published = !month.publications.is_empty();
+        // What has not ended has not shrunk either.
+        let has_ended =
+            is_published && month.publications.values().all(|manifest| manifest.period_state.has_ended());
         let change =
-            before.filter(|_| is_published).map(|before| Change::between(before.guests(), month.guests()));
+            before.filter(|_| has_ended).map(|before| Change::between(before.guests(), month.guests()));
         MonthRow {
             period: month.period,
             state: state(month),
