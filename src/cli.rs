@@ -25,7 +25,8 @@ Exit codes:
    0  all published, unchanged, or nothing to do
    2  the command line or the job definition is wrong
    3  a mismatch with --on-mismatch fail, or a roster that shrank too much (the old one stays)
-  65  the answers broke the API's contract or could not be confirmed; verify: not whole
+  65  the answers broke the API's contract or could not be confirmed; verify: not whole;
+      report: nothing to believe
   70  a bug
   73  the destination refuses or is full
   75  temporary: run again
@@ -358,9 +359,10 @@ pub struct VerifyArguments {
 /// The arguments of `report`.
 #[derive(Debug, Args)]
 #[command(after_help = "\
-The page is one file that needs no network and no script. It says first what needs attention: numbers that
-AWS contradicts, months and networks that are missing, months that were not exported since they closed. It
-names no guest. What it finds does not change the exit code; 65 means that nothing could be believed.
+The page is one file that needs no network and no script. It says first what needs attention:
+numbers that AWS contradicts, months and networks that are missing, months that were not exported
+since they closed. It names no guest. What it finds does not change the exit code; 65 means that
+nothing could be believed.
 
 Examples:
   wickr-guest-export report ./billing --html guests.html

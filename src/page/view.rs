@@ -97,7 +97,9 @@ struct Headline {
 struct Tile {
     label: &'static str,
     period: Option<BillingPeriod>,
+    /// A number, or that there is none.
     value: String,
+    is_known: bool,
     detail: String,
 }
 
@@ -315,6 +317,7 @@ fn headline(months: &Months<'_>, month: &Month<'_>, facts: PageFacts<'_>) -> Hea
             label: "Guests in",
             period: Some(period),
             value: data(guests),
+            is_known: true,
             detail: format!("confirmed by: {confirmed}"),
         },
         change_tile(months, month),
@@ -322,6 +325,7 @@ fn headline(months: &Months<'_>, month: &Month<'_>, facts: PageFacts<'_>) -> Hea
             label: "Networks",
             period: None,
             value: data(month.publications.len() as u128),
+            is_known: true,
             detail: if lacking == 0 {
                 "none is missing".to_owned()
             } else {
@@ -336,17 +340,24 @@ fn headline(months: &Months<'_>, month: &Month<'_>, facts: PageFacts<'_>) -> Hea
             label: "So far in",
             period: Some(latest.period),
             value: data(latest.guests()),
+            is_known: true,
             detail: format!("{}, not final", state(latest)),
         });
     }
     Headline { title, tiles }
 }
 
+fn tile(label: &'static str, period: BillingPeriod, value: Option<String>, detail: String) -> Tile {
+    let is_known = value.is_some();
+    let value = value.unwrap_or_else(|| "not known".to_owned());
+    Tile { label, period: Some(period), value, is_known, detail }
+}
+
 fn change_tile(months: &Months<'_>, month: &Month<'_>) -> Tile {
     let before = month.period.plus_months(-1);
-    let tile = |value, detail| Tile { label: "Change from", period: Some(before), value, detail };
+    let tile = |value: Option<String>, detail| tile("Change from", before, value, detail);
     let Some(earlier) = months.month(before).filter(|month| !month.publications.is_empty()) else {
-        return tile("not known".to_owned(), "nothing is published for it".to_owned());
+        return tile(None, "nothing is published for it".to_owned());
     };
     let came = month.publications.keys().filter(|id| !earlier.publications.contains_key(id)).count();
     let went = earlier.publications.keys().filter(|id| !month.publications.contains_key(id)).count();
@@ -358,15 +369,15 @@ fn change_tile(months: &Months<'_>, month: &Month<'_>) -> Tile {
     if came + went > 0 {
         detail = format!("{detail}; networks: {came} new, {went} no longer there");
     }
-    tile(change.difference(), detail)
+    tile(Some(change.difference()), detail)
 }
 
 fn new_tile(month: &Month<'_>, arrivals: &Arrivals) -> Tile {
-    let tile = |value, detail| Tile { label: "New guests in", period: Some(month.period), value, detail };
-    let unknown = |reason| tile("not known".to_owned(), reason);
+    let tile = |value: Option<String>, detail| tile("New guests in", month.period, value, detail);
+    let unknown = |reason| tile(None, reason);
     match arrivals_rows(arrivals).into_iter().find(|row| row.period == month.period) {
         Some(ArrivalsRow { known: Some(known), known_for, .. }) => {
-            tile(known.new, format!("not there the month before; known for {known_for}"))
+            tile(Some(known.new), format!("not there the month before; known for {known_for}"))
         }
         Some(row) => unknown(row.known_for),
         None => unknown("rosters were not read for this page".to_owned()),
