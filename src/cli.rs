@@ -30,7 +30,7 @@ Exit codes:
        reconcile: the invoice is wrong, or something is missing;
        status: a number of a closed month is missing, outdated or contradicted
   65  the answers broke the API's contract or could not be confirmed; verify: not whole;
-       reconcile, status: a manifest is damaged
+       reconcile, status: a manifest is damaged; report: nothing to believe
   70  a bug
   73  the destination refuses or is full
   75  temporary: run again
@@ -53,6 +53,8 @@ pub enum Command {
     Reconcile(Box<ReconcileArguments>),
     /// Tell what is published, closed, missing or contradicted, by period and network.
     Status(Box<StatusArguments>),
+    /// Make the page for people, or the summary anew, from what is published.
+    Report(ReportArguments),
     /// Try everything that a run of a job needs: credentials, permissions, clock, places.
     Doctor(Box<DoctorArguments>),
     /// Compare two periods or revisions: which guests came, went and stayed?
@@ -661,6 +663,59 @@ pub struct PurgeArguments {
     pub dry_run: bool,
 
     /// How the result is printed on stdout.
+    #[arg(long, default_value = "text", env = "WICKR_GUEST_EXPORT_SUMMARY")]
+    pub summary: SummaryFormat,
+
+    /// How it logs.
+    #[command(flatten)]
+    pub log: LogArguments,
+}
+
+/// The arguments of `report`.
+#[derive(Debug, Args)]
+#[command(after_help = "\
+The page is one file that needs no network and no script. It says first what needs attention:
+numbers that AWS contradicts, months and networks that are missing, months that were not exported
+since they closed. It names no guest. What it finds does not change the exit code; 65 means that
+nothing could be believed.
+
+Examples:
+  wickr-guest-export report ./billing --html guests.html
+  wickr-guest-export report s3://bucket/prefix --rebuild-summary")]
+pub struct ReportArguments {
+    /// The folder or the prefix of a store that was published to.
+    #[arg(value_name = "OUTPUT")]
+    pub output: String,
+
+    /// Where its rosters are, if the job has `output.roster_url`.
+    #[arg(long, value_name = "DIR|URL", env = "WICKR_GUEST_EXPORT_ROSTER_URL")]
+    pub roster_url: Option<String>,
+
+    /// Write the page to this file, replacing it as a whole.
+    #[arg(long, value_name = "FILE", required_unless_present = "rebuild_summary")]
+    pub html: Option<PathBuf>,
+
+    /// Make the summary of the output anew from its manifests.
+    #[arg(long)]
+    pub rebuild_summary: bool,
+
+    /// Read the rosters of this many of the latest months, to tell new guests from returning ones; 0 reads none.
+    #[arg(long, value_name = "MONTHS", default_value_t = 12, requires = "html")]
+    pub compare_rosters: usize,
+
+    /// Say what is missing as of this instant. [default: now]
+    #[arg(long, value_name = "RFC3339", value_parser = parse_instant)]
+    pub as_of: Option<DateTime<Utc>>,
+
+    /// How many days a period settles after its end.
+    #[arg(long, value_name = "DAYS", default_value_t = DEFAULT_SETTLE_DAYS)]
+    pub settle_days: u32,
+
+    /// How long to wait for a run that writes the summary.
+    #[arg(long, value_name = "SPAN", default_value = "2m", requires = "rebuild_summary")]
+    pub lock_wait: Span,
+
+    /// How what was made is told on stdout.
     #[arg(long, default_value = "text", env = "WICKR_GUEST_EXPORT_SUMMARY")]
     pub summary: SummaryFormat,
 

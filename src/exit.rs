@@ -9,6 +9,9 @@ use crate::checkpoint::CheckpointError;
 use crate::evidence::ConfirmError;
 use crate::export::{NetworkOfTwoSources, NetworksError, SourceError, TaskError};
 use crate::job::{JobError, JobFileError, UsageError};
+use crate::page::NothingToShow;
+use crate::page::file::PageFileError;
+use crate::publish::summary::SummaryError;
 use crate::publish::{PublishError, PurgeError};
 use crate::reconcile::LongInvoice;
 use crate::reconcile::invoice::InvoiceError;
@@ -33,7 +36,8 @@ pub enum ExitStatus {
     /// A mismatch that was to fail, a shrink that nobody allowed, a period that was further when published, or an
     /// invoice that disagrees.
     Refused = 3,
-    /// The answers broke the contract or could not be confirmed; for `verify`, what is published is not whole.
+    /// The answers broke the contract or could not be confirmed; for `verify`, what is published is not
+    /// whole; for `report`, none of it can be believed.
     Untrusted = 65,
     /// A bug.
     Bug = 70,
@@ -102,8 +106,11 @@ impl ExitStatus {
         if usage {
             return Some(Self::Usage);
         }
-        if cause.is::<PrintError>() {
+        if cause.is::<PrintError>() || cause.is::<PageFileError>() {
             return Some(Self::Destination);
+        }
+        if cause.is::<NothingToShow>() {
+            return Some(Self::Untrusted);
         }
         cause
             .downcast_ref::<ApiError>()
@@ -114,6 +121,7 @@ impl ExitStatus {
             .or_else(|| cause.downcast_ref::<PublishError>().map(Self::of_publication))
             .or_else(|| cause.downcast_ref::<PurgeError>().map(Self::of_purge))
             .or_else(|| cause.downcast_ref::<TurnoverError>().map(Self::of_turnover))
+            .or_else(|| cause.downcast_ref::<SummaryError>().map(Self::of_summary))
             .or_else(|| cause.downcast_ref::<TaskError>().map(Self::of_task))
     }
 
@@ -256,6 +264,13 @@ impl ExitStatus {
             | DestinationError::Interrupted { .. }
             | DestinationError::LockLost { .. } => Self::Temporary,
             DestinationError::Worker { .. } => Self::Bug,
+        }
+    }
+
+    fn of_summary(error: &SummaryError) -> Self {
+        match error {
+            SummaryError::Destination(error) => Self::of_destination(error),
+            SummaryError::Encode(_) => Self::Bug,
         }
     }
 

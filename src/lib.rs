@@ -50,6 +50,7 @@
 //! | [`ledger`] | what is published, read for its numbers; when a month is closed |
 //! | [`reconcile`] | an invoice, held against the ledger |
 //! | [`status`] | what an output lacks, and what time runs out for |
+//! | [`page`] | the page for people: one HTML file with what is published, what confirmed it, and what is missing |
 //! | [`simulator`] | a Wickr Admin API on loopback; shares no wire code with [`wickr`] |
 //! | [`job`] | job files and flags, and what they mean |
 //! | [`export`] | the sources and their networks, the pipeline of one task |
@@ -75,6 +76,7 @@ pub mod job;
 pub mod ledger;
 pub mod limits;
 pub mod pacing;
+pub mod page;
 pub mod period;
 pub mod publish;
 pub mod reconcile;

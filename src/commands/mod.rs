@@ -9,6 +9,7 @@ mod metrics;
 mod places;
 mod purge;
 mod reconcile;
+mod report;
 mod run;
 #[cfg(feature = "simulator")]
 mod simulate;
@@ -51,6 +52,10 @@ pub fn run(cli: Cli) -> anyhow::Result<ExitStatus> {
         Command::Status(arguments) => {
             start_logging(run_id, arguments.log)?;
             told(arguments.log, runtime()?.block_on(status::status(*arguments)))
+        }
+        Command::Report(arguments) => {
+            start_logging(run_id, arguments.log)?;
+            told(arguments.log, runtime()?.block_on(report::report(arguments)))
         }
         Command::Doctor(arguments) => {
             start_logging(run_id, arguments.log)?;

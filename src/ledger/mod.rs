@@ -4,6 +4,7 @@
 //! Nothing but manifests is read, so that a ledger of thousands of rosters is small. What cannot be believed is no
 //! number and no error: it stands in the ledger by itself, for whoever reports on it.
 
+mod attempts;
 mod closing;
 
 pub use closing::{Awaited, Closing, ClosingError, named};
@@ -12,6 +13,7 @@ use std::collections::BTreeMap;
 
 use futures::{StreamExt as _, stream};
 
+pub use self::attempts::Attempts;
 use crate::error_chain::error_chain;
 use crate::publish::layout::{self, Place, RevisionName, TaskKey};
 use crate::publish::{MANIFESTS_AT_ONCE, Manifest, PublishError, read_manifest, read_revision_manifest};

@@ -17,7 +17,7 @@ fn anywhere() -> Exporter {
 
 #[test]
 fn help_teaches() {
-    for command in ["", "run", "verify", "status", "diff", "purge", "simulate", "completions"] {
+    for command in ["", "run", "verify", "status", "diff", "purge", "report", "simulate", "completions"] {
         let words = [command, "--help"].into_iter().filter(|word| !word.is_empty());
         let run = anywhere().env("COLUMNS", "100").args(words).run().exits(0);
         let name = if command.is_empty() { "help".to_owned() } else { format!("help_{command}") };

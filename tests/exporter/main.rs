@@ -4,6 +4,7 @@
 //! No test asserts a wall time; all periods lie in 2025, so that they mean the same whenever the tests run.
 #![cfg(feature = "simulator")]
 
+mod browser;
 mod command_line;
 mod credentials;
 mod deaths;
@@ -24,6 +25,7 @@ mod publication;
 mod purge;
 mod readme;
 mod reconcile;
+mod report;
 mod resume;
 mod roles;
 mod rosters;

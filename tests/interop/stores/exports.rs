@@ -247,6 +247,29 @@ fn compare_and_purge(scene: &Scene) {
 }
 
 #[test]
+fn the_page_of_a_bucket_is_that_of_a_folder_and_its_summary_is_made_anew_there() {
+    let months = [("2025-08", 0..300), (MONTH, 100..450)].map(|(month, numbers)| {
+        (NETWORK.parse().expect("an id"), month.parse().expect("a month"), guests(numbers))
+    });
+    let population = Population::explicit(months);
+    let scene =
+        Scene::new(StoreServer::signed_s3(), SimulatorConfig { population, ..list(0..1, Vec::new()) });
+    let folder = tempfile::tempdir().expect("a folder");
+    let page = folder.path().join("page.html").display().to_string();
+    let (bucket, out) = (scene.server.url("out"), folder.path().join("out").display().to_string());
+    let [of_bucket, of_folder] = [&bucket, &out].map(|output| {
+        let export = scene.export_to(output, &["--period", "2025-08"]).output().expect("it runs");
+        assert_code(&export, 0);
+        let arguments = ["report", output, "--html", &page, "--rebuild-summary", "--as-of", AS_OF];
+        assert_code(&scene.command(&arguments).output().expect("it runs"), 0);
+        std::fs::read_to_string(&page).expect("a page").replace(output.as_str(), "[output]")
+    });
+    assert_eq!(of_bucket, of_folder);
+    assert!(of_bucket.contains("<data value=\"150\">150</data>"), "new guests: {of_bucket}");
+    scene.verify();
+}
+
+#[test]
 fn a_run_that_was_killed_is_gone_on_with_from_the_bucket() {
     let Some(python) = Python::for_test("resuming from S3 against moto") else { return };
     resume_after_a_kill(StoreServer::s3(python));

@@ -4,14 +4,14 @@ use std::collections::BTreeMap;
 use std::fs::{self, File};
 use std::io::{BufRead as _, BufReader, Write as _};
 use std::path::{Path, PathBuf};
-use std::process::{Child, ChildStdout, Stdio};
+use std::process::{Child, ChildStdout, Command, Stdio};
 
 use serde_json::{Value, json};
 use tempfile::TempDir;
 use tokio::runtime::Runtime;
 use wickr_guest_export::simulator::{Population, RunningSimulator, Simulator, SimulatorConfig};
 
-use crate::processes::{assert_code, export};
+use crate::processes::{EXPORTER, assert_code, export};
 use crate::python::Python;
 
 /// One that an engine takes for a number, and loses its zero, unless it is told that it is none.
@@ -233,8 +233,16 @@ impl Story {
         whole
     }
 
-    /// Removes the rosters of a period; counts, manifests and summary stay.
-    fn purge(&self, period: &str) {
+    /// Purges the rosters of all periods before one.
+    fn purge_before(&self, period: &str) {
+        let out = self.out().display().to_string();
+        let mut command = Command::new(EXPORTER);
+        command.args(["purge", &out, "--rosters-before", period]).env_clear().env("HOME", self.folder.path());
+        assert_code(&command.output().expect("it runs"), 0);
+    }
+
+    /// Removes the rosters of a period, as somebody might by mistake.
+    fn lose(&self, period: &str) {
         for file in [ZERO, OTHER].into_iter().flat_map(|network| self.roster_files(period, network)) {
             fs::remove_file(file).expect("a roster");
         }
@@ -311,7 +319,7 @@ fn tell(python: &Python, engine: &str, nul: &'static str) {
     story.assert_counts(&mended, ["closed"; 3], &revisions);
 
     // Purged: the guests are gone from the warehouse too, and the counts stay.
-    story.purge(OLDEST);
+    story.purge_before(OLDER);
     let purged = story.load(false);
     story.assert_rosters(&purged, Some(OLDEST));
     story.assert_counts(&purged, ["closed"; 3], &revisions);
@@ -326,8 +334,8 @@ fn tell(python: &Python, engine: &str, nul: &'static str) {
     left.assert_same_tables(&purged);
 
     // Rosters that are gone all at once are taken for another place than before.
-    story.purge(OLDER);
-    story.purge(LATEST);
+    story.lose(OLDER);
+    story.lose(LATEST);
     let refused = story.load(true);
     assert!(refused.0["error"].to_string().contains("no roster at all"), "{}", refused.0["error"]);
     refused.assert_same_tables(&purged);

@@ -1,0 +1,160 @@
+//! `report`: the page for people, and the summary made anew.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use chrono::{DateTime, Utc};
+use serde::Serialize;
+
+use super::places::{self, PlaceSettings};
+use super::print;
+use crate::cli::{ReportArguments, SummaryFormat};
+use crate::clock::{Clock as _, SystemClock};
+use crate::dataset::csv::CsvOptions;
+use crate::exit::ExitStatus;
+use crate::job::UsageError;
+use crate::ledger::{Attempts, Ledger};
+use crate::page::attention::Attention;
+use crate::page::{NothingToShow, PageFacts, arrivals, file, make};
+use crate::publish::summary::SummaryTotals;
+use crate::publish::{SourceKind, Summary};
+use crate::storage::LockWait;
+
+pub(super) async fn report(arguments: ReportArguments) -> anyhow::Result<ExitStatus> {
+    let rosters = arguments.roster_url.as_deref();
+    let output = places::open_output(&arguments.output, rosters, &PlaceSettings::default()).await?;
+    let ledger = Ledger::read(&*output, |_| true).await?;
+    NothingToShow::check(&ledger, &output.describe())?;
+    let as_of = instant(arguments.as_of, &ledger)?;
+    let mut made = Made { output: output.describe(), ..Made::default() };
+    if arguments.rebuild_summary {
+        let lock_wait = LockWait::of(arguments.lock_wait.0);
+        let summary = Summary::new(Arc::clone(&output), csv_options(&ledger), lock_wait);
+        let rebuilt = summary.merge(&[]).await;
+        output.finish().await;
+        made.summary = Some(rebuilt?.into());
+    }
+    if let Some(path) = arguments.html {
+        let attempts = Attempts::read(&*output).await?;
+        let facts = PageFacts {
+            output: &output.describe(),
+            as_of,
+            settle_days: arguments.settle_days,
+            ledger: &ledger,
+            attempts: &attempts,
+            arrivals: &arrivals::compare(&output, &ledger, arguments.compare_rosters).await?,
+        };
+        let page = make(facts)?;
+        file::replace(&path, &page.html)?;
+        let publications = ledger.publications.len();
+        let (warnings, notes) = (told(&page.attention, false), told(&page.attention, true));
+        made.page = Some(MadePage {
+            path,
+            publications,
+            months: page.months,
+            networks: page.networks,
+            warnings,
+            notes,
+        });
+    }
+    print(&match arguments.summary {
+        SummaryFormat::Text => made.text(),
+        SummaryFormat::Json => serde_json::to_string_pretty(&made)?,
+    })?;
+    Ok(ExitStatus::Success)
+}
+
+/// Returns the instant of the page. Of real months none is missing before its time.
+fn instant(as_of: Option<DateTime<Utc>>, ledger: &Ledger) -> Result<DateTime<Utc>, UsageError> {
+    let now = SystemClock.now();
+    let is_real = ledger.publications.values().any(|manifest| manifest.source.kind == SourceKind::Wickr);
+    match as_of {
+        Some(as_of) if as_of > now && is_real => {
+            Err(UsageError(format!("--as-of {as_of} lies in the future; name an earlier instant, or none")))
+        }
+        as_of => Ok(as_of.unwrap_or(now)),
+    }
+}
+
+/// Writes the summary's CSV as the latest export wrote its own.
+fn csv_options(ledger: &Ledger) -> CsvOptions {
+    let written =
+        ledger.publications.values().filter_map(|manifest| Some((manifest.exported_at, manifest.csv?)));
+    let latest = written.max_by_key(|(exported_at, _)| *exported_at);
+    latest.map_or(CsvOptions { bom: false, formula_guard: true }, |(_, csv)| CsvOptions {
+        bom: csv.bom,
+        formula_guard: csv.formula_guard,
+    })
+}
+
+/// What was made, as it is told.
+#[derive(Debug, Default, Serialize)]
+struct Made {
+    output: String,
+    page: Option<MadePage>,
+    summary: Option<MadeSummary>,
+}
+
+#[derive(Debug, Serialize)]
+struct MadePage {
+    path: PathBuf,
+    publications: usize,
+    months: usize,
+    networks: usize,
+    warnings: Vec<String>,
+    notes: Vec<String>,
+}
+
+#[derive(Debug, Serialize)]
+struct MadeSummary {
+    published: u64,
+    missing: u64,
+}
+
+impl From<SummaryTotals> for MadeSummary {
+    fn from(SummaryTotals { published, missing }: SummaryTotals) -> Self {
+        Self { published, missing }
+    }
+}
+
+/// Writes what needs attention, a line each.
+fn told(attention: &Attention, notes: bool) -> Vec<String> {
+    let kinds = attention.iter().filter(|(trouble, _)| trouble.is_note() == notes);
+    let lines = kinds.flat_map(|(trouble, matters)| {
+        matters.iter().map(|matter| match matter.to_string() {
+            text if text.is_empty() => trouble.title().to_owned(),
+            text => format!("{}: {text}", trouble.title()),
+        })
+    });
+    lines.collect()
+}
+
+impl Made {
+    fn text(&self) -> String {
+        let mut lines = Vec::new();
+        if let Some(MadeSummary { published, missing }) = self.summary {
+            lines.push(format!(
+                "{}: summary made anew, {published} rows published, {missing} missing",
+                self.output
+            ));
+        }
+        if let Some(page) = &self.page {
+            lines.extend(page.warnings.iter().map(|warning| format!("WARNING  {warning}")));
+            lines.extend(page.notes.iter().map(|note| format!("note     {note}")));
+            lines.push(format!(
+                "{}: page of {} written: {}, {}, {}; {}",
+                page.path.display(),
+                self.output,
+                counted(page.publications, "publication"),
+                counted(page.months, "month"),
+                counted(page.networks, "network"),
+                counted(page.warnings.len(), "warning"),
+            ));
+        }
+        lines.join("\n")
+    }
+}
+
+fn counted(count: usize, what: &str) -> String {
+    if count == 1 { format!("1 {what}") } else { format!("{count} {what}s") }
+}

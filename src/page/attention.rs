@@ -1,0 +1,357 @@
+//! What needs somebody's attention before a number is used: gathered by kind, so that two hundred networks with one
+//! trouble are one paragraph.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::fmt;
+
+use chrono::{DateTime, TimeDelta, Utc};
+
+use super::months::{Month, Months, is_contradicted, spans};
+use super::number::{Change, grouped};
+use crate::guest::NetworkId;
+use crate::ledger::{Attempts, Ledger};
+use crate::period::{BillingPeriod, PeriodState};
+use crate::publish::SourceKind;
+use crate::report::closing::history_horizon;
+
+/// How many months back a network that ended is still a warning.
+const RECENT_MONTHS: usize = 3;
+
+/// A kind of trouble, the gravest first.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Trouble {
+    /// The numbers are the simulator's.
+    Simulated,
+    /// A manifest is not to be believed.
+    Damaged,
+    /// AWS's own count contradicts the number of an ended month.
+    Contradicted,
+    /// A month has no publication at all.
+    MissingMonth,
+    /// A network is absent where it belongs.
+    MissingNetwork,
+    /// A run tried it, and it was never published.
+    NeverPublished,
+    /// A month is closed by now, and was published before it was.
+    NotClosed,
+    /// The summary cannot be believed.
+    Summary,
+    /// A month is not final yet, as it should be.
+    NotFinal,
+    /// A network has ended.
+    Ended,
+}
+
+impl Trouble {
+    /// Says whether it is in order, and told only so that nobody takes a number for final.
+    #[must_use]
+    pub const fn is_note(self) -> bool {
+        matches!(self, Self::NotFinal | Self::Ended)
+    }
+
+    /// Names it.
+    #[must_use]
+    pub const fn title(self) -> &'static str {
+        match self {
+            Self::Simulated => "Not real guests",
+            Self::Damaged => "Records that cannot be believed",
+            Self::Contradicted => "AWS counts another number",
+            Self::MissingMonth => "Months without any number",
+            Self::MissingNetwork => "Networks without a number",
+            Self::NeverPublished => "Tried and never exported",
+            Self::NotClosed => "Ended, and not exported since",
+            Self::Summary => "The summary file cannot be read",
+            Self::NotFinal => "Not final yet",
+            Self::Ended => "Networks that are no longer exported",
+        }
+    }
+
+    /// Says what it means and what to do.
+    #[must_use]
+    pub const fn advice(self) -> &'static str {
+        match self {
+            Self::Simulated => {
+                "These numbers come from the simulator, for trying things out. Do not bill from them."
+            }
+            Self::Damaged => {
+                "The number may be right, but nothing vouches for it, so it is left out below. Run verify, then restore \
+                 the file or export again."
+            }
+            Self::Contradicted => {
+                "The list of guests was read in full, twice with the same result, and the count that AWS keeps differs. \
+                 Compare with the invoice before it is paid, and ask AWS."
+            }
+            Self::MissingMonth => {
+                "Nothing is published for them, between months that are or after them. Export them while AWS still \
+                 lists the guests."
+            }
+            Self::MissingNetwork => {
+                "They were published before, so totals of these months are too low, unless the network was deleted. \
+                 Export them, or see who deleted the network."
+            }
+            Self::NeverPublished => "The last run that tried failed. Its log says why; run it again.",
+            Self::NotClosed => {
+                "The number was read before the month was closed, and guests may have come since. Export the month again."
+            }
+            Self::Summary => {
+                "What was tried and failed is not known. Make it anew with report --rebuild-summary."
+            }
+            Self::NotFinal => {
+                "Guests may still be added. The next runs bring these months up to date; bill from them later."
+            }
+            Self::Ended => {
+                "They have no number in any later month. That is right if the network was deleted."
+            }
+        }
+    }
+}
+
+/// One thing that is the matter.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Matter {
+    /// The network, if it is about one.
+    pub network: Option<NetworkId>,
+    /// The months, or the one.
+    pub months: String,
+    /// What is the matter; empty where the title says all.
+    pub text: String,
+}
+
+impl fmt::Display for Matter {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let network = self.network.map(|network| format!("network {network}"));
+        let parts = [network.unwrap_or_default(), self.months.clone(), self.text.clone()];
+        let parts: Vec<String> = parts.into_iter().filter(|part| !part.is_empty()).collect();
+        formatter.write_str(&parts.join(": "))
+    }
+}
+
+/// All that is the matter, by kind, the gravest first.
+pub type Attention = BTreeMap<Trouble, Vec<Matter>>;
+
+/// Gathers what needs attention as of an instant.
+pub(super) fn gather(
+    months: &Months<'_>,
+    ledger: &Ledger,
+    attempts: &Attempts,
+    (as_of, settle_days): (DateTime<Utc>, u32),
+) -> Attention {
+    let mut attention = Attention::new();
+    let mut tell = |trouble, matter| attention.entry(trouble).or_default().push(matter);
+    if ledger.publications.values().any(|manifest| manifest.source.kind == SourceKind::Simulator) {
+        tell(Trouble::Simulated, Matter { network: None, months: String::new(), text: String::new() });
+    }
+    for (task, reason) in &ledger.unreadable {
+        let (network, months) = (Some(task.network), task.period.to_string());
+        tell(Trouble::Damaged, Matter { network, months, text: reason.clone() });
+    }
+    for month in &months.months {
+        for (trouble, matter) in of_month(month) {
+            tell(trouble, matter);
+        }
+    }
+    let lacking = missing_months(months, as_of, settle_days);
+    if !lacking.is_empty() {
+        tell(Trouble::MissingMonth, Matter { network: None, months: lacking, text: String::new() });
+    }
+    for (trouble, matter) in absent_networks(months) {
+        tell(trouble, matter);
+    }
+    match attempts {
+        Attempts::Known(tasks) => {
+            let absent =
+                |network, period| months.month(period).is_some_and(|month| month.absent.contains(network));
+            let published =
+                |task| ledger.publications.contains_key(task) || ledger.unreadable.contains_key(task);
+            let tried = tasks.iter().filter(|task| !published(task) && !absent(&task.network, task.period));
+            for task in tried {
+                let (network, months) = (Some(task.network), task.period.to_string());
+                tell(Trouble::NeverPublished, Matter { network, months, text: String::new() });
+            }
+        }
+        Attempts::Unreadable(reason) => {
+            tell(Trouble::Summary, Matter { network: None, months: String::new(), text: reason.clone() });
+        }
+    }
+    attention
+}
+
+/// Tells of the numbers of one month.
+fn of_month(month: &Month<'_>) -> Vec<(Trouble, Matter)> {
+    let mut told = Vec::new();
+    let months = month.period.to_string();
+    for (network, manifest) in &month.publications {
+        if is_contradicted(manifest) {
+            let (found, counted) = (manifest.counts.guests, manifest.counts.api_guests.unwrap_or_default());
+            let change = Change::between(u128::from(counted), u128::from(found));
+            let text = format!(
+                "the export found {} guests, AWS counts {} ({})",
+                grouped(found.into()),
+                grouped(counted.into()),
+                change.against("AWS")
+            );
+            told.push((
+                Trouble::Contradicted,
+                Matter { network: Some(*network), months: months.clone(), text },
+            ));
+        }
+        if month.calendar == PeriodState::Closed && manifest.period_state != PeriodState::Closed {
+            let text = format!(
+                "last read on {} while it was {}; AWS's count can confirm it until {}",
+                manifest.checked_at.format("%Y-%m-%d"),
+                manifest.period_state,
+                history_horizon(month.period).format("%Y-%m-%d")
+            );
+            told.push((Trouble::NotClosed, Matter { network: Some(*network), months: months.clone(), text }));
+        }
+    }
+    if month.calendar != PeriodState::Closed && !month.publications.is_empty() {
+        let text = match month.calendar {
+            PeriodState::Open => format!("open until {}", last_day(month.period)),
+            PeriodState::Settling | PeriodState::Closed => "ended, and AWS may still correct it".to_owned(),
+        };
+        told.push((Trouble::NotFinal, Matter { network: None, months, text }));
+    }
+    told
+}
+
+fn last_day(period: BillingPeriod) -> String {
+    (period.end() - TimeDelta::days(1)).format("%Y-%m-%d").to_string()
+}
+
+/// Names the months between those that are there, and the closed ones after them, that nothing is published of.
+fn missing_months(months: &Months<'_>, as_of: DateTime<Utc>, settle_days: u32) -> String {
+    let present: Vec<BillingPeriod> = months.months.iter().map(|month| month.period).collect();
+    let Some(last) = present.last() else { return String::new() };
+    let unsettled = BillingPeriod::containing(as_of - TimeDelta::days(i64::from(settle_days)));
+    let after = (*last < unsettled.plus_months(-1)).then_some(unsettled);
+    let ends: Vec<BillingPeriod> = present.into_iter().chain(after).collect();
+    let gaps = ends.windows(2).map(|pair| (pair[0].plus_months(1), pair[1].plus_months(-1)));
+    let gaps = gaps.filter(|(start, end)| start <= end);
+    let text = |(start, end): (BillingPeriod, BillingPeriod)| {
+        if start == end { start.to_string() } else { format!("{start} to {end}") }
+    };
+    gaps.map(text).collect::<Vec<_>>().join(", ")
+}
+
+/// Tells of networks that have no number where they belong; of one that ended long ago only that it did.
+fn absent_networks(months: &Months<'_>) -> Vec<(Trouble, Matter)> {
+    let recent = months.months.iter().rev().nth(RECENT_MONTHS - 1).map(|month| month.period);
+    let mut of_networks: BTreeMap<NetworkId, BTreeSet<BillingPeriod>> = BTreeMap::new();
+    for month in &months.months {
+        for network in &month.absent {
+            of_networks.entry(*network).or_default().insert(month.period);
+        }
+    }
+    let latest = months.latest();
+    let mut told = Vec::new();
+    for (network, mut absent) in of_networks {
+        let last_published = latest.get(&network).map(|manifest| manifest.billing_period);
+        let ended = absent.last().copied().filter(|month| last_published.is_some_and(|last| *month > last));
+        if let (Some(ended), Some(last)) = (ended, last_published) {
+            absent.remove(&ended);
+            let is_recent = recent.is_none_or(|recent| ended >= recent);
+            let trouble = if is_recent { Trouble::MissingNetwork } else { Trouble::Ended };
+            let text = format!("published up to {last}, and not since");
+            told.push((trouble, Matter { network: Some(network), months: ended.to_string(), text }));
+        }
+        if !absent.is_empty() {
+            let (months, text) = (spans(absent), "published before and after".to_owned());
+            told.push((Trouble::MissingNetwork, Matter { network: Some(network), months, text }));
+        }
+    }
+    told
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::evidence::{ConfirmedBy, Reconciliation};
+    use crate::page::sample::{ledger, manifest};
+    use crate::publish::Manifest;
+
+    const AS_OF: &str = "2026-12-02T09:00:00Z";
+
+    fn told(manifests: Vec<Manifest>, attempts: &Attempts) -> Vec<String> {
+        let mut ledger = ledger(manifests);
+        ledger.publications.retain(|task, manifest| {
+            let is_damaged = manifest.revision == 666;
+            if is_damaged {
+                ledger.unreadable.insert(*task, "altered".to_owned());
+            }
+            !is_damaged
+        });
+        let at = (AS_OF.parse().unwrap(), 3);
+        let months = Months::of(&ledger, at.0, at.1);
+        let attention = gather(&months, &ledger, attempts, at);
+        let line = |(trouble, matters): (&Trouble, &Vec<Matter>)| {
+            matters.iter().map(|matter| format!("{trouble:?}: {matter}")).collect::<Vec<_>>()
+        };
+        attention.iter().flat_map(line).collect()
+    }
+
+    fn nothing() -> Attempts {
+        Attempts::Known(BTreeSet::new())
+    }
+
+    #[test]
+    fn what_is_in_order_is_not_told() {
+        let manifests = vec![manifest("12345678", "2026-09", 9), manifest("12345678", "2026-10", 9)];
+        assert_eq!(told(manifests, &nothing()), Vec::<String>::new(), "November still settles");
+    }
+
+    #[test]
+    fn every_trouble_is_told_with_network_and_month() {
+        let one = |period| manifest("11111111", period, 100);
+        let two = |period| manifest("22222222", period, 100);
+        let mut contradicted = one("2026-06");
+        contradicted.counts.api_guests = Some(1_104);
+        contradicted.counts.reconciliation = Reconciliation::Mismatch;
+        contradicted.counts.confirmed_by = Some(ConfirmedBy::SecondWalk);
+        let damaged = Manifest { revision: 666, ..two("2026-06") };
+        let stale = Manifest { period_state: PeriodState::Open, ..one("2026-09") };
+        let settling = Manifest { period_state: PeriodState::Settling, ..one("2026-11") };
+        let manifests =
+            vec![one("2026-03"), two("2026-03"), contradicted, damaged, two("2026-08"), stale, settling];
+        let tried = ["11111111/2026-08", "33333333/2026-11", "11111111/2026-09"];
+        let attempts = Attempts::Known(tried.iter().map(|task| task.parse().unwrap()).collect());
+        assert_eq!(
+            told(manifests, &attempts),
+            [
+                "Damaged: network 22222222: 2026-06: altered",
+                "Contradicted: network 11111111: 2026-06: the export found 100 guests, AWS counts 1,104 \
+                 (1,004 fewer than AWS)",
+                "MissingMonth: 2026-04 to 2026-05, 2026-07, 2026-10",
+                "MissingNetwork: network 11111111: 2026-08: published before and after",
+                "MissingNetwork: network 22222222: 2026-09: published up to 2026-08, and not since",
+                "NeverPublished: network 33333333: 2026-11",
+                "NotClosed: network 11111111: 2026-09: last read on 2026-11-05 while it was open; AWS's count can \
+                 confirm it until 2026-11-30",
+                "NotFinal: 2026-11: ended, and AWS may still correct it",
+            ]
+        );
+    }
+
+    #[test]
+    fn months_after_the_last_are_missed_once_they_are_closed() {
+        let manifests = |period| vec![manifest("12345678", period, 9)];
+        assert_eq!(told(manifests("2026-09"), &nothing()), ["MissingMonth: 2026-10"]);
+        assert_eq!(told(manifests("2026-07"), &nothing()), ["MissingMonth: 2026-08 to 2026-10"]);
+    }
+
+    #[test]
+    fn a_network_that_ended_long_ago_is_a_note() {
+        let mut manifests: Vec<Manifest> =
+            (5..=10).map(|n| manifest("11111111", &format!("2026-{n:02}"), 9)).collect();
+        manifests.push(manifest("22222222", "2026-05", 9));
+        let ended = "Ended: network 22222222: 2026-06: published up to 2026-05, and not since";
+        assert_eq!(told(manifests, &nothing()), [ended]);
+        assert!(Trouble::Ended.is_note());
+    }
+
+    #[test]
+    fn a_summary_that_cannot_be_read_is_told() {
+        let attempts = Attempts::Unreadable("no Parquet".to_owned());
+        assert_eq!(told(vec![manifest("12345678", "2026-10", 9)], &attempts), ["Summary: no Parquet"]);
+    }
+}
