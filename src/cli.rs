@@ -54,7 +54,7 @@ pub enum Command {
     /// Tell what is published, closed, missing or contradicted, by period and network.
     Status(Box<StatusArguments>),
     /// Make the page for people, or the summary anew, from what is published.
-    Report(ReportArguments),
+    Report(Box<ReportArguments>),
     /// Try everything that a run of a job needs: credentials, permissions, clock, places.
     Doctor(Box<DoctorArguments>),
     /// Compare two periods or revisions: which guests came, went and stayed?
@@ -681,6 +681,7 @@ nothing could be believed.
 
 Examples:
   wickr-guest-export report ./billing --html guests.html
+  wickr-guest-export report ./billing --html guests.html --invoice october.csv
   wickr-guest-export report s3://bucket/prefix --rebuild-summary")]
 pub struct ReportArguments {
     /// The folder or the prefix of a store that was published to.
@@ -702,6 +703,18 @@ pub struct ReportArguments {
     /// Read the rosters of this many of the latest months, to tell new guests from returning ones; 0 reads none.
     #[arg(long, value_name = "MONTHS", default_value_t = 12, requires = "html")]
     pub compare_rosters: usize,
+
+    /// Hold this invoice against the output, as `reconcile` does, and say on the page where it does not agree.
+    #[arg(long, value_name = "FILE|DIR", requires = "html")]
+    pub invoice: Option<PathBuf>,
+
+    /// Which columns of the invoice mean what, as for `reconcile`.
+    #[arg(long, value_name = "MAPPING.toml", requires = "invoice")]
+    pub mapping: Option<PathBuf>,
+
+    /// How far a line of the invoice may be off: guests, or a share of the roster.
+    #[arg(long, value_name = "N|N%", default_value = "0", requires = "invoice")]
+    pub tolerance: Tolerance,
 
     /// Say what is missing as of this instant. [default: now]
     #[arg(long, value_name = "RFC3339", value_parser = parse_instant)]

@@ -55,7 +55,7 @@ pub fn run(cli: Cli) -> anyhow::Result<ExitStatus> {
         }
         Command::Report(arguments) => {
             start_logging(run_id, arguments.log)?;
-            told(arguments.log, runtime()?.block_on(report::report(arguments)))
+            told(arguments.log, runtime()?.block_on(report::report(*arguments)))
         }
         Command::Doctor(arguments) => {
             start_logging(run_id, arguments.log)?;

@@ -1,6 +1,7 @@
 //! `reconcile`: does the invoice agree with what is published?
 
 use std::collections::BTreeSet;
+use std::path::Path;
 
 use chrono::{DateTime, Utc};
 
@@ -13,18 +14,14 @@ use crate::job::UsageError;
 use crate::period::BillingPeriod;
 use crate::reconcile::comparison::Terms;
 use crate::reconcile::invoice::Invoice;
-use crate::reconcile::mapping::Mapping;
+use crate::reconcile::mapping::{Mapping, MappingError};
 use crate::reconcile::quantity::Price;
 use crate::reconcile::rendering::ReconciliationSummary;
 use crate::reconcile::{months_of, reconcile as hold_against};
 
 pub(super) async fn reconcile(arguments: ReconcileArguments) -> anyhow::Result<ExitStatus> {
     let now = SystemClock.now();
-    let mapping = match &arguments.mapping {
-        Some(path) => Mapping::read(path)?,
-        None => Mapping::guessed(),
-    };
-    let invoice = Invoice::read(&arguments.invoice, &mapping)?;
+    let invoice = Invoice::read(&arguments.invoice, &mapping(arguments.mapping.as_deref())?)?;
     let mut periods = months_of_selectors(&arguments, now)?;
     if periods.is_empty() {
         periods = months_of(&invoice)?;
@@ -45,6 +42,11 @@ pub(super) async fn reconcile(arguments: ReconcileArguments) -> anyhow::Result<E
         ComparisonFormat::Json => serde_json::to_string_pretty(&summary)?,
     })?;
     Ok(comparison.exit())
+}
+
+/// Reads what an invoice's columns mean, or takes them by their names.
+pub(super) fn mapping(file: Option<&Path>) -> Result<Mapping, MappingError> {
+    file.map_or_else(|| Ok(Mapping::guessed()), Mapping::read)
 }
 
 fn months_of_selectors(

@@ -8,6 +8,7 @@ use serde::Serialize;
 
 use super::places::{self, PlaceSettings};
 use super::print;
+use super::reconcile::mapping;
 use crate::cli::{ReportArguments, SummaryFormat};
 use crate::clock::{Clock as _, SystemClock};
 use crate::dataset::csv::CsvOptions;
@@ -18,6 +19,9 @@ use crate::page::attention::Attention;
 use crate::page::{NothingToShow, PageFacts, arrivals, file, make};
 use crate::publish::summary::SummaryTotals;
 use crate::publish::{SourceKind, Summary};
+use crate::reconcile::comparison::Terms;
+use crate::reconcile::invoice::Invoice;
+use crate::reconcile::{months_of, reconcile as hold_against};
 use crate::storage::LockWait;
 
 pub(super) async fn report(arguments: ReportArguments) -> anyhow::Result<ExitStatus> {
@@ -36,6 +40,20 @@ pub(super) async fn report(arguments: ReportArguments) -> anyhow::Result<ExitSta
     }
     if let Some(path) = arguments.html {
         let attempts = Attempts::read(&*output).await?;
+        let comparison = match &arguments.invoice {
+            Some(invoice) => {
+                let invoice = Invoice::read(invoice, &mapping(arguments.mapping.as_deref())?)?;
+                let terms = Terms {
+                    periods: months_of(&invoice)?,
+                    tolerance: arguments.tolerance.clone(),
+                    price: None,
+                    now: as_of,
+                    settle_days: arguments.settle_days,
+                };
+                Some(hold_against(&*output, &invoice, &terms).await?)
+            }
+            None => None,
+        };
         let facts = PageFacts {
             output: &output.describe(),
             as_of,
@@ -43,6 +61,7 @@ pub(super) async fn report(arguments: ReportArguments) -> anyhow::Result<ExitSta
             ledger: &ledger,
             attempts: &attempts,
             arrivals: &arrivals::compare(&output, &ledger, arguments.compare_rosters).await?,
+            invoice: comparison.as_ref(),
         };
         let page = make(facts)?;
         file::replace(&path, &page.html)?;

@@ -27,6 +27,10 @@ const MAX_CONCURRENCY: usize = 256;
 /// How many rows are read before they are written down: two minutes at ten full pages a second.
 const DEFAULT_RESUME_ROWS: u32 = 131_072;
 
+/// A job has to go somewhere.
+const NO_OUTPUT: JobError =
+    JobError::Missing { what: "the job names no output", setting: "--output DIR or output.url" };
+
 /// The longest key file that is read, in bytes.
 const MAX_KEY_FILE_BYTES: u64 = 64 * 1024;
 
@@ -305,10 +309,7 @@ impl Job {
         let periods = periods(selectors, as_of.unwrap_or(now), settle_days)?;
         let sources = sources(&overrides, &definition)?;
         let picks_networks = picks_networks(&overrides, &definition);
-        let output = overrides.output.or(definition.output.url).ok_or(JobError::Missing {
-            what: "the job names no output",
-            setting: "--output DIR or output.url",
-        })?;
+        let output = overrides.output.or(definition.output.url).ok_or(NO_OUTPUT)?;
         let formats = formats(overrides.formats, definition.output.formats)?;
         let roster = roster_mode(
             definition.output.roster,

@@ -8,10 +8,13 @@ use chrono::{DateTime, TimeDelta, Utc};
 
 use super::months::{Month, Months, is_contradicted, spans};
 use super::number::{Change, grouped};
+use crate::exit::ExitStatus;
 use crate::guest::NetworkId;
 use crate::ledger::{Attempts, Ledger};
 use crate::period::{BillingPeriod, PeriodState};
 use crate::publish::SourceKind;
+use crate::reconcile::comparison::Comparison;
+use crate::reconcile::verdict::Verdict;
 use crate::report::closing::history_horizon;
 
 /// How many months back a network that ended is still a warning.
@@ -24,6 +27,8 @@ pub enum Trouble {
     Simulated,
     /// A manifest is not to be believed.
     Damaged,
+    /// The invoice does not agree with what is published.
+    Invoiced,
     /// AWS's own count contradicts the number of an ended month.
     Contradicted,
     /// A month has no publication at all.
@@ -40,13 +45,15 @@ pub enum Trouble {
     NotFinal,
     /// A network has ended.
     Ended,
+    /// The invoice that was held against the output agrees with it.
+    InvoiceAgrees,
 }
 
 impl Trouble {
     /// Says whether it is in order, and told only so that nobody takes a number for final.
     #[must_use]
     pub const fn is_note(self) -> bool {
-        matches!(self, Self::NotFinal | Self::Ended)
+        matches!(self, Self::NotFinal | Self::Ended | Self::InvoiceAgrees)
     }
 
     /// Names it.
@@ -55,6 +62,7 @@ impl Trouble {
         match self {
             Self::Simulated => "Not real guests",
             Self::Damaged => "Records that cannot be believed",
+            Self::Invoiced => "The invoice says something else",
             Self::Contradicted => "AWS counts another number",
             Self::MissingMonth => "Months without any number",
             Self::MissingNetwork => "Networks without a number",
@@ -63,6 +71,7 @@ impl Trouble {
             Self::Summary => "The summary file cannot be read",
             Self::NotFinal => "Not final yet",
             Self::Ended => "Networks that are no longer exported",
+            Self::InvoiceAgrees => "The invoice agrees",
         }
     }
 
@@ -76,6 +85,10 @@ impl Trouble {
             Self::Damaged => {
                 "The number may be right, but nothing vouches for it, so it is left out below. Run verify, then restore \
                  the file or export again."
+            }
+            Self::Invoiced => {
+                "Each line says what the invoice has and what is published. Settle them before it is paid; reconcile \
+                 shows all numbers side by side."
             }
             Self::Contradicted => {
                 "The list of guests was read in full, twice with the same result, and the count that AWS keeps differs. \
@@ -102,6 +115,7 @@ impl Trouble {
             Self::Ended => {
                 "They have no number in any later month. That is right if the network was deleted."
             }
+            Self::InvoiceAgrees => "Every line of it that is closed has the guests that are published.",
         }
     }
 }
@@ -174,6 +188,26 @@ pub(super) fn gather(
         }
     }
     attention
+}
+
+/// Tells of an invoice that was held against the output.
+pub(super) fn of_invoice(comparison: &Comparison) -> Vec<(Trouble, Matter)> {
+    let findings = comparison.lines.iter().filter(|line| line.verdict.exit() != ExitStatus::Success);
+    let told: Vec<_> = findings
+        .map(|line| {
+            let whose =
+                if line.network_id.is_some() { String::new() } else { format!("{}: ", line.bearer()) };
+            let text = format!("{whose}{}", line.message.as_deref().unwrap_or(line.verdict.as_str()));
+            (Trouble::Invoiced, Matter { network: line.network_id, months: line.period.to_string(), text })
+        })
+        .collect();
+    let judged = comparison.lines.iter().filter(|line| line.verdict != Verdict::NotClosed).count();
+    if !told.is_empty() || judged == 0 {
+        return told;
+    }
+    let lines = if judged == 1 { "line" } else { "lines" };
+    let text = format!("{judged} {lines} by {}", comparison.grain.as_str());
+    vec![(Trouble::InvoiceAgrees, Matter { network: None, months: String::new(), text })]
 }
 
 /// Tells of the numbers of one month.

@@ -23,6 +23,7 @@ pub use self::attention::Attention;
 use self::months::Months;
 use self::view::View;
 use crate::ledger::{Attempts, Ledger};
+use crate::reconcile::comparison::Comparison;
 
 /// What a page is made of.
 #[derive(Clone, Copy, Debug)]
@@ -39,6 +40,8 @@ pub struct PageFacts<'a> {
     pub attempts: &'a Attempts,
     /// Who came and went, as far as that was compared.
     pub arrivals: &'a Arrivals,
+    /// The invoice that was held against the output, if one was.
+    pub invoice: Option<&'a Comparison>,
 }
 
 /// A page, and what it says first.
@@ -101,8 +104,11 @@ impl NothingToShow {
 pub fn make(facts: PageFacts<'_>) -> Result<Page, NothingToShow> {
     NothingToShow::check(facts.ledger, facts.output)?;
     let months = Months::of(facts.ledger, facts.as_of, facts.settle_days);
-    let attention =
+    let mut attention =
         attention::gather(&months, facts.ledger, facts.attempts, (facts.as_of, facts.settle_days));
+    for (trouble, matter) in facts.invoice.map(attention::of_invoice).unwrap_or_default() {
+        attention.entry(trouble).or_default().push(matter);
+    }
     let html = View::of(facts, &months, &attention).render().expect("a text takes every page");
     let published = months.months.iter().filter(|month| !month.publications.is_empty()).count();
     Ok(Page { html, attention, months: published, networks: months.networks().len() })

@@ -15,6 +15,7 @@ fn page(manifests: Vec<Manifest>) -> String {
         ledger: &ledger,
         attempts: &Attempts::Known(BTreeSet::new()),
         arrivals: &Arrivals::new(),
+        invoice: None,
     };
     let page = make(facts).unwrap();
     assert_eq!(page.html, make(facts).unwrap().html, "the same facts are the same page");

@@ -12,6 +12,7 @@ mod diff;
 mod disk;
 mod doctor;
 mod errors;
+mod finance;
 mod hostile;
 mod interruption;
 mod jobs;
