@@ -65,7 +65,9 @@ fn json(path: &Path) -> Held<Value> {
 /// Reads what is published.
 pub(super) fn publications(out: &Path) -> Held<Publications> {
     let mut publications = Publications::new();
-    for path in files_below(&out.join("manifests")) {
+    // That a month is closed is told beside the manifests.
+    for path in files_below(&out.join("manifests")).into_iter().filter(|path| path.ends_with("manifest.json"))
+    {
         let manifest = json(&out.join("manifests").join(path))?;
         let text = |field: &str| manifest[field].as_str().expect("a text").to_owned();
         let task =
