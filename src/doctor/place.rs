@@ -87,7 +87,8 @@ async fn rehearse_at(
     };
     let mut staged = place.stage(file).await?;
     let content = vec![0_u8; usize::try_from(REHEARSED_BYTES).expect("a few MiB")];
-    staged.write_all(&content).map_err(|error| DestinationError::io("written", file.to_string(), error))?;
+    let made_in = staged.folder();
+    staged.write_all(&content).map_err(|error| DestinationError::io("written", made_in, error))?;
     place.install(staged, file, Precondition::Absent).await?;
     let read = place.read(file, REHEARSED_BYTES).await?;
     if read.is_none_or(|read| read.bytes != content) {

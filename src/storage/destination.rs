@@ -50,6 +50,13 @@ pub struct StagedFile {
     pub(crate) file: NamedTempFile,
 }
 
+impl StagedFile {
+    /// Names the folder that it is made in, which may be on another filesystem than where it goes.
+    pub(crate) fn folder(&self) -> String {
+        self.file.path().parent().unwrap_or(Path::new("")).display().to_string()
+    }
+}
+
 impl io::Write for StagedFile {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
         let (content, path) = (self.file.as_file(), self.file.path());
@@ -211,7 +218,8 @@ pub enum DestinationError {
     },
     /// Permissions (exit 73).
     #[error(
-        "{place} cannot be {operation}: {cause}; give this user the right to write there, or choose another place"
+        "{place} cannot be {operation}: {cause}; give this user the right to {right} there, or choose another place",
+        right = if matches!(*.operation, "read" | "listed" | "downloaded") { "read" } else { "write" }
     )]
     Refused {
         /// What was tried, as a participle: `written`, `read`, `listed`.

@@ -45,7 +45,7 @@ pub async fn encode<T: Send + 'static>(
     write: impl FnOnce(&mut (dyn Write + Send)) -> Result<T, EncoderError> + Send + 'static,
 ) -> Result<EncodedFile<T>, EncodeError> {
     let staged = destination.stage(path).await?;
-    let place = destination.describe();
+    let place = staged.folder();
     let encoding = tokio::task::spawn_blocking(move || {
         let mut out = BufWriter::with_capacity(128 * 1024, Measured::new(staged));
         let encoded = write(&mut out);

@@ -345,7 +345,8 @@ impl Destination for ObjectDestination {
             Err(error) => return Err(self.failed("read", path, &error)),
         };
         let (bytes, place) = (got.meta.size, self.shown(path));
-        let spooling = |error| DestinationError::io("downloaded", &*place, error);
+        let folder = std::env::temp_dir().display().to_string();
+        let spooling = |error| DestinationError::io("written", &*folder, error);
         let mut file = tokio::fs::File::from_std(tempfile::tempfile().map_err(spooling)?);
         let mut stream = got.into_stream();
         let mut received = 0;

@@ -224,7 +224,24 @@ pub(super) fn answer_of(error: &object_store::Error) -> Option<&Answer> {
 pub(super) fn shown(error: &object_store::Error) -> String {
     match answer_of(error) {
         Some(answer) => answer.to_string(),
-        None => excerpt(&error_chain(error), 500),
+        // Each layer repeats the ones below it, cut short; what happened is said by the last.
+        None => excerpt(&innermost(error), 500),
+    }
+}
+
+/// Returns the last two causes of an error: what was done, and what came of it.
+fn innermost(error: &(dyn std::error::Error + 'static)) -> String {
+    let mut causes = vec![error.to_string()];
+    let mut cause = error.source();
+    while let Some(source) = cause {
+        causes.push(source.to_string());
+        cause = source.source();
+    }
+    let mut last = causes.iter().rev().filter(|cause| !cause.is_empty());
+    match (last.next(), last.next()) {
+        (Some(cause), Some(before)) if !before.contains(cause.as_str()) => format!("{before}: {cause}"),
+        (Some(cause), _) => cause.clone(),
+        (None, _) => error_chain(error),
     }
 }
 
