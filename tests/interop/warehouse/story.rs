@@ -437,6 +437,12 @@ fn spark_holds_what_is_published_after_every_load() {
 
 #[test]
 #[ignore = "takes hundreds of megabytes of packages"]
+fn duckdb_holds_what_is_published_in_a_bucket() {
+    tell_from_a_bucket("duckdb", "\0");
+}
+
+#[test]
+#[ignore = "takes hundreds of megabytes of packages"]
 fn clickhouse_holds_what_is_published_in_a_bucket() {
     tell_from_a_bucket("clickhouse", "\0");
 }
