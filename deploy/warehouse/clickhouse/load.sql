@@ -8,6 +8,7 @@
 
 -- The place to edit: what `output.url` of the job says, without a slash at the end. `file` reads what lies below the
 -- server's user_files; for a bucket write s3( for every file( and https://BUCKET.s3.REGION.amazonaws.com/PREFIX here.
+-- It signs with AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY of the server's environment.
 SET param_output = '/var/lib/wickr-guest-export/billing';
 -- If the job has `output.roster_url`: that.
 SET param_rosters = '/var/lib/wickr-guest-export/billing';

@@ -5,7 +5,7 @@
 -- Everything below BEGIN is one transaction: whoever reads sees the tables before it or after it.
 
 -- The place to edit: what `output.url` of the job says, without a slash at the end. For a bucket: INSTALL httpfs;
--- CREATE SECRET (TYPE s3, PROVIDER credential_chain); and 's3://bucket/prefix' here.
+-- INSTALL aws; CREATE SECRET (TYPE s3, PROVIDER credential_chain); and 's3://bucket/prefix' here.
 SET VARIABLE output = '/var/lib/wickr-guest-export/billing';
 -- If the job has `output.roster_url`: that.
 SET VARIABLE rosters = getvariable('output');

@@ -16,7 +16,8 @@ from typing import NamedTuple
 from pyspark.sql import DataFrame, Row, SparkSession
 from pyspark.sql import functions as f
 
-# The place to edit: what `output.url` of the job says, with s3a:// for s3://.
+# The place to edit: what `output.url` of the job says, with s3a:// for s3://. That takes hadoop-aws of the
+# version that Spark's Hadoop has.
 OUTPUT = "/var/lib/wickr-guest-export/billing"
 # If the job has `output.roster_url`: that.
 ROSTERS = OUTPUT

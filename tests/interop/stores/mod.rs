@@ -7,7 +7,7 @@ mod doctor;
 mod exports;
 mod file_server;
 mod google;
-mod server;
+pub(crate) mod server;
 
 use std::sync::Arc;
 use std::time::Duration;

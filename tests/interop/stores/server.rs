@@ -26,8 +26,8 @@ use crate::python::Python;
 
 pub(super) const BUCKET: &str = "billing-exports";
 /// The simulator's key: the program asks API and store with the same.
-pub(super) const KEY_ID: &str = "AKIDWICKRSIMULATOR01";
-pub(super) const SECRET_KEY: &str = "wickr-simulator-only/not-a-real-secret-key";
+pub(crate) const KEY_ID: &str = "AKIDWICKRSIMULATOR01";
+pub(crate) const SECRET_KEY: &str = "wickr-simulator-only/not-a-real-secret-key";
 
 /// What the Azure servers of developers are all called ("Use the Azurite emulator", Microsoft Learn).
 const AZURE_ACCOUNT: &str = "devstoreaccount1";
@@ -44,7 +44,7 @@ enum Service {
 }
 
 /// A server that ends with its test.
-pub(super) struct StoreServer {
+pub(crate) struct StoreServer {
     service: Service,
     kind: StoreKind,
     pub(super) endpoint: String,
@@ -62,7 +62,7 @@ impl StoreServer {
     }
 
     /// Starts the S3 of s3s, which checks signatures, as moto does not.
-    pub(super) fn signed_s3() -> Self {
+    pub(crate) fn signed_s3() -> Self {
         let folder = TempDir::new().expect("a folder");
         let server = FileServer::start(&folder.path().join("buckets"));
         let endpoint = server.endpoint.clone();
@@ -114,7 +114,7 @@ impl StoreServer {
     }
 
     /// Names a place in it.
-    pub(super) fn url(&self, prefix: &str) -> String {
+    pub(crate) fn url(&self, prefix: &str) -> String {
         let scheme = match self.kind {
             StoreKind::S3 => "s3",
             StoreKind::Google => "gs",
@@ -172,7 +172,7 @@ impl StoreServer {
     }
 
     /// The variables that lead the program to the server.
-    pub(super) fn environment(&self) -> Vec<(&'static str, String)> {
+    pub(crate) fn environment(&self) -> Vec<(&'static str, String)> {
         match self.kind {
             StoreKind::S3 => vec![("AWS_ENDPOINT_URL_S3", self.endpoint.clone())],
             StoreKind::Google => vec![

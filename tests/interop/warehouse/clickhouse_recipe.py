@@ -1,6 +1,8 @@
 """ClickHouse as chdb brings it: the server's engine within this process, with its tables in a folder."""
 
 import json
+import os
+import re
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from datetime import datetime, timezone
@@ -17,9 +19,18 @@ READ = "SELECT * FROM {} SETTINGS output_format_json_quote_64bit_integers = 0"
 class ClickHouse:
     """A session, which reads what it did not commit as another one would: all goes through the views."""
 
-    def __init__(self, session: Session, output: Path) -> None:
+    def __init__(self, session: Session, output: str) -> None:
         self.session = session
-        self.script = recipe("clickhouse/load.sql", output)
+        self.script = self.edited(output)
+
+    @staticmethod
+    def edited(output: str) -> str:
+        """Return the script, for a bucket with what its place to edit says of one."""
+        if not (bucket := re.fullmatch("s3://([^/]+)/(.+)", output)):
+            return recipe("clickhouse/load.sql", output)
+        # What stands for https://BUCKET.s3.REGION.amazonaws.com/PREFIX where the bucket is not AWS's.
+        url = f"{os.environ['AWS_ENDPOINT_URL_S3']}/{bucket[1]}/{bucket[2]}"
+        return recipe("clickhouse/load.sql", url).replace(" file(", " s3(")
 
     def load(self) -> None:
         self.session.query(self.script)
@@ -43,7 +54,7 @@ def _instant(text: str) -> datetime:
 
 
 @contextmanager
-def opened(output: Path, warehouse: Path) -> Iterator[ClickHouse]:
+def opened(output: str, warehouse: Path) -> Iterator[ClickHouse]:
     """Opens the folder's database, and closes it."""
     session = Session(str(warehouse / "clickhouse"))
     try:

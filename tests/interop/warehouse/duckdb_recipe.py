@@ -1,5 +1,10 @@
-"""DuckDB: the script in one connection, the reader in another one."""
+"""DuckDB: the script in one connection, the reader in another one.
 
+Its extensions for buckets come from PyPI here, as the place that INSTALL takes them from may be out of reach.
+"""
+
+import importlib.resources
+import os
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -9,11 +14,26 @@ import duckdb
 from loads import recipe
 
 
+def bucket_setup() -> str:
+    """Return what the recipe has a person write for a bucket, and where this one is, which is not AWS's."""
+    loads = []
+    for name in ("httpfs", "aws"):
+        package = importlib.resources.files(f"duckdb_extension_{name}")
+        binary = f"extensions/v{duckdb.__version__}/{name}.duckdb_extension"
+        loads.append(f"LOAD '{package / binary}'")
+    endpoint = os.environ["AWS_ENDPOINT_URL_S3"].removeprefix("http://")
+    secret = f"""CREATE SECRET (TYPE s3, PROVIDER credential_chain,
+        ENDPOINT '{endpoint}', USE_SSL false, URL_STYLE 'path')"""
+    return ";\n".join([*loads, secret])
+
+
 class DuckDb:
     """A database file, which each load and each reader opens for itself."""
 
-    def __init__(self, output: Path, warehouse: Path) -> None:
+    def __init__(self, output: str, warehouse: Path) -> None:
         self.script = recipe("duckdb/load.sql", output)
+        if output.startswith("s3://"):
+            self.script = f"{bucket_setup()};\n{self.script}"
         self.file = warehouse / "billing.duckdb"
 
     def load(self) -> None:
@@ -26,6 +46,6 @@ class DuckDb:
 
 
 @contextmanager
-def opened(output: Path, warehouse: Path) -> Iterator[DuckDb]:
+def opened(output: str, warehouse: Path) -> Iterator[DuckDb]:
     """Names the database; there is nothing to start."""
     yield DuckDb(output, warehouse)

@@ -2,9 +2,9 @@
 
     loads.py ENGINE OUTPUT WAREHOUSE
 
-Each line on stdin is one load of OUTPUT into the tables that are kept below WAREHOUSE. Each line on stdout is the
-JSON of what a reader sees afterwards, beside the summary as pyarrow reads it, and why the load failed, if it did.
-One process serves all loads of a test, as some engines take seconds to start.
+OUTPUT is a folder or s3://bucket/prefix. Each line on stdin is one load of it into the tables that are kept below
+WAREHOUSE. Each line on stdout is the JSON of what a reader sees afterwards, beside the summary as pyarrow reads it,
+and why the load failed, if it did. One process serves all loads of a test, as some engines take seconds to start.
 """
 
 import argparse
@@ -34,13 +34,13 @@ class Warehouse(Protocol):
         """Read a table or view as a reader who does not load."""
 
 
-def recipe(path: str, output: Path) -> str:
+def recipe(path: str, output: str) -> str:
     """Return a recipe, edited where it says that it is to be edited."""
     text = (RECIPES / path).read_text(encoding="utf-8")
     edited = [number for number, line in enumerate(text.splitlines()) if INSTALLED_OUTPUT in line]
     if not edited or edited[-1] - edited[0] > 2:
         raise ValueError(f"{path} has more than one place to edit, or none")
-    return text.replace(INSTALLED_OUTPUT, str(output))
+    return text.replace(INSTALLED_OUTPUT, output)
 
 
 def _plain(value: Any) -> Any:
@@ -58,7 +58,7 @@ def main() -> None:
     """Load once for each line, and tell what there is."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("engine")
-    parser.add_argument("output", type=Path)
+    parser.add_argument("output")
     parser.add_argument("warehouse", type=Path)
     arguments = parser.parse_args()
     engine = importlib.import_module(f"{arguments.engine}_recipe")
@@ -70,7 +70,7 @@ def main() -> None:
             except Exception as failure:  # Each engine has its own; the test demands what it says.
                 error = f"{type(failure).__name__}: {failure}"
             seen: dict[str, Any] = {name: _listed(warehouse.rows(name)) for name in TABLES}
-            summary = arguments.output / "summary/parquet/guest_counts.parquet"
+            summary = f"{arguments.output}/summary/parquet/guest_counts.parquet"
             seen |= {"error": error, "summary": _listed(pq.read_table(summary).to_pylist())}
             print(json.dumps(seen), flush=True)
 

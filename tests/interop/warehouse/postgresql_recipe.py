@@ -18,7 +18,7 @@ from psycopg.rows import dict_row
 class PostgreSql:
     """A running cluster."""
 
-    def __init__(self, output: Path, socket: Path, folder: Path) -> None:
+    def __init__(self, output: str, socket: Path, folder: Path) -> None:
         self.connection = f"host={socket} user=postgres dbname=postgres"
         self.environment = dict(
             os.environ, PGHOST=str(socket), PGUSER="postgres", PGDATABASE="postgres"
@@ -58,7 +58,7 @@ def _programs() -> Path:
 
 
 @contextmanager
-def opened(output: Path, warehouse: Path) -> Iterator[PostgreSql]:
+def opened(output: str, warehouse: Path) -> Iterator[PostgreSql]:
     """Starts a cluster below the folder, as another user if this one is root, whom PostgreSQL refuses."""
     programs, data = _programs(), warehouse / "data"
     user: dict[str, Any] = {}

@@ -14,7 +14,7 @@ from pyspark.sql import SparkSession
 class Spark:
     """A running Spark."""
 
-    def __init__(self, session: SparkSession, output: Path, folder: Path) -> None:
+    def __init__(self, session: SparkSession, output: str, folder: Path) -> None:
         self.session = session
         self.script = folder / "load.py"
         self.script.write_text(recipe("spark/load.py", output), encoding="utf-8")
@@ -32,7 +32,7 @@ class Spark:
 
 
 @contextmanager
-def opened(output: Path, warehouse: Path) -> Iterator[Spark]:
+def opened(output: str, warehouse: Path) -> Iterator[Spark]:
     """Starts Spark with the settings of a small machine."""
     metastore = f"jdbc:derby:;databaseName={warehouse / 'metastore'};create=true"
     settings = {

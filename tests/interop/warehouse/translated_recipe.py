@@ -42,8 +42,8 @@ def _is_its_own(statement: exp.Expression) -> bool:
 class Translated:
     """A DuckDB database for each dialect."""
 
-    def __init__(self, output: Path, warehouse: Path) -> None:
-        self.output = output
+    def __init__(self, output: str, warehouse: Path) -> None:
+        self.output = Path(output)
         self.files = {dialect: warehouse / f"{dialect}.duckdb" for dialect in EXTERNAL}
         self.scripts = {dialect: translated(dialect) for dialect in EXTERNAL}
 
@@ -97,6 +97,6 @@ class Translated:
 
 
 @contextmanager
-def opened(output: Path, warehouse: Path) -> Iterator[Translated]:
+def opened(output: str, warehouse: Path) -> Iterator[Translated]:
     """Names the databases; there is nothing to start."""
     yield Translated(output, warehouse)
