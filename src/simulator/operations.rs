@@ -14,7 +14,7 @@ use super::effects::{Alteration, RowDefect};
 use super::faults::Site;
 use super::noise::Noise;
 use super::paging::{EdgeRepeats, Order, Reading, Section, slice};
-use super::population::{Lists, World};
+use super::population::{Lists, Population, World};
 use super::query::{self, Direction, Paging, Parameters};
 use super::token::{Bookmark, TokenSeal};
 use super::wire::{
@@ -336,9 +336,13 @@ impl Service {
     }
 
     fn network(&self, network: NetworkId) -> Network {
+        let name = match &self.config.population {
+            Population::Explicit(population) => population.name(network),
+            Population::Generated => None,
+        };
         Network {
             id: network.to_string(),
-            name: format!("Simulated network {network}"),
+            name: name.map_or_else(|| format!("Simulated network {network}"), str::to_owned),
             access_level: "PREMIUM",
             aws_account_id: ACCOUNT,
             arn: format!("arn:aws:wickr:{}:{ACCOUNT}:network/{network}", self.config.region),

@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use wickr_guest_export::simulator::{Operation, PagingMode, SimulatorConfig};
+use wickr_guest_export::simulator::{ExplicitPopulation, Operation, PagingMode, Population, SimulatorConfig};
 
 use crate::client::start;
 use crate::{GUESTS, letters, network, october};
@@ -150,6 +150,18 @@ async fn networks_are_listed_in_pages_and_described_alike() {
             "networkArn": "arn:aws:wickr:us-east-1:111122223333:network/01234567"
         })
     );
+}
+
+#[tokio::test]
+async fn a_network_is_called_what_a_test_calls_it() {
+    let [named, other] = ["01234567", "12345678"].map(|digits| digits.parse().unwrap());
+    let population = ExplicitPopulation::default().with_network(other).with_name(named, "=1+1");
+    let population = Population::Explicit(population);
+    let (_simulator, client) = start(SimulatorConfig { population, ..SimulatorConfig::default() }).await;
+    for (network, name) in [("01234567", "=1+1"), ("12345678", "Simulated network 12345678")] {
+        let described = client.get(&format!("/networks/{network}")).await.json();
+        assert_eq!(described["networkName"], name);
+    }
 }
 
 #[tokio::test]

@@ -12,10 +12,11 @@ use crate::guest::NetworkId;
 use crate::period::BillingPeriod;
 
 /// The rows of each network and period, as `(username_hash, username)` in any order. Rows may repeat, hashes may
-/// stand under several usernames, and both may be empty.
+/// stand under several usernames, and both may be empty. Networks have names of the simulator's unless named.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct ExplicitPopulation {
     pub(super) lists: BTreeMap<NetworkId, BTreeMap<BillingPeriod, Vec<(String, String)>>>,
+    names: BTreeMap<NetworkId, String>,
 }
 
 impl ExplicitPopulation {
@@ -24,6 +25,13 @@ impl ExplicitPopulation {
     pub fn with_network(mut self, network: NetworkId) -> Self {
         self.lists.entry(network).or_default();
         self
+    }
+
+    /// Adds a network, if it is not there, and calls it what its administrator might have typed.
+    #[must_use]
+    pub fn with_name(mut self, network: NetworkId, name: impl Into<String>) -> Self {
+        self.names.insert(network, name.into());
+        self.with_network(network)
     }
 
     /// Adds rows to a network and period, which may stay empty.
@@ -36,6 +44,11 @@ impl ExplicitPopulation {
     ) -> Self {
         self.lists.entry(network).or_default().entry(period).or_default().extend(rows);
         self
+    }
+
+    /// Returns what a network is called, if that is spelled out.
+    pub(in crate::simulator) fn name(&self, network: NetworkId) -> Option<&str> {
+        self.names.get(&network).map(String::as_str)
     }
 }
 
