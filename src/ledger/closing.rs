@@ -98,7 +98,11 @@ pub fn named(networks: &BTreeSet<NetworkId>) -> String {
 
 impl Ledger {
     /// Says what a period waits for, as far as manifests tell. `networks` are those that whoever asks expects; `gone`
-    /// are expected no more for having been published for the month before.
+    /// are expected no more after the last month that was published of them.
+    ///
+    /// A network is expected between its first and its last month, and in the first published month after its last:
+    /// that a month before was skipped makes nobody stop missing it. One that is known is expected from its first
+    /// month on, and if it was never published, in the latest month.
     #[must_use]
     pub fn awaited(
         &self,
@@ -107,9 +111,25 @@ impl Ledger {
         gone: &BTreeSet<NetworkId>,
     ) -> Awaited {
         let mut awaited = Awaited::default();
-        let before: BTreeSet<NetworkId> = self.networks_of(period.plus_months(-1)).collect();
-        let expected = networks.union(&before).filter(|network| !gone.contains(network)).copied();
-        for network in expected.chain(self.networks_of(period)) {
+        let mut lives: BTreeMap<NetworkId, (BillingPeriod, BillingPeriod)> = BTreeMap::new();
+        for TaskKey { network, period } in self.tasks() {
+            let (first, last) = lives.entry(network).or_insert((period, period));
+            (*first, *last) = ((*first).min(period), (*last).max(period));
+        }
+        let periods = self.periods();
+        let before = periods.range(..period).next_back();
+        let is_latest = periods.range(period..).all(|later| *later == period);
+        let is_expected = |network: &NetworkId| match lives.get(network) {
+            Some((first, last)) if (*first..=*last).contains(&period) => true,
+            Some((first, _)) if period < *first => false,
+            Some((_, last)) => {
+                !gone.contains(network) && (before == Some(last) || networks.contains(network))
+            }
+            None => is_latest && !gone.contains(network),
+        };
+        let expected: BTreeSet<NetworkId> =
+            networks.iter().chain(lives.keys()).copied().filter(is_expected).collect();
+        for network in expected {
             let task = TaskKey::new(network, period);
             let found = match self.publications.get(&task) {
                 Some(manifest) if manifest.period_state == PeriodState::Closed => continue,
@@ -254,5 +274,37 @@ mod tests {
         std::fs::write(place, "{}").unwrap();
         let damaged = awaited(&[], &["11111111"]).await;
         assert_eq!(damaged, "network 22222222 is published with a damaged manifest");
+    }
+
+    #[tokio::test]
+    async fn a_month_that_was_skipped_makes_nobody_stop_missing_a_network() {
+        let folder = tempfile::tempdir().unwrap();
+        let (one, two, new) = ("11111111", "22222222", "33333333");
+        for (network, period) in [
+            (one, "2026-06"),
+            (two, "2026-06"),
+            // Nothing for July.
+            (one, "2026-08"),
+            (one, "2026-09"),
+            (two, "2026-10"),
+            (one, "2026-10"),
+        ] {
+            Sample::new(0..20).of(task(network, period)).run(local(folder.path())).await.unwrap();
+        }
+        let ledger = Ledger::read(&*local(folder.path()), |_| true).await.unwrap();
+        let awaited = |period: &str, networks: &[&str], gone: &[&str]| {
+            let awaited = ledger.awaited(period.parse().unwrap(), &set(networks), &set(gone));
+            let Awaited { unpublished, .. } = awaited;
+            unpublished.iter().map(ToString::to_string).collect::<Vec<_>>()
+        };
+        assert_eq!(awaited("2026-08", &[], &[]), [two], "it was there in the month before the gap");
+        assert_eq!(awaited("2026-09", &[], &[two]), [two], "it is not gone between two of its months");
+        assert_eq!(awaited("2026-11", &[], &[two]), [one]);
+        assert_eq!(
+            awaited("2026-09", &[new], &[two]),
+            [two],
+            "a network that came later is not expected before"
+        );
+        assert_eq!(awaited("2026-10", &[new], &[]), [new]);
     }
 }

@@ -186,7 +186,7 @@ impl View {
             warnings: troubles(false),
             notes: troubles(true),
             in_order: format!(
-                "Every network has a number for every month of {span}, every month that is closed was exported since it \
+                "Every network that is still exported has a number for every month of {span}, every month that is closed was exported since it \
                  closed, and AWS’s own count contradicts none of them."
             ),
             headline: headline(months, headline_month, facts),

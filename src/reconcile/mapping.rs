@@ -174,6 +174,12 @@ pub enum ColumnsError {
     /// Two columns have the name of one that is wanted.
     #[error("has more than one column `{0}`, and nothing says which is meant; rename one")]
     Twice(String),
+    /// Without a mapping, a column that may tell lines apart is not known by its name.
+    #[error(
+        "has a column `{0}` that may tell networks, accounts or regions apart, and no such column is known by that name; \
+         say what it is with --mapping, or remove it"
+    )]
+    Overlooked(String),
 }
 
 /// Where the columns are that matter in one file.
@@ -249,7 +255,11 @@ impl Mapping {
     /// [`ColumnsError`] names the column that is not there, or there twice.
     pub fn locate(&self, header: &[String]) -> Result<Columns<'_>, ColumnsError> {
         let find = |name: &str| {
-            let mut found = header.iter().enumerate().filter(|(_, title)| title.trim() == name);
+            let is_named = |title: &str| {
+                let title = title.trim();
+                title == name || (self.is_guessed && is_guess_of(name, title))
+            };
+            let mut found = header.iter().enumerate().filter(|(_, title)| is_named(title));
             match (found.next(), found.next()) {
                 (Some((at, _)), None) => Ok(Some(at)),
                 (Some(_), Some(_)) => Err(ColumnsError::Twice(name.to_owned())),
@@ -266,7 +276,7 @@ impl Mapping {
             None => Ok(None),
         };
         let filter = self.filter.iter().map(|(name, values)| Ok((needed(name)?, values)));
-        Ok(Columns {
+        let columns = Columns {
             filter: filter.collect::<Result<_, ColumnsError>>()?,
             period: match &self.period.place {
                 PeriodPlace::Column(name) => Some(needed(name)?),
@@ -276,8 +286,32 @@ impl Mapping {
             region: optional(&self.region)?,
             network: optional(&self.network)?,
             quantity: needed(&self.quantity)?,
-        })
+        };
+        let used = columns.all();
+        let is_overlooked = |(at, title): &(usize, &String)| !used.contains(at) && tells_lines_apart(title);
+        match header.iter().enumerate().find(is_overlooked) {
+            Some((_, title)) if self.is_guessed => Err(ColumnsError::Overlooked(excerpt(title, 60))),
+            _ => Ok(columns),
+        }
     }
+}
+
+/// Says whether a title is one of those that a column goes by where nobody has said what it is called: this program's
+/// own in its summary and in comparisons, however they are capitalised.
+fn is_guess_of(name: &str, title: &str) -> bool {
+    let others: &[&str] = match name {
+        "network" => &["network_id"],
+        "account" => &["aws_account_id", "account_id"],
+        "period" => &["billing_period"],
+        _ => &[],
+    };
+    others.iter().chain([&name]).any(|known| title.eq_ignore_ascii_case(known))
+}
+
+/// Says whether lines of an invoice may differ in such a column; what a network is called tells no more than its id.
+fn tells_lines_apart(title: &str) -> bool {
+    let title = title.trim().to_ascii_lowercase();
+    title != "network_name" && ["network", "account", "region"].iter().any(|part| title.contains(part))
 }
 
 fn listed(header: &[String]) -> String {
@@ -362,5 +396,32 @@ mod tests {
             let error = toml::from_str::<Mapping>(text).unwrap_err().to_string();
             assert!(error.contains(words), "{text}: {error}");
         }
+    }
+
+    #[test]
+    fn without_a_mapping_no_column_that_may_tell_lines_apart_is_overlooked() {
+        let header = |titles: &str| titles.split(',').map(str::to_owned).collect::<Vec<_>>();
+        let guessed = Mapping::guessed();
+        for titles in [
+            "period,network_id,quantity",
+            "Period,Network,QUANTITY",
+            "billing_period,network,quantity,network_name",
+        ] {
+            let header = header(titles);
+            assert_eq!(guessed.locate(&header).expect(titles).network, Some(1), "{titles}");
+        }
+        let own = header("billing_period,aws_account_id,region,quantity");
+        let columns = guessed.locate(&own).unwrap();
+        assert_eq!((columns.account, columns.region), (Some(1), Some(2)));
+        for titles in
+            ["period,Network ID,quantity", "period,usage_account,quantity", "period,quantity,sub-region"]
+        {
+            let overlooked = guessed.locate(&header(titles)).map(|columns| columns.all());
+            assert!(matches!(overlooked, Err(ColumnsError::Overlooked(_))), "{titles}: {overlooked:?}");
+        }
+        assert_eq!(
+            guessed.locate(&header("period,network,network_id,quantity")).map(|columns| columns.all()),
+            Err(ColumnsError::Twice("network".to_owned()))
+        );
     }
 }
