@@ -71,7 +71,7 @@ impl Trouble {
             Self::Summary => "The summary file cannot be read",
             Self::NotFinal => "Not final yet",
             Self::Ended => "Networks that are no longer exported",
-            Self::InvoiceAgrees => "The invoice agrees",
+            Self::InvoiceAgrees => "Nothing of the invoice disagrees",
         }
     }
 
@@ -115,7 +115,9 @@ impl Trouble {
             Self::Ended => {
                 "They have no number in any later month. That is right if the network was deleted."
             }
-            Self::InvoiceAgrees => "Every line of it that is closed has the guests that are published.",
+            Self::InvoiceAgrees => {
+                "No line of it is further off than it may be. What is not closed was not judged; reconcile shows each line."
+            }
         }
     }
 }
@@ -201,12 +203,15 @@ pub(super) fn of_invoice(comparison: &Comparison) -> Vec<(Trouble, Matter)> {
             (Trouble::Invoiced, Matter { network: line.network_id, months: line.period.to_string(), text })
         })
         .collect();
-    let judged = comparison.lines.iter().filter(|line| line.verdict != Verdict::NotClosed).count();
-    if !told.is_empty() || judged == 0 {
+    if !told.is_empty() {
         return told;
     }
-    let lines = if judged == 1 { "line" } else { "lines" };
-    let text = format!("{judged} {lines} by {}", comparison.grain.as_str());
+    let counted = |verdict: &Verdict| {
+        let lines = comparison.lines.iter().filter(|line| line.verdict == *verdict).count();
+        (lines > 0).then(|| format!("{lines} {verdict}"))
+    };
+    let verdicts: Vec<String> = Verdict::ALL.iter().filter_map(counted).collect();
+    let text = format!("lines by {}: {}", comparison.grain.as_str(), verdicts.join(", "));
     vec![(Trouble::InvoiceAgrees, Matter { network: None, months: String::new(), text })]
 }
 
