@@ -176,7 +176,7 @@ impl Publisher {
     /// Makes the current copies those of the published revision.
     ///
     /// A run that was held up for so long that another has taken its lock away may have copied over what that one has
-    /// copied, so it copies again what is published then.
+    /// copied, or has purged, so it copies again what is published then.
     pub(super) async fn follow(
         &self,
         lock: &TaskLock,
@@ -185,7 +185,7 @@ impl Publisher {
         self.align_current_copies(published).await?;
         let Err(lost) = lock.lock.confirm().await else { return Ok(()) };
         if let Some((standing, _)) = read_published(&*self.destination, lock.task).await?
-            && standing.revision != published.revision
+            && standing.manifest != published.manifest
         {
             self.align_current_copies(&standing).await?;
         }
