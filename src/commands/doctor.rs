@@ -44,7 +44,7 @@ pub(super) async fn doctor(arguments: DoctorArguments) -> anyhow::Result<ExitSta
         SummaryFormat::Text => diagnosis.to_string(),
         SummaryFormat::Json => serde_json::to_string_pretty(&diagnosis)?,
     })?;
-    Ok(diagnosis.exit())
+    Ok(diagnosis.exit)
 }
 
 /// The checks so far, each of which people see at once.

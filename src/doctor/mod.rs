@@ -55,16 +55,11 @@ pub struct Check {
     /// What was found, and what to do about it if need be.
     pub message: String,
     /// What a run would end with for this reason; none unless the check failed.
-    #[serde(skip_serializing_if = "Option::is_none", serialize_with = "code")]
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub exit: Option<ExitStatus>,
     /// Set if a run would end there, whatever else is the matter.
     #[serde(skip)]
     ends_run: bool,
-}
-
-#[expect(clippy::ref_option, clippy::trivially_copy_pass_by_ref, reason = "serde's signature")]
-fn code<S: serde::Serializer>(exit: &Option<ExitStatus>, serializer: S) -> Result<S::Ok, S::Error> {
-    exit.map(ExitStatus::code).serialize(serializer)
 }
 
 impl Check {
@@ -116,7 +111,8 @@ pub struct Diagnosis {
     /// The checks, in the order in which a run meets what they are about.
     pub checks: Vec<Check>,
     /// What a run would end with, as far as the checks tell.
-    pub exit_code: u8,
+    #[serde(rename = "exit_code")]
+    pub exit: ExitStatus,
 }
 
 impl Diagnosis {
@@ -125,14 +121,7 @@ impl Diagnosis {
     pub fn of(checks: Vec<Check>) -> Self {
         let end = checks.iter().find(|check| check.ends_run).and_then(|check| check.exit);
         let exit = end.unwrap_or_else(|| ExitStatus::of_all(checks.iter().filter_map(|check| check.exit)));
-        Self { checks, exit_code: exit.code() }
-    }
-
-    /// Returns what a run would end with.
-    #[must_use]
-    pub fn exit(&self) -> ExitStatus {
-        let codes = self.checks.iter().filter_map(|check| check.exit);
-        codes.into_iter().find(|exit| exit.code() == self.exit_code).unwrap_or(ExitStatus::Success)
+        Self { checks, exit }
     }
 }
 
@@ -142,9 +131,9 @@ impl fmt::Display for Diagnosis {
         let of = |status| self.checks.iter().filter(|check| check.status == status).count();
         let (failed, warnings) = (of(CheckStatus::Failed), of(CheckStatus::Warning));
         write!(formatter, "{} checks: {failed} failed, {warnings} warnings. ", self.checks.len())?;
-        match self.exit_code {
-            0 => formatter.write_str("Nothing keeps a run from succeeding"),
-            code => write!(formatter, "A run would end with {code}"),
+        match self.exit {
+            ExitStatus::Success => formatter.write_str("Nothing keeps a run from succeeding"),
+            exit => write!(formatter, "A run would end with {}", exit.code()),
         }
     }
 }
@@ -164,7 +153,7 @@ mod tests {
             (vec![part(destination), part(temporary)], temporary),
             (vec![part(temporary), whole(destination), whole(ExitStatus::Usage)], destination),
         ] {
-            assert_eq!(Diagnosis::of(checks).exit(), exit);
+            assert_eq!(Diagnosis::of(checks).exit, exit);
         }
     }
 }
