@@ -144,25 +144,9 @@ pub struct JobArguments {
     #[arg(long, value_name = "FORMAT", env = "WICKR_GUEST_EXPORT_FORMAT", value_delimiter = ',')]
     pub format: Vec<Format>,
 
-    /// Ask this endpoint instead of AWS's; https, or http to this machine.
-    #[arg(long, value_name = "URL", env = "WICKR_GUEST_EXPORT_ENDPOINT_URL")]
-    pub endpoint_url: Option<String>,
-
-    /// The AWS region. [default: as `AWS_REGION` or the profile says]
-    #[arg(long, env = "WICKR_GUEST_EXPORT_REGION")]
-    pub region: Option<String>,
-
-    /// The AWS profile. [default: as `AWS_PROFILE` says]
-    #[arg(long, env = "WICKR_GUEST_EXPORT_PROFILE")]
-    pub profile: Option<String>,
-
-    /// A role to assume, with the credentials of the profile or the environment.
-    #[arg(long, value_name = "ARN", env = "WICKR_GUEST_EXPORT_ROLE_ARN")]
-    pub role_arn: Option<RoleArn>,
-
-    /// The external id that the role's trust policy asks for.
-    #[arg(long, value_name = "ID", env = "WICKR_GUEST_EXPORT_EXTERNAL_ID", hide_env_values = true)]
-    pub external_id: Option<String>,
+    /// Which service is asked, and as whom.
+    #[command(flatten)]
+    pub service: ServiceArguments,
 
     /// The folder that keeps what an interrupted run has read, so that the next one goes on from there.
     /// [default: $XDG_STATE_HOME/wickr-guest-export, or ~/.local/state/wickr-guest-export]
@@ -241,11 +225,6 @@ impl JobArguments {
             output: self.output.clone(),
             roster_url: self.roster_url.clone(),
             formats: self.format.clone(),
-            endpoint_url: self.endpoint_url.clone(),
-            region: self.region.clone(),
-            profile: self.profile.clone(),
-            role_arn: self.role_arn.clone(),
-            external_id: self.external_id.clone(),
             state: self.state.clone(),
             deadline: self.deadline,
             as_of: self.as_of,
@@ -257,6 +236,46 @@ impl JobArguments {
             accept_zero: self.accept_zero.clone(),
             shard: self.shard,
             on_mismatch: self.on_mismatch,
+            ..self.service.overrides()
+        }
+    }
+}
+
+/// Which service is asked, and as whom.
+#[derive(Clone, Debug, Args)]
+pub struct ServiceArguments {
+    /// Ask this endpoint instead of AWS's; https, or http to this machine.
+    #[arg(long, value_name = "URL", env = "WICKR_GUEST_EXPORT_ENDPOINT_URL")]
+    pub endpoint_url: Option<String>,
+
+    /// The AWS region. [default: as `AWS_REGION` or the profile says]
+    #[arg(long, env = "WICKR_GUEST_EXPORT_REGION")]
+    pub region: Option<String>,
+
+    /// The AWS profile. [default: as `AWS_PROFILE` says]
+    #[arg(long, env = "WICKR_GUEST_EXPORT_PROFILE")]
+    pub profile: Option<String>,
+
+    /// A role to assume, with the credentials of the profile or the environment.
+    #[arg(long, value_name = "ARN", env = "WICKR_GUEST_EXPORT_ROLE_ARN")]
+    pub role_arn: Option<RoleArn>,
+
+    /// The external id that the role's trust policy asks for.
+    #[arg(long, value_name = "ID", env = "WICKR_GUEST_EXPORT_EXTERNAL_ID", hide_env_values = true)]
+    pub external_id: Option<String>,
+}
+
+impl ServiceArguments {
+    /// Returns what the flags say about the service.
+    #[must_use]
+    pub fn overrides(&self) -> JobOverrides {
+        JobOverrides {
+            endpoint_url: self.endpoint_url.clone(),
+            region: self.region.clone(),
+            profile: self.profile.clone(),
+            role_arn: self.role_arn.clone(),
+            external_id: self.external_id.clone(),
+            ..JobOverrides::default()
         }
     }
 }
@@ -536,25 +555,9 @@ pub struct StatusArguments {
     #[arg(long, value_name = "RFC3339", value_parser = parse_instant)]
     pub as_of: Option<DateTime<Utc>>,
 
-    /// Ask this endpoint instead of AWS's; https, or http to this machine.
-    #[arg(long, value_name = "URL", env = "WICKR_GUEST_EXPORT_ENDPOINT_URL")]
-    pub endpoint_url: Option<String>,
-
-    /// The AWS region. [default: as `AWS_REGION` or the profile says]
-    #[arg(long, env = "WICKR_GUEST_EXPORT_REGION")]
-    pub region: Option<String>,
-
-    /// The AWS profile. [default: as `AWS_PROFILE` says]
-    #[arg(long, env = "WICKR_GUEST_EXPORT_PROFILE")]
-    pub profile: Option<String>,
-
-    /// A role to assume, with the credentials of the profile or the environment.
-    #[arg(long, value_name = "ARN", env = "WICKR_GUEST_EXPORT_ROLE_ARN")]
-    pub role_arn: Option<RoleArn>,
-
-    /// The external id that the role's trust policy asks for.
-    #[arg(long, value_name = "ID", env = "WICKR_GUEST_EXPORT_EXTERNAL_ID", hide_env_values = true)]
-    pub external_id: Option<String>,
+    /// Which service is asked, and as whom.
+    #[command(flatten)]
+    pub service: ServiceArguments,
 
     /// How the status is printed on stdout.
     #[arg(long, default_value = "text", env = "WICKR_GUEST_EXPORT_SUMMARY")]

@@ -83,15 +83,10 @@ fn job(arguments: &StatusArguments, now: DateTime<Utc>) -> anyhow::Result<Option
         // Those that are named need not be the job's: a month may have had others.
         networks: if asks || !names_networks { arguments.networks.clone() } else { Vec::new() },
         output: Some(arguments.output.clone()),
-        endpoint_url: arguments.endpoint_url.clone(),
-        region: arguments.region.clone(),
-        profile: arguments.profile.clone(),
-        role_arn: arguments.role_arn.clone(),
-        external_id: arguments.external_id.clone(),
         as_of: arguments.as_of,
         // It asks for no guests.
         periods: vec![PeriodSelector::Current],
-        ..JobOverrides::default()
+        ..arguments.service.overrides()
     };
     let variable = |name: &str| std::env::var(name).ok();
     Job::resolve(overrides, definition.for_looking_only(), now, variable).map(Some).context(name)
