@@ -52,6 +52,14 @@ PARTITIONED BY (period string, network string)
 STORED AS PARQUET
 LOCATION 's3://CHANGE-ME-billing-exports/wickr/guest_roster/parquet/';
 
+-- The manifests, line by line, as no JSON is read here that spans several. No tab is in them, so a line is a column.
+CREATE EXTERNAL TABLE IF NOT EXISTS wickr_billing.guest_manifest_lines (
+    line string
+)
+ROW FORMAT DELIMITED FIELDS TERMINATED BY '\t'
+STORED AS TEXTFILE
+LOCATION 's3://CHANGE-ME-billing-exports/wickr/manifests/';
+
 -- After each export that may have brought a new network or period. Partitions of purged rosters stay, and are empty.
 MSCK REPAIR TABLE wickr_billing.guest_counts;
 MSCK REPAIR TABLE wickr_billing.guest_roster;

@@ -44,6 +44,17 @@ OPTIONS (
     hive_partition_uri_prefix = 'gs://CHANGE-ME-billing-exports/wickr/guest_roster/parquet'
 );
 
+-- No tab is in them, so a line is a column.
+CREATE EXTERNAL TABLE IF NOT EXISTS wickr_billing.published_manifest_lines (
+    line STRING
+)
+OPTIONS (
+    format = 'CSV',
+    uris = ['gs://CHANGE-ME-billing-exports/wickr/manifests/*/manifest.json'],
+    field_delimiter = '\t',
+    quote = ''
+);
+
 CREATE TABLE IF NOT EXISTS wickr_billing.guest_roster (
     billing_period STRING NOT NULL,
     network_id STRING NOT NULL,
@@ -73,13 +84,13 @@ CREATE TABLE IF NOT EXISTS wickr_billing.guest_counts (
     content_sha256 STRING
 );
 
--- What guest_roster holds. A row deleted here is loaded again. Without a roster: counts only, or purged.
+-- What guest_roster holds. A row deleted here is loaded again. No roster_file: counts only, or purged.
 CREATE TABLE IF NOT EXISTS wickr_billing.load_state (
     billing_period STRING NOT NULL,
     network_id STRING NOT NULL,
     revision INT64 NOT NULL,
     content_sha256 STRING NOT NULL,
-    has_roster BOOL NOT NULL,
+    roster_file STRING,
     loaded_at TIMESTAMP NOT NULL
 );
 
@@ -98,42 +109,83 @@ CREATE TEMP TABLE present AS
 SELECT DISTINCT period, network
 FROM wickr_billing.published_roster;
 
--- What the summary says is new or another revision, and rosters that were loaded and are there no more: purged.
-CREATE TEMP TABLE changed AS
+-- A manifest is read line by line, "key": value, as BigQuery reads no JSON over several lines. Which roster a
+-- publication has, and whether it was purged, it says and nothing else does: a file that is not there may be lost.
+CREATE TEMP TABLE manifests AS
+SELECT
+    MAX(REGEXP_EXTRACT(line, r'^ *"billing_period": "([^"]+)"')) AS billing_period,
+    MAX(REGEXP_EXTRACT(line, r'^ *"network_id": "([^"]+)"')) AS network_id,
+    CAST(MAX(REGEXP_EXTRACT(line, r'^ *"revision": ([0-9]+)')) AS INT64) AS revision,
+    MAX(REGEXP_EXTRACT(line, r'^ *"content_sha256": "([^"]+)"')) AS content_sha256,
+    CASE WHEN MAX(REGEXP_EXTRACT(line, r'^ *"rosters_purged_at": "([^"]+)"')) IS NULL
+         THEN MAX(REGEXP_EXTRACT(line, r'^ *"path": "([^"]+/guest_roster[.]parquet)"')) END AS roster_file
+FROM (SELECT _FILE_NAME AS manifest, line FROM wickr_billing.published_manifest_lines) AS manifest_lines
+GROUP BY manifest;
+
+-- A manifest that is ahead of the summary waits for the next load. No roster_file: counts only, or purged.
+CREATE TEMP TABLE current_revisions AS
 SELECT
     summary.billing_period, summary.network_id, summary.revision, summary.content_sha256, summary.guest_count,
-    present.network IS NOT NULL AS has_roster
+    manifests.roster_file
 FROM summary
-LEFT JOIN present ON present.period = summary.billing_period AND present.network = summary.network_id
-LEFT JOIN wickr_billing.load_state
-    ON load_state.billing_period = summary.billing_period AND load_state.network_id = summary.network_id
-WHERE summary.status = 'published'
-  AND (load_state.network_id IS NULL
-       OR load_state.revision <> summary.revision
-       OR load_state.content_sha256 <> summary.content_sha256
-       OR load_state.has_roster <> (present.network IS NOT NULL));
+JOIN manifests
+    ON manifests.billing_period = summary.billing_period AND manifests.network_id = summary.network_id
+    AND manifests.revision = summary.revision AND manifests.content_sha256 = summary.content_sha256
+WHERE summary.status = 'published';
+
+-- Fails if a manifest is not there.
+SELECT IF(COUNT(*) = 0, NULL, ERROR(CONCAT(
+    CAST(COUNT(*) AS STRING), ' publications have no manifest. The first is ',
+    MIN(CONCAT(billing_period, ' ', network_id)), '. Run wickr-guest-export verify'
+)))
+FROM summary
+WHERE status = 'published' AND NOT EXISTS (
+    SELECT 1 FROM manifests
+    WHERE manifests.billing_period = summary.billing_period AND manifests.network_id = summary.network_id
+);
+
+-- Fails if a roster is not there, unless its manifest says that it was purged.
+SELECT IF(COUNT(*) = 0, NULL, ERROR(CONCAT(
+    CAST(COUNT(*) AS STRING), ' rosters are not there, and their manifests do not say that they were purged. ',
+    'The first is ', MIN(CONCAT(billing_period, ' ', network_id)), '. See to the uris of published_roster, or restore ',
+    'them: wickr-guest-export verify names each'
+)))
+FROM current_revisions
+WHERE roster_file IS NOT NULL AND guest_count > 0 AND NOT EXISTS (
+    SELECT 1 FROM present
+    WHERE present.period = current_revisions.billing_period AND present.network = current_revisions.network_id
+);
+
+-- Another revision, another content, another file: restated, published anew from the start, or purged. To EXCEPT two
+-- NULLs are the same.
+CREATE TEMP TABLE changed AS
+SELECT billing_period, network_id, revision, content_sha256, roster_file FROM current_revisions
+EXCEPT DISTINCT
+SELECT billing_period, network_id, revision, content_sha256, roster_file FROM wickr_billing.load_state;
 
 CREATE TEMP TABLE arrived AS
-SELECT published.billing_period, published.network_id, published.username_hash, published.username
-FROM wickr_billing.published_roster AS published
-JOIN changed ON changed.billing_period = published.period AND changed.network_id = published.network;
+SELECT rosters.billing_period, rosters.network_id, rosters.username_hash, rosters.username
+FROM wickr_billing.published_roster AS rosters
+JOIN changed ON changed.billing_period = rosters.period AND changed.network_id = rosters.network
+WHERE changed.roster_file IS NOT NULL;
 
 -- Fails if a roster has not the guests that the summary counts: a run is publishing, or `verify` will tell.
-SELECT IF(COUNT(*) = 0, NULL, ERROR('a roster has not the guests that the summary counts'))
+SELECT IF(COUNT(*) = 0, NULL, ERROR(CONCAT(
+    CAST(COUNT(*) AS STRING), ' rosters have not the guests that the summary counts. The first is ',
+    MIN(CONCAT(billing_period, ' ', network_id)), '. Run wickr-guest-export verify'
+)))
 FROM (
     SELECT changed.billing_period, changed.network_id
     FROM changed
+    JOIN current_revisions
+        ON current_revisions.billing_period = changed.billing_period
+        AND current_revisions.network_id = changed.network_id
     LEFT JOIN arrived
         ON arrived.billing_period = changed.billing_period AND arrived.network_id = changed.network_id
-    WHERE changed.has_roster
-    GROUP BY changed.billing_period, changed.network_id, changed.guest_count
-    HAVING COUNT(arrived.username_hash) <> changed.guest_count
+    WHERE changed.roster_file IS NOT NULL
+    GROUP BY changed.billing_period, changed.network_id, current_revisions.guest_count
+    HAVING COUNT(arrived.username_hash) <> current_revisions.guest_count
 ) AS differing;
-
--- Fails if no roster is there at all and some were: the place is another one than before.
-SELECT IF(COUNT(*) = 0, NULL, ERROR('no roster at all is there'))
-FROM wickr_billing.load_state
-WHERE has_roster AND NOT EXISTS (SELECT 1 FROM present);
 
 BEGIN TRANSACTION;
 
@@ -152,8 +204,8 @@ WHERE EXISTS (
     WHERE changed.billing_period = load_state.billing_period AND changed.network_id = load_state.network_id
 );
 
-INSERT INTO wickr_billing.load_state (billing_period, network_id, revision, content_sha256, has_roster, loaded_at)
-SELECT billing_period, network_id, revision, content_sha256, has_roster, CURRENT_TIMESTAMP()
+INSERT INTO wickr_billing.load_state (billing_period, network_id, revision, content_sha256, roster_file, loaded_at)
+SELECT billing_period, network_id, revision, content_sha256, roster_file, CURRENT_TIMESTAMP()
 FROM changed;
 
 -- Evidence grows without a new revision: a period closes, a count is confirmed. So these are always written anew.
@@ -180,6 +232,7 @@ SELECT
 FROM summary
 LEFT JOIN wickr_billing.load_state
     ON load_state.billing_period = summary.billing_period AND load_state.network_id = summary.network_id
-WHERE summary.status = 'published' OR load_state.network_id IS NULL;
+WHERE (summary.revision = load_state.revision AND summary.content_sha256 = load_state.content_sha256)
+   OR (summary.status = 'missing' AND load_state.network_id IS NULL);
 
 COMMIT TRANSACTION;

@@ -40,13 +40,13 @@ CREATE TABLE IF NOT EXISTS guest_counts (
     content_sha256 varchar(64)
 );
 
--- What guest_roster holds. A row deleted here is loaded again. Without a roster: counts only, or purged.
+-- What guest_roster holds. A row deleted here is loaded again. No roster_file: counts only, or purged.
 CREATE TABLE IF NOT EXISTS load_state (
     billing_period varchar(7) NOT NULL,
     network_id varchar(8) NOT NULL,
     revision bigint NOT NULL,
     content_sha256 varchar(64) NOT NULL,
-    has_roster boolean NOT NULL,
+    roster_file varchar(65535),
     loaded_at timestamptz NOT NULL
 );
 
@@ -70,43 +70,85 @@ CREATE TEMPORARY TABLE present AS
 SELECT DISTINCT period, network
 FROM published.guest_roster;
 
--- What the summary says is new or another revision, and rosters that were loaded and are there no more: purged.
-CREATE TEMPORARY TABLE changed AS
+-- A manifest is read line by line, "key": value, as Spectrum reads no JSON over several lines. Which roster a
+-- publication has, and whether it was purged, it says and nothing else does: a file that is not there may be lost.
+CREATE TEMPORARY TABLE manifests AS
+SELECT
+    MAX(CASE WHEN key = 'billing_period' THEN value END) AS billing_period,
+    MAX(CASE WHEN key = 'network_id' THEN value END) AS network_id,
+    CAST(MAX(CASE WHEN key = 'revision' THEN digits END) AS bigint) AS revision,
+    MAX(CASE WHEN key = 'content_sha256' THEN value END) AS content_sha256,
+    CASE WHEN MAX(CASE WHEN key = 'rosters_purged_at' THEN value END) IS NULL
+         THEN MAX(CASE WHEN key = 'path' AND value LIKE '%/guest_roster.parquet' THEN value END) END AS roster_file
+FROM (
+    SELECT "$path" AS manifest, SPLIT_PART(line, '"', 2) AS key, SPLIT_PART(line, '"', 4) AS value,
+        BTRIM(SPLIT_PART(line, '"', 3), ' :,') AS digits
+    FROM published.guest_manifest_lines
+    WHERE "$path" LIKE '%/manifest.json'
+) AS lines
+GROUP BY manifest;
+
+-- A manifest that is ahead of the summary waits for the next load. No roster_file: counts only, or purged.
+CREATE TEMPORARY TABLE current_revisions AS
 SELECT
     summary.billing_period, summary.network_id, summary.revision, summary.content_sha256, summary.guest_count,
-    present.network IS NOT NULL AS has_roster
+    manifests.roster_file
 FROM summary
-LEFT JOIN present ON present.period = summary.billing_period AND present.network = summary.network_id
-LEFT JOIN load_state
-    ON load_state.billing_period = summary.billing_period AND load_state.network_id = summary.network_id
-WHERE summary.status = 'published'
-  AND (load_state.network_id IS NULL
-       OR load_state.revision <> summary.revision
-       OR load_state.content_sha256 <> summary.content_sha256
-       OR load_state.has_roster <> (present.network IS NOT NULL));
+JOIN manifests
+    ON manifests.billing_period = summary.billing_period AND manifests.network_id = summary.network_id
+    AND manifests.revision = summary.revision AND manifests.content_sha256 = summary.content_sha256
+WHERE summary.status = 'published';
+
+-- Fails, as a text is no number, if a manifest is not there.
+SELECT CAST(CASE WHEN COUNT(*) = 0 THEN '0' ELSE
+    COUNT(*)::varchar || ' publications have no manifest. The first is ' || MIN(billing_period || ' ' || network_id)
+    || '. See to the LOCATION of guest_manifest_lines in athena.sql, or run wickr-guest-export verify' END AS integer)
+FROM summary
+WHERE status = 'published' AND NOT EXISTS (
+    SELECT 1 FROM manifests
+    WHERE manifests.billing_period = summary.billing_period AND manifests.network_id = summary.network_id
+);
+
+-- Fails if a roster is not there, unless its manifest says that it was purged.
+SELECT CAST(CASE WHEN COUNT(*) = 0 THEN '0' ELSE
+    COUNT(*)::varchar || ' rosters are not there, and their manifests do not say that they were purged. The first is '
+    || MIN(billing_period || ' ' || network_id) || '. See to the LOCATION of guest_roster and to MSCK REPAIR in '
+    || 'athena.sql, or restore them: wickr-guest-export verify names each' END AS integer)
+FROM current_revisions
+WHERE roster_file IS NOT NULL AND guest_count > 0 AND NOT EXISTS (
+    SELECT 1 FROM present
+    WHERE present.period = current_revisions.billing_period AND present.network = current_revisions.network_id
+);
+
+-- Another revision, another content, another file: restated, published anew from the start, or purged. To EXCEPT two
+-- NULLs are the same.
+CREATE TEMPORARY TABLE changed AS
+SELECT billing_period, network_id, revision, content_sha256, roster_file FROM current_revisions
+EXCEPT
+SELECT billing_period, network_id, revision, content_sha256, roster_file FROM load_state;
 
 CREATE TEMPORARY TABLE arrived AS
-SELECT published.billing_period, published.network_id, published.username_hash, published.username
-FROM published.guest_roster AS published
-JOIN changed ON changed.billing_period = published.period AND changed.network_id = published.network;
+SELECT rosters.billing_period, rosters.network_id, rosters.username_hash, rosters.username
+FROM published.guest_roster AS rosters
+JOIN changed ON changed.billing_period = rosters.period AND changed.network_id = rosters.network
+WHERE changed.roster_file IS NOT NULL;
 
--- Fails, as a text is no number, if a roster has not the guests that the summary counts: a run is publishing, or
--- `verify` will tell.
-SELECT CAST(CASE WHEN COUNT(*) = 0 THEN '0' ELSE 'a roster has not the guests that the summary counts' END AS integer)
+-- Fails if a roster has not the guests that the summary counts: a run is publishing, or `verify` will tell.
+SELECT CAST(CASE WHEN COUNT(*) = 0 THEN '0' ELSE
+    COUNT(*)::varchar || ' rosters have not the guests that the summary counts. The first is '
+    || MIN(billing_period || ' ' || network_id) || '. Run wickr-guest-export verify' END AS integer)
 FROM (
     SELECT changed.billing_period, changed.network_id
     FROM changed
+    JOIN current_revisions
+        ON current_revisions.billing_period = changed.billing_period
+        AND current_revisions.network_id = changed.network_id
     LEFT JOIN arrived
         ON arrived.billing_period = changed.billing_period AND arrived.network_id = changed.network_id
-    WHERE changed.has_roster
-    GROUP BY changed.billing_period, changed.network_id, changed.guest_count
-    HAVING COUNT(arrived.username_hash) <> changed.guest_count
+    WHERE changed.roster_file IS NOT NULL
+    GROUP BY changed.billing_period, changed.network_id, current_revisions.guest_count
+    HAVING COUNT(arrived.username_hash) <> current_revisions.guest_count
 ) AS differing;
-
--- Fails if no roster is there at all and some were: the place is another one than before.
-SELECT CAST(CASE WHEN COUNT(*) = 0 THEN '0' ELSE 'no roster at all is there' END AS integer)
-FROM load_state
-WHERE has_roster AND NOT EXISTS (SELECT 1 FROM present);
 
 DELETE FROM guest_roster
 WHERE EXISTS (
@@ -123,8 +165,8 @@ WHERE EXISTS (
     WHERE changed.billing_period = load_state.billing_period AND changed.network_id = load_state.network_id
 );
 
-INSERT INTO load_state (billing_period, network_id, revision, content_sha256, has_roster, loaded_at)
-SELECT billing_period, network_id, revision, content_sha256, has_roster, GETDATE()
+INSERT INTO load_state (billing_period, network_id, revision, content_sha256, roster_file, loaded_at)
+SELECT billing_period, network_id, revision, content_sha256, roster_file, GETDATE()
 FROM changed;
 
 -- Evidence grows without a new revision: a period closes, a count is confirmed. So these are always written anew.
@@ -151,10 +193,13 @@ SELECT
 FROM summary
 LEFT JOIN load_state
     ON load_state.billing_period = summary.billing_period AND load_state.network_id = summary.network_id
-WHERE summary.status = 'published' OR load_state.network_id IS NULL;
+WHERE (summary.revision = load_state.revision AND summary.content_sha256 = load_state.content_sha256)
+   OR (summary.status = 'missing' AND load_state.network_id IS NULL);
 
 DROP TABLE arrived;
 DROP TABLE changed;
+DROP TABLE current_revisions;
+DROP TABLE manifests;
 DROP TABLE present;
 DROP TABLE summary;
 

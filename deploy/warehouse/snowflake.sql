@@ -49,6 +49,19 @@ LOCATION = @published/guest_roster/parquet/
 AUTO_REFRESH = FALSE
 FILE_FORMAT = (TYPE = PARQUET);
 
+CREATE EXTERNAL TABLE IF NOT EXISTS published_manifest (
+    billing_period VARCHAR AS (value:billing_period::VARCHAR),
+    network_id VARCHAR AS (value:network_id::VARCHAR),
+    revision NUMBER(19, 0) AS (value:revision::NUMBER(19, 0)),
+    content_sha256 VARCHAR AS (value:content_sha256::VARCHAR),
+    rosters_purged_at VARCHAR AS (value:rosters_purged_at::VARCHAR),
+    roster_file VARCHAR AS (REGEXP_SUBSTR(value:files::VARCHAR, 'revisions/[^"]+/guest_roster[.]parquet'))
+)
+LOCATION = @published/manifests/
+PATTERN = '.*/manifest[.]json'
+AUTO_REFRESH = FALSE
+FILE_FORMAT = (TYPE = JSON);
+
 CREATE TABLE IF NOT EXISTS guest_roster (
     billing_period VARCHAR NOT NULL,
     network_id VARCHAR NOT NULL,
@@ -78,13 +91,13 @@ CREATE TABLE IF NOT EXISTS guest_counts (
     content_sha256 VARCHAR
 );
 
--- What guest_roster holds. A row deleted here is loaded again. Without a roster: counts only, or purged.
+-- What guest_roster holds. A row deleted here is loaded again. No roster_file: counts only, or purged.
 CREATE TABLE IF NOT EXISTS load_state (
     billing_period VARCHAR NOT NULL,
     network_id VARCHAR NOT NULL,
     revision NUMBER(19, 0) NOT NULL,
     content_sha256 VARCHAR NOT NULL,
-    has_roster BOOLEAN NOT NULL,
+    roster_file VARCHAR,
     loaded_at TIMESTAMP_TZ NOT NULL
 );
 
@@ -97,6 +110,7 @@ WHERE (guest_counts.revision = load_state.revision AND guest_counts.content_sha2
    OR (guest_counts.status = 'missing' AND load_state.network_id IS NULL);
 
 ALTER EXTERNAL TABLE published_summary REFRESH;
+ALTER EXTERNAL TABLE published_manifest REFRESH;
 ALTER EXTERNAL TABLE published_roster REFRESH;
 
 -- Tables are made before the transaction, which each would commit.
@@ -107,43 +121,75 @@ CREATE OR REPLACE TEMPORARY TABLE present AS
 SELECT DISTINCT period, network
 FROM published_roster;
 
--- What the summary says is new or another revision, and rosters that were loaded and are there no more: purged.
-CREATE OR REPLACE TEMPORARY TABLE changed AS
+-- Which roster a publication has, and whether it was purged, its manifest says and nothing else does: a file that is
+-- not there may be lost.
+CREATE OR REPLACE TEMPORARY TABLE manifests AS
+SELECT
+    billing_period, network_id, revision, content_sha256,
+    CASE WHEN rosters_purged_at IS NULL THEN roster_file END AS roster_file
+FROM published_manifest;
+
+-- A manifest that is ahead of the summary waits for the next load. No roster_file: counts only, or purged.
+CREATE OR REPLACE TEMPORARY TABLE current_revisions AS
 SELECT
     summary.billing_period, summary.network_id, summary.revision, summary.content_sha256, summary.guest_count,
-    present.network IS NOT NULL AS has_roster
+    manifests.roster_file
 FROM summary
-LEFT JOIN present ON present.period = summary.billing_period AND present.network = summary.network_id
-LEFT JOIN load_state
-    ON load_state.billing_period = summary.billing_period AND load_state.network_id = summary.network_id
-WHERE summary.status = 'published'
-  AND (load_state.network_id IS NULL
-       OR load_state.revision <> summary.revision
-       OR load_state.content_sha256 <> summary.content_sha256
-       OR load_state.has_roster <> (present.network IS NOT NULL));
+JOIN manifests
+    ON manifests.billing_period = summary.billing_period AND manifests.network_id = summary.network_id
+    AND manifests.revision = summary.revision AND manifests.content_sha256 = summary.content_sha256
+WHERE summary.status = 'published';
+
+-- Fails, as a text is no number, if a manifest is not there.
+SELECT CAST(IFF(COUNT(*) = 0, '0',
+    COUNT(*)::VARCHAR || ' publications have no manifest. The first is ' || MIN(billing_period || ' ' || network_id)
+    || '. Run wickr-guest-export verify') AS INTEGER)
+FROM summary
+WHERE status = 'published' AND NOT EXISTS (
+    SELECT 1 FROM manifests
+    WHERE manifests.billing_period = summary.billing_period AND manifests.network_id = summary.network_id
+);
+
+-- Fails if a roster is not there, unless its manifest says that it was purged.
+SELECT CAST(IFF(COUNT(*) = 0, '0',
+    COUNT(*)::VARCHAR || ' rosters are not there, and their manifests do not say that they were purged. The first is '
+    || MIN(billing_period || ' ' || network_id)
+    || '. See to the LOCATION of published_roster, or restore them: wickr-guest-export verify names each') AS INTEGER)
+FROM current_revisions
+WHERE roster_file IS NOT NULL AND guest_count > 0 AND NOT EXISTS (
+    SELECT 1 FROM present
+    WHERE present.period = current_revisions.billing_period AND present.network = current_revisions.network_id
+);
+
+-- Another revision, another content, another file: restated, published anew from the start, or purged. To EXCEPT two
+-- NULLs are the same.
+CREATE OR REPLACE TEMPORARY TABLE changed AS
+SELECT billing_period, network_id, revision, content_sha256, roster_file FROM current_revisions
+EXCEPT
+SELECT billing_period, network_id, revision, content_sha256, roster_file FROM load_state;
 
 CREATE OR REPLACE TEMPORARY TABLE arrived AS
-SELECT published.billing_period, published.network_id, published.username_hash, published.username
-FROM published_roster AS published
-JOIN changed ON changed.billing_period = published.period AND changed.network_id = published.network;
+SELECT rosters.billing_period, rosters.network_id, rosters.username_hash, rosters.username
+FROM published_roster AS rosters
+JOIN changed ON changed.billing_period = rosters.period AND changed.network_id = rosters.network
+WHERE changed.roster_file IS NOT NULL;
 
--- Fails, as a text is no number, if a roster has not the guests that the summary counts: a run is publishing, or
--- `verify` will tell.
-SELECT CAST(IFF(COUNT(*) = 0, '0', 'a roster has not the guests that the summary counts') AS INTEGER)
+-- Fails if a roster has not the guests that the summary counts: a run is publishing, or `verify` will tell.
+SELECT CAST(IFF(COUNT(*) = 0, '0',
+    COUNT(*)::VARCHAR || ' rosters have not the guests that the summary counts. The first is '
+    || MIN(billing_period || ' ' || network_id) || '. Run wickr-guest-export verify') AS INTEGER)
 FROM (
     SELECT changed.billing_period, changed.network_id
     FROM changed
+    JOIN current_revisions
+        ON current_revisions.billing_period = changed.billing_period
+        AND current_revisions.network_id = changed.network_id
     LEFT JOIN arrived
         ON arrived.billing_period = changed.billing_period AND arrived.network_id = changed.network_id
-    WHERE changed.has_roster
-    GROUP BY changed.billing_period, changed.network_id, changed.guest_count
-    HAVING COUNT(arrived.username_hash) <> changed.guest_count
+    WHERE changed.roster_file IS NOT NULL
+    GROUP BY changed.billing_period, changed.network_id, current_revisions.guest_count
+    HAVING COUNT(arrived.username_hash) <> current_revisions.guest_count
 ) AS differing;
-
--- Fails if no roster is there at all and some were: the place is another one than before.
-SELECT CAST(IFF(COUNT(*) = 0, '0', 'no roster at all is there') AS INTEGER)
-FROM load_state
-WHERE has_roster AND NOT EXISTS (SELECT 1 FROM present);
 
 BEGIN;
 
@@ -162,8 +208,8 @@ WHERE EXISTS (
     WHERE changed.billing_period = load_state.billing_period AND changed.network_id = load_state.network_id
 );
 
-INSERT INTO load_state (billing_period, network_id, revision, content_sha256, has_roster, loaded_at)
-SELECT billing_period, network_id, revision, content_sha256, has_roster, CURRENT_TIMESTAMP()
+INSERT INTO load_state (billing_period, network_id, revision, content_sha256, roster_file, loaded_at)
+SELECT billing_period, network_id, revision, content_sha256, roster_file, CURRENT_TIMESTAMP()
 FROM changed;
 
 -- Evidence grows without a new revision: a period closes, a count is confirmed. So these are always written anew.
@@ -190,6 +236,7 @@ SELECT
 FROM summary
 LEFT JOIN load_state
     ON load_state.billing_period = summary.billing_period AND load_state.network_id = summary.network_id
-WHERE summary.status = 'published' OR load_state.network_id IS NULL;
+WHERE (summary.revision = load_state.revision AND summary.content_sha256 = load_state.content_sha256)
+   OR (summary.status = 'missing' AND load_state.network_id IS NULL);
 
 COMMIT;

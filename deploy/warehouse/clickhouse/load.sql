@@ -85,78 +85,85 @@ DELETE WHERE load_id <> (SELECT max(load_id) FROM load_commits);
 CREATE OR REPLACE TEMPORARY TABLE summary ENGINE = Memory AS
 SELECT * FROM file({output:String} || '/summary/parquet/guest_counts.parquet', Parquet);
 
--- Which files a revision is made of says its manifest, as the current copies may be of another revision while a run is
--- publishing. A manifest that is ahead of the summary waits for the next load. Only those of what changed are read.
+-- Which roster a publication has, and whether it was purged, its manifest says and nothing else does: current copies
+-- may be of another revision while a run is publishing, and a file that is not there may be lost.
 CREATE OR REPLACE TEMPORARY TABLE manifests ENGINE = Memory AS
 SELECT
     JSONExtractString(json, 'billing_period') AS billing_period,
     JSONExtractString(json, 'network_id') AS network_id,
     JSONExtractInt(json, 'revision') AS revision,
     JSONExtractString(json, 'content_sha256') AS content_sha256,
-    arrayFirstOrNull(
+    if(JSONExtractString(json, 'rosters_purged_at') = '', arrayFirstOrNull(
         path -> endsWith(path, '/guest_roster.parquet'),
         arrayMap(entry -> JSONExtractString(entry, 'path'), JSONExtractArrayRaw(json, 'files'))
-    ) AS named_file
-FROM file({output:String} || '/manifests/*/*/manifest.json', JSONAsString, 'json String')
-WHERE extract(_path, 'period=([^/]+)/network=[^/]+/manifest[.]json$') || '/'
-          || extract(_path, 'network=([^/]+)/manifest[.]json$') IN (
-    SELECT billing_period || '/' || network_id
-    FROM summary
-    WHERE status = 'published'
-      AND (billing_period, network_id, revision, content_sha256)
-          NOT IN (SELECT billing_period, network_id, revision, content_sha256 FROM load_state)
-);
+    ), NULL) AS roster_file
+FROM file({output:String} || '/manifests/*/*/manifest.json', JSONAsString, 'json String');
 
+-- Listed after the manifests were read: a purge says so in those first.
 CREATE OR REPLACE TEMPORARY TABLE roster_listing ENGINE = Memory AS
 SELECT extract(_path, 'revisions/[^/]+/[^/]+/[^/]+/guest_roster[.]parquet$') AS roster_file
 FROM file({rosters:String} || '/revisions/*/*/*/guest_roster.parquet', One);
 
-SELECT throwIf(count() > 0, 'no roster at all below revisions, and manifests name some: see to `rosters` at the top')
-FROM (
-    SELECT named_file AS roster_file FROM manifests
-    UNION ALL
-    SELECT roster_file FROM load_state
-)
-WHERE roster_file IS NOT NULL AND (SELECT count() FROM roster_listing) = 0
-FORMAT Null;
-
--- What changed. Then what stands as it was loaded; evidence grows without a new revision, so what the summary says of
--- it now. Then what was loaded and is not in the summary, or waits. Then revisions before, then what is missing; what
--- is missing and was loaded once stays as it was loaded.
-INSERT INTO loaded_counts
-WITH
-    (SELECT max(load_id) + 1 FROM load_commits) AS next_load,
-    (SELECT groupArray((billing_period, network_id)) FROM manifests
-     WHERE (billing_period, network_id, revision, content_sha256)
-           IN (SELECT billing_period, network_id, revision, content_sha256 FROM summary)) AS changed
-SELECT
-    next_load, summary.*, true,
-    if(manifests.named_file IN (SELECT roster_file FROM roster_listing), manifests.named_file, NULL), now64(6, 'UTC')
+-- A manifest that is ahead of the summary waits for the next load.
+CREATE OR REPLACE TEMPORARY TABLE published ENGINE = Memory AS
+SELECT billing_period, network_id, revision, content_sha256, guest_count, roster_file
 FROM summary
 JOIN manifests USING (billing_period, network_id, revision, content_sha256)
-UNION ALL
+WHERE status = 'published';
+
+-- What a message tells has to be a constant, as the answer to a query of its own is.
+WITH missing AS (
+    SELECT billing_period, network_id
+    FROM summary
+    WHERE status = 'published'
+      AND (billing_period, network_id) NOT IN (SELECT billing_period, network_id FROM manifests)
+)
+SELECT throwIf((SELECT count() FROM missing) > 0, (
+    SELECT concat('not committed: ', toString(count()), ' publications have no manifest. The first is ',
+        min(billing_period || ' ' || network_id), '. See to `output` at the top, or run wickr-guest-export verify')
+    FROM missing
+))
+FORMAT Null;
+
+WITH lost AS (
+    SELECT billing_period, network_id
+    FROM published
+    WHERE isNotNull(roster_file) AND roster_file NOT IN (SELECT roster_file FROM roster_listing)
+)
+SELECT throwIf((SELECT count() FROM lost) > 0, (
+    SELECT concat('not committed: ', toString(count()), ' rosters are not below ', {rosters:String},
+        '/revisions, and their manifests do not say that they were purged. The first is ',
+        min(billing_period || ' ' || network_id),
+        '. See to `rosters` at the top, or restore them: wickr-guest-export verify names each')
+    FROM lost
+))
+FORMAT Null;
+
+-- What is published: loaded anew if it is another revision, another content or another file, that is restated,
+-- published anew from the start, or purged; and evidence grows without any of these. Then what was loaded and is not in
+-- the summary, or waits. Then revisions before, then what is missing; what is missing and was loaded once stays as it
+-- was loaded.
+INSERT INTO loaded_counts
+WITH (SELECT max(load_id) + 1 FROM load_commits) AS next_load
 SELECT
-    next_load, summary.*, true,
-    if(load_state.roster_file IN (SELECT roster_file FROM roster_listing), load_state.roster_file, NULL),
-    if(isNull(load_state.roster_file) OR load_state.roster_file IN (SELECT roster_file FROM roster_listing),
-       load_state.loaded_at, now64(6, 'UTC'))
+    next_load, summary.*, true, published.roster_file,
+    if(isNull(load_state.loaded_at) OR ifNull(published.roster_file, '') <> ifNull(load_state.roster_file, ''),
+       now64(6, 'UTC'), assumeNotNull(load_state.loaded_at))
 FROM summary
-JOIN load_state USING (billing_period, network_id, revision, content_sha256)
+JOIN published USING (billing_period, network_id, revision, content_sha256)
+LEFT JOIN load_state USING (billing_period, network_id, revision, content_sha256)
 UNION ALL
-SELECT
-    next_load, loaded.* EXCEPT (load_id, is_current, roster_file, loaded_at), true,
-    if(roster_file IN (SELECT roster_file FROM roster_listing), roster_file, NULL),
-    if(isNull(roster_file) OR roster_file IN (SELECT roster_file FROM roster_listing), loaded_at, now64(6, 'UTC'))
+SELECT next_load, loaded.* EXCEPT (load_id, is_current, roster_file, loaded_at), true, roster_file, loaded_at
 FROM loaded_counts AS loaded
 WHERE load_id = next_load - 1 AND is_current AND status = 'published'
-  AND NOT has(changed, (billing_period, network_id))
-  AND (billing_period, network_id, revision, content_sha256)
-      NOT IN (SELECT billing_period, network_id, revision, content_sha256 FROM summary WHERE status = 'published')
+  AND (billing_period, network_id) NOT IN (SELECT billing_period, network_id FROM published)
 UNION ALL
 SELECT next_load, loaded.* EXCEPT (load_id, is_current, roster_file, loaded_at), false, NULL, loaded_at
 FROM loaded_counts AS loaded
 WHERE load_id = next_load - 1 AND status = 'published'
-  AND (NOT is_current OR has(changed, (billing_period, network_id)))
+  AND (NOT is_current OR (billing_period, network_id) IN (SELECT billing_period, network_id FROM published))
+  AND (billing_period, network_id, revision, content_sha256)
+      NOT IN (SELECT billing_period, network_id, revision, content_sha256 FROM published)
 UNION ALL
 SELECT next_load, summary.*, true, NULL, now64(6, 'UTC')
 FROM summary
@@ -177,13 +184,18 @@ WHERE extract(_path, 'revisions/[^/]+/[^/]+/[^/]+/guest_roster[.]parquet$') IN (
       AND roster_file NOT IN (SELECT roster_file FROM loaded_rosters)
 );
 
-SELECT throwIf(count() > 0, 'not committed: a roster has not the guests that the summary counts. Run verify')
-FROM loaded_counts AS counted
-LEFT JOIN (SELECT roster_file, count() AS guests FROM loaded_rosters GROUP BY roster_file) AS stored
-    ON stored.roster_file = assumeNotNull(counted.roster_file)
-WHERE counted.load_id > (SELECT max(load_id) FROM load_commits)
-  AND isNotNull(counted.roster_file)
-  AND ifNull(toInt64(stored.guests), 0) <> counted.guest_count
+WITH differing AS (
+    SELECT billing_period, network_id
+    FROM published
+    LEFT JOIN (SELECT roster_file, count() AS guests FROM loaded_rosters GROUP BY roster_file) AS stored
+        ON stored.roster_file = assumeNotNull(published.roster_file)
+    WHERE isNotNull(published.roster_file) AND ifNull(toInt64(stored.guests), 0) <> published.guest_count
+)
+SELECT throwIf((SELECT count() FROM differing) > 0, (
+    SELECT concat('not committed: ', toString(count()), ' rosters have not the guests that the summary counts. ',
+        'The first is ', min(billing_period || ' ' || network_id), '. Run wickr-guest-export verify')
+    FROM differing
+))
 FORMAT Null;
 
 INSERT INTO load_commits SELECT max(load_id) + 1, now64(6, 'UTC') FROM load_commits;

@@ -63,59 +63,66 @@ CREATE OR REPLACE TEMP TABLE summary AS
 SELECT *
 FROM read_parquet(getvariable('output') || '/summary/parquet/guest_counts.parquet', hive_partitioning = false);
 
--- What changed is what the summary says. Which files it is made of says the manifest, as the current copies may
--- be of another revision while a run is publishing.
-SET VARIABLE changed_manifests = (
+-- Which roster a publication has, and whether it was purged, its manifest says and nothing else does: current copies
+-- may be of another revision while a run is publishing, and a file that is not there may be lost.
+SET VARIABLE manifest_files = (
     SELECT coalesce(list(concat(getvariable('output'), '/manifests/period=', billing_period,
                                 '/network=', network_id, '/manifest.json')), [])
     FROM summary
-    ANTI JOIN load_state USING (billing_period, network_id, revision, content_sha256)
     WHERE status = 'published'
 );
 
-CREATE OR REPLACE TEMP TABLE roster_listing AS
-SELECT regexp_extract(file, 'revisions/[^/]+/[^/]+/[^/]+/guest_roster[.]parquet$') AS roster_file
-FROM glob(getvariable('rosters') || '/revisions/*/*/*/guest_roster.parquet');
-
--- A manifest that is ahead of the summary waits for the next load.
-CREATE OR REPLACE TEMP TABLE changed AS
-WITH manifests AS (
-    SELECT
-        manifest ->> 'billing_period' AS billing_period,
-        manifest ->> 'network_id' AS network_id,
-        (manifest ->> 'revision')::BIGINT AS revision,
-        manifest ->> 'content_sha256' AS content_sha256,
-        list_filter(
-            from_json(manifest -> 'files', '[{"path": "VARCHAR", "dataset": "VARCHAR", "format": "VARCHAR"}]'),
-            lambda file: file.dataset = 'guest_roster' AND file.format = 'parquet'
-        )[1].path AS named_file
-    FROM (SELECT content::JSON AS manifest FROM read_text(getvariable('changed_manifests')))
-)
-SELECT billing_period, network_id, revision, content_sha256, named_file, roster_file
-FROM summary
-JOIN manifests USING (billing_period, network_id, revision, content_sha256)
-LEFT JOIN roster_listing ON roster_file = named_file;
-
--- Rosters that were loaded and are there no more: purged.
-CREATE OR REPLACE TEMP TABLE gone AS
-SELECT billing_period, network_id
-FROM load_state
-ANTI JOIN roster_listing USING (roster_file)
-WHERE roster_file IS NOT NULL;
+CREATE OR REPLACE TEMP TABLE manifests AS
+SELECT
+    manifest ->> 'billing_period' AS billing_period,
+    manifest ->> 'network_id' AS network_id,
+    (manifest ->> 'revision')::BIGINT AS revision,
+    manifest ->> 'content_sha256' AS content_sha256,
+    CASE WHEN (manifest ->> 'rosters_purged_at') IS NULL THEN list_filter(
+        from_json(manifest -> 'files', '[{"path": "VARCHAR", "dataset": "VARCHAR", "format": "VARCHAR"}]'),
+        lambda file: file.dataset = 'guest_roster' AND file.format = 'parquet'
+    )[1].path END AS roster_file
+FROM (SELECT content::JSON AS manifest FROM read_text(getvariable('manifest_files')));
 
 -- A check is a variable, as that prints nothing where there is nothing to say.
-SET VARIABLE rosters_are_there = (
-    SELECT error(concat('no roster at all below ', getvariable('rosters'), '/revisions: see to `rosters` at the top. ',
-        'If they were all purged: DELETE FROM guest_roster; UPDATE load_state SET roster_file = NULL;'))
-    WHERE NOT EXISTS (FROM roster_listing)
-      AND (EXISTS (FROM gone) OR EXISTS (FROM changed WHERE named_file IS NOT NULL))
+SET VARIABLE manifests_are_there = (
+    SELECT error(concat('rolled back: ', count(*), ' publications have no manifest. The first is ',
+        min(billing_period || ' ' || network_id), '. Run wickr-guest-export verify'))
+    FROM summary
+    ANTI JOIN manifests USING (billing_period, network_id)
+    WHERE status = 'published'
+    HAVING count(*) > 0
 );
+
+-- A manifest that is ahead of the summary waits for the next load.
+CREATE OR REPLACE TEMP TABLE published AS
+SELECT billing_period, network_id, revision, content_sha256, roster_file
+FROM summary
+JOIN manifests USING (billing_period, network_id, revision, content_sha256);
+
+-- Listed after the manifests were read: a purge says so in those first.
+SET VARIABLE rosters_are_there = (
+    SELECT error(concat('rolled back: ', count(*), ' rosters are not below ', getvariable('rosters'), '/revisions, ',
+        'and their manifests do not say that they were purged. The first is ', min(billing_period || ' ' || network_id),
+        '. See to `rosters` at the top, or restore them: wickr-guest-export verify names each'))
+    FROM published
+    ANTI JOIN (
+        SELECT regexp_extract(file, 'revisions/[^/]+/[^/]+/[^/]+/guest_roster[.]parquet$') AS roster_file
+        FROM glob(getvariable('rosters') || '/revisions/*/*/*/guest_roster.parquet')
+    ) USING (roster_file)
+    WHERE roster_file IS NOT NULL
+    HAVING count(*) > 0
+);
+
+-- Another revision, another content, another file: restated, published anew from the start, or purged. To EXCEPT two
+-- NULLs are the same.
+CREATE OR REPLACE TEMP TABLE changed AS
+FROM published
+EXCEPT
+SELECT billing_period, network_id, revision, content_sha256, roster_file FROM load_state;
 
 DELETE FROM guest_roster USING changed
 WHERE guest_roster.billing_period = changed.billing_period AND guest_roster.network_id = changed.network_id;
-
-DELETE FROM guest_roster USING gone
-WHERE guest_roster.billing_period = gone.billing_period AND guest_roster.network_id = gone.network_id;
 
 -- A list of files must not be empty, so the summary stands at its head and is filtered out.
 SET VARIABLE changed_rosters = (
@@ -129,10 +136,6 @@ INSERT INTO guest_roster BY NAME
 SELECT COLUMNS('^(billing_period|network_id|username_hash|username)$')
 FROM read_parquet(getvariable('changed_rosters'), hive_partitioning = false, union_by_name = true)
 WHERE suffix(filename, '/guest_roster.parquet');
-
-UPDATE load_state SET roster_file = NULL, loaded_at = now()
-FROM gone
-WHERE load_state.billing_period = gone.billing_period AND load_state.network_id = gone.network_id;
 
 INSERT OR REPLACE INTO load_state BY NAME
 SELECT billing_period, network_id, revision, content_sha256, roster_file, now() AS loaded_at
@@ -154,8 +157,8 @@ UNION ALL
 SELECT * FROM summary ANTI JOIN load_state USING (billing_period, network_id) WHERE status = 'missing';
 
 SET VARIABLE rosters_are_whole = (
-    SELECT error(concat('rolled back: ', count(*), ' rosters have not the guests that the summary counts, the first is ',
-        min(billing_period || ' ' || network_id), '. Run wickr-guest-export verify'))
+    SELECT error(concat('rolled back: ', count(*), ' rosters have not the guests that the summary counts. The first ',
+        'is ', min(billing_period || ' ' || network_id), '. Run wickr-guest-export verify'))
     FROM (
         SELECT billing_period, network_id
         FROM guest_counts_current

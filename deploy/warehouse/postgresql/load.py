@@ -10,7 +10,9 @@ holds no NUL: in a username it becomes U+2400, the picture of one.
 
 import json
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from datetime import datetime, timezone
+from functools import partial
 from typing import Any, NamedTuple
 
 import psycopg
@@ -39,6 +41,7 @@ class Revision(NamedTuple):
 
     revision: int
     content_sha256: str
+    # None: counts only, or purged.
     roster_file: str | None
 
     def is_of(self, row: dict[str, Any]) -> bool:
@@ -74,11 +77,12 @@ def task_of(row: dict[str, Any]) -> Task:
     return Task(row["billing_period"], row["network_id"])
 
 
-def named_revision(output: Place, row: dict[str, Any]) -> Revision | None:
+def published_revision(output: Place, row: dict[str, Any]) -> Revision | None:
     """Return the revision that a manifest publishes; none if it is not the summary's.
 
-    The current copies may be of another revision while a run is publishing, so the manifest says which files there
-    are. One that is ahead of the summary waits for the next load.
+    Which roster a publication has, and whether it was purged, its manifest says and nothing else does: the current
+    copies may be of another revision while a run is publishing, and a file that is not there may be lost. A manifest
+    that is ahead of the summary waits for the next load.
     """
     task = task_of(row)
     path = output.path(
@@ -90,11 +94,12 @@ def named_revision(output: Place, row: dict[str, Any]) -> Revision | None:
         entry["path"]
         for entry in manifest["files"]
         if (entry["dataset"], entry["format"]) == ("guest_roster", "parquet")
+        and manifest.get("rosters_purged_at") is None
     ]
-    named = Revision(
+    revision = Revision(
         manifest["revision"], manifest["content_sha256"], next(iter(rosters), None)
     )
-    return named if named.is_of(row) else None
+    return revision if revision.is_of(row) else None
 
 
 def loaded_revisions(cursor: psycopg.Cursor) -> dict[Task, Revision]:
@@ -186,26 +191,24 @@ def load(output: Place, rosters: Place, cursor: psycopg.Cursor) -> None:
         output.path("summary/parquet/guest_counts.parquet")
     ) as file:
         summary = pq.read_table(file).to_pylist()
-    published = [row for row in summary if row["status"] == "published"]
-    there = rosters.rosters()
+    rows = [row for row in summary if row["status"] == "published"]
+    # A bucket takes its time to answer, and there is a manifest for each network and period.
+    with ThreadPoolExecutor(16) as readers:
+        revisions = readers.map(partial(published_revision, output), rows)
+        published = {task_of(row): revision for row, revision in zip(rows, revisions) if revision}
 
-    changed: dict[Task, Revision] = {}
-    for row in published:
-        if (task := task_of(row)) not in loaded or not loaded[task].is_of(row):
-            if named := named_revision(output, row):
-                changed[task] = named
-    wanted = {**loaded, **changed}
-    if not there and any(revision.roster_file for revision in wanted.values()):
+    # Listed after the manifests were read: a purge says so in those first.
+    there = rosters.rosters() | {None}
+    if lost := sorted(task for task, named in published.items() if named.roster_file not in there):
         raise SystemExit(
-            f"no roster at all below {ROSTERS}/revisions: see to ROSTERS at the top. If they were all purged: "
-            "DELETE FROM guest_roster; UPDATE load_state SET roster_file = NULL"
+            f"rolled back: {len(lost)} rosters are not below {ROSTERS}/revisions, and their manifests do not say that "
+            f"they were purged. The first is {lost[0].billing_period} {lost[0].network_id}. See to ROSTERS at the top, "
+            "or restore them: wickr-guest-export verify names each"
         )
 
-    counts = {task_of(row): row["guest_count"] for row in published}
-    for task, revision in wanted.items():
-        if revision.roster_file not in there:
-            # None was published, or it is purged.
-            revision = revision._replace(roster_file=None)
+    counts = {task_of(row): row["guest_count"] for row in rows}
+    for task, revision in published.items():
+        # Another revision, another content, another file: restated, published anew from the start, or purged.
         if revision == loaded.get(task):
             continue
         copied = replace_roster(cursor, rosters, task, revision)
@@ -214,7 +217,7 @@ def load(output: Place, rosters: Place, cursor: psycopg.Cursor) -> None:
                 f"rolled back: the roster of {task.billing_period} {task.network_id} has {copied} guests and the "
                 f"summary counts {counts[task]}. Run wickr-guest-export verify"
             )
-    replace_counts(cursor, summary, wanted)
+    replace_counts(cursor, summary, loaded | published)
 
 
 def main() -> None:

@@ -13,6 +13,7 @@ import json
 import re
 from typing import NamedTuple
 
+from pyspark.errors import AnalysisException
 from pyspark.sql import DataFrame, Row, SparkSession
 from pyspark.sql import functions as f
 
@@ -69,6 +70,7 @@ class Revision(NamedTuple):
     network_id: str
     revision: int
     content_sha256: str
+    # None: counts only, or purged.
     roster_file: str | None
 
     @property
@@ -100,24 +102,31 @@ def delete_what_nobody_sees(spark: SparkSession, loaded: Revisions, current: int
                 spark.sql(f"ALTER TABLE {table} DROP IF EXISTS PARTITION ({named})")
 
 
-def published_rosters(spark: SparkSession) -> set[str]:
+def rosters_there(spark: SparkSession) -> set[str]:
     """List the rosters of all revisions that are there, without reading them."""
     files = spark.read.format("binaryFile").option("recursiveFileLookup", True)
-    paths = files.option("pathGlobFilter", "guest_roster.parquet").load(f"{ROSTERS}/revisions")
+    files = files.option("pathGlobFilter", "guest_roster.parquet")
+    try:
+        paths = files.load(f"{ROSTERS}/revisions").select("path")
+    except AnalysisException as error:
+        if error.getCondition() != "PATH_NOT_FOUND":
+            raise
+        return set()
     relative = f.regexp_extract("path", "revisions/[^/]+/[^/]+/[^/]+/guest_roster[.]parquet$", 0)
     return {row.path for row in paths.select(relative.alias("path")).collect()}
 
 
-def changed_revisions(spark: SparkSession, published: list[Row], loaded: Revisions) -> Revisions:
-    """Return the revisions that manifests publish, of what the summary says has changed.
+def published_revisions(spark: SparkSession, published: list[Row]) -> Revisions:
+    """Return the revisions that manifests publish and the summary counts.
 
-    The current copies may be of another revision while a run is publishing, so the manifest says which files there
-    are. One that is ahead of the summary waits for the next load.
+    Which roster a publication has, and whether it was purged, its manifest says and nothing else does: the current
+    copies may be of another revision while a run is publishing, and a file that is not there may be lost. A manifest
+    that is ahead of the summary waits for the next load.
     """
-    changed = {tuple(row) for row in published} - {revision[:4] for revision in loaded.values()}
-    if not changed:
+    if not published:
         return {}
-    paths = [f"{OUTPUT}/manifests/period={task[0]}/network={task[1]}/manifest.json" for task in changed]
+    counted = {tuple(row[field] for field in REVISION) for row in published}
+    paths = [f"{OUTPUT}/manifests/period={task[0]}/network={task[1]}/manifest.json" for task in counted]
     revisions: Revisions = {}
     for row in spark.read.text(paths, wholetext=True).select("value").collect():
         manifest = json.loads(row.value)
@@ -126,8 +135,9 @@ def changed_revisions(spark: SparkSession, published: list[Row], loaded: Revisio
             entry["path"]
             for entry in manifest["files"]
             if (entry["dataset"], entry["format"]) == ("guest_roster", "parquet")
+            and manifest.get("rosters_purged_at") is None
         ]
-        if named in changed:
+        if named in counted:
             revisions[named[:2]] = Revision(*named, next(iter(rosters), None))
     return revisions
 
@@ -204,18 +214,19 @@ def main() -> None:
     summary = summary.localCheckpoint()
     published = summary.where("status = 'published'").select(*REVISION, "guest_count").collect()
     counts = {(row.billing_period, row.network_id): row.guest_count for row in published}
-    wanted = loaded | changed_revisions(spark, [row[:4] for row in published], loaded)
-    there = published_rosters(spark)
-    if not there and any(revision.roster_file for revision in wanted.values()):
-        raise SystemExit(f"no roster at all below {ROSTERS}/revisions: see to ROSTERS at the top")
-    # None was published, or it is purged.
-    wanted = {
-        task: revision if revision.roster_file in there else revision._replace(roster_file=None)
-        for task, revision in wanted.items()
-    }
-    new = [revision for task, revision in wanted.items() if revision != loaded.get(task)]
+    current = published_revisions(spark, published)
+    # Listed after the manifests were read: a purge says so in those first.
+    there = rosters_there(spark) | {None}
+    if lost := sorted(task for task, revision in current.items() if revision.roster_file not in there):
+        raise SystemExit(
+            f"not committed: {len(lost)} rosters are not below {ROSTERS}/revisions, and their manifests do not say "
+            f"that they were purged. The first is {' '.join(lost[0])}. See to ROSTERS at the top, or restore them: "
+            "wickr-guest-export verify names each"
+        )
+    # Another revision, another content, another file: restated, published anew from the start, or purged.
+    new = [revision for task, revision in current.items() if revision != loaded.get(task)]
     load_rosters(spark, [revision for revision in new if revision.roster_file], counts)
-    load_counts(spark, summary, wanted, loaded, load_id + 1)
+    load_counts(spark, summary, loaded | current, loaded, load_id + 1)
     # The commit.
     spark.sql(f"CREATE OR REPLACE VIEW current_load AS SELECT {load_id + 1}L AS load_id")
 

@@ -2,7 +2,6 @@
 
 import json
 import os
-import re
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from datetime import datetime, timezone
@@ -21,19 +20,17 @@ class ClickHouse:
 
     def __init__(self, session: Session, output: str) -> None:
         self.session = session
-        self.script = self.edited(output)
+        self.output = output
 
-    @staticmethod
-    def edited(output: str) -> str:
+    def edited(self, rosters: str | None) -> str:
         """Return the script, for a bucket with what its place to edit says of one."""
-        if not (bucket := re.fullmatch("s3://([^/]+)/(.+)", output)):
-            return recipe("clickhouse/load.sql", output)
-        # What stands for https://BUCKET.s3.REGION.amazonaws.com/PREFIX where the bucket is not AWS's.
-        url = f"{os.environ['AWS_ENDPOINT_URL_S3']}/{bucket[1]}/{bucket[2]}"
-        return recipe("clickhouse/load.sql", url).replace(" file(", " s3(")
+        if not self.output.startswith("s3://"):
+            return recipe("clickhouse/load.sql", self.output, rosters)
+        script = recipe("clickhouse/load.sql", _bucket(self.output), rosters and _bucket(rosters))
+        return script.replace(" file(", " s3(")
 
-    def load(self) -> None:
-        self.session.query(self.script)
+    def load(self, rosters: str | None) -> None:
+        self.session.query(self.edited(rosters))
 
     def rows(self, table: str) -> Iterable[dict[str, Any]]:
         answer = json.loads(str(self.session.query(READ.format(table), "JSON")))
@@ -47,6 +44,11 @@ class ClickHouse:
                 name: _instant(value) if name in instants and value else value
                 for name, value in row.items()
             }
+
+
+def _bucket(url: str) -> str:
+    """Return what stands for https://BUCKET.s3.REGION.amazonaws.com/PREFIX where the bucket is not AWS's."""
+    return f"{os.environ['AWS_ENDPOINT_URL_S3']}/{url.removeprefix('s3://')}"
 
 
 def _instant(text: str) -> datetime:

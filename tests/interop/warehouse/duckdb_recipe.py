@@ -31,14 +31,15 @@ class DuckDb:
     """A database file, which each load and each reader opens for itself."""
 
     def __init__(self, output: str, warehouse: Path) -> None:
-        self.script = recipe("duckdb/load.sql", output)
-        if output.startswith("s3://"):
-            self.script = f"{bucket_setup()};\n{self.script}"
+        self.output = output
         self.file = warehouse / "billing.duckdb"
 
-    def load(self) -> None:
+    def load(self, rosters: str | None) -> None:
+        script = recipe("duckdb/load.sql", self.output, rosters)
+        if self.output.startswith("s3://"):
+            script = f"{bucket_setup()};\n{script}"
         with duckdb.connect(self.file) as connection:
-            connection.execute(self.script)
+            connection.execute(script)
 
     def rows(self, table: str) -> Iterable[dict[str, Any]]:
         with duckdb.connect(self.file) as connection:

@@ -23,15 +23,15 @@ class PostgreSql:
         self.environment = dict(
             os.environ, PGHOST=str(socket), PGUSER="postgres", PGDATABASE="postgres"
         )
+        self.output = output
         self.script = folder / "load.py"
-        self.script.write_text(
-            recipe("postgresql/load.py", output), encoding="utf-8"
-        )
         schema = (RECIPES / "postgresql/schema.sql").read_text(encoding="utf-8")
         with psycopg.connect(self.connection, autocommit=True) as connection:
             connection.execute(schema)
 
-    def load(self) -> None:
+    def load(self, rosters: str | None) -> None:
+        edited = recipe("postgresql/load.py", self.output, rosters)
+        self.script.write_text(edited, encoding="utf-8")
         loaded = subprocess.run(
             [sys.executable, self.script],
             env=self.environment,

@@ -16,10 +16,12 @@ class Spark:
 
     def __init__(self, session: SparkSession, output: str, folder: Path) -> None:
         self.session = session
+        self.output = output
         self.script = folder / "load.py"
-        self.script.write_text(recipe("spark/load.py", output), encoding="utf-8")
 
-    def load(self) -> None:
+    def load(self, rosters: str | None) -> None:
+        edited = recipe("spark/load.py", self.output, rosters)
+        self.script.write_text(edited, encoding="utf-8")
         try:
             runpy.run_path(str(self.script), run_name="__main__")
         except SystemExit as refusal:

@@ -1,6 +1,10 @@
-//! The story that each engine has to get right: loaded twice, closed, restated, damaged, mended, purged.
+//! The story that each engine has to get right: loaded twice, closed, restated, damaged, lost, mended, purged, and
+//! published anew from the start.
+//!
+//! A roster that is not there is never taken for a purged one: that is refused wherever it is tried, whether a file was
+//! lost or the loader looks in the wrong place.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs::{self, File};
 use std::io::{BufRead as _, BufReader, Write as _};
 use std::path::{Path, PathBuf};
@@ -25,6 +29,8 @@ const OLDER: &str = "2025-09";
 const LATEST: &str = "2025-10";
 /// The revisions after the restatement that the stories have in common.
 const RESTATED: [((&str, &str), u32); 2] = [((LATEST, ZERO), 2), ((LATEST, OTHER), 2)];
+/// The revisions after the two that are damaged and mended.
+const MENDED: [((&str, &str), u32); 4] = [RESTATED[0], RESTATED[1], ((OLDER, ZERO), 2), ((OLDER, OTHER), 2)];
 
 /// Names that break a loader: of lines, of quotes, of escapes, of formulas, of formats.
 const NAMES: [&str; 14] = [
@@ -181,24 +187,39 @@ impl Story {
         self.publish(now, &[ZERO, OTHER], 0);
     }
 
-    /// Loads, and demands that it fails or does not.
-    fn load(&mut self, fails: bool) -> Seen {
+    /// Loads, with rosters from another place if there is one.
+    fn load_from(&mut self, rosters: &str) -> Seen {
         let stdin = self.loader.process.stdin.as_mut().expect("stdin is piped");
-        stdin.write_all(b"load\n").expect("the loader listens");
+        writeln!(stdin, "{rosters}").expect("the loader listens");
         let mut line = String::new();
         self.loader.stdout.read_line(&mut line).expect("the loader prints text");
         let log = || fs::read_to_string(self.folder.path().join("log")).expect("a log");
-        let seen: Value =
-            serde_json::from_str(&line).unwrap_or_else(|error| panic!("{error} in {line}: {}", log()));
-        assert_eq!(seen["error"].is_string(), fails, "{}", seen["error"]);
-        Seen(seen)
+        let seen = serde_json::from_str(&line);
+        Seen(seen.unwrap_or_else(|error| panic!("{error} in {line}: {}", log())))
     }
 
-    /// Demands the guests of all lists but those of a period, and nobody else.
-    fn assert_rosters(&self, seen: &Seen, without: Option<&str>) {
+    /// Loads, and demands that it succeeds.
+    #[track_caller]
+    fn load(&mut self) -> Seen {
+        let seen = self.load_from("");
+        assert!(seen.0["error"].is_null(), "{}", seen.0["error"]);
+        seen
+    }
+
+    /// Loads, and demands that it fails, names the network and the period, and leaves all tables as they were.
+    #[track_caller]
+    fn refuse(&mut self, rosters: &str, (period, network): (&str, &str), before: &Seen) {
+        let seen = self.load_from(rosters);
+        let error = seen.0["error"].as_str().expect("an error");
+        assert!(error.contains(period) && error.contains(network), "{error}");
+        seen.assert_same_tables(before);
+    }
+
+    /// Demands the guests of all lists but those of some periods, and nobody else.
+    fn assert_rosters(&self, seen: &Seen, without: &[&str]) {
         let mut expected = Vec::new();
         for ((period, network), guests) in &self.lists {
-            if without != Some(*period) {
+            if !without.contains(period) {
                 expected.extend(guests.iter().map(|(hash, name)| {
                     let name = name.replace('\0', self.nul);
                     json!({"billing_period": period, "network_id": network,
@@ -246,13 +267,11 @@ impl Story {
         files.filter(|file| file.is_file()).collect()
     }
 
-    /// Returns the Parquet files of a restated roster, the revision's and the current copy.
-    fn second_revision(&self, period: &str, network: &str) -> Vec<(PathBuf, Vec<u8>)> {
-        let files = self.roster_files(period, network).into_iter().filter(|file| is_parquet(file));
-        let files = files.filter(|file| !file.to_string_lossy().contains("/r000001-"));
-        let whole: Vec<_> = files.map(|file| (file.clone(), fs::read(&file).expect("a roster"))).collect();
-        assert_eq!(whole.len(), 2);
-        whole
+    /// Returns the Parquet files of the roster that is current, the revision's and the current copy.
+    fn current_roster(&self, period: &str, network: &str) -> Vec<(PathBuf, Vec<u8>)> {
+        let files =
+            self.roster_files(period, network).into_iter().rev().filter(|file| is_parquet(file)).take(2);
+        files.map(|file| (file.clone(), fs::read(&file).expect("a roster"))).collect()
     }
 
     /// Purges the rosters of all periods before one.
@@ -264,11 +283,24 @@ impl Story {
         assert_code(&command.output().expect("it runs"), 0);
     }
 
-    /// Removes the rosters of a period, as somebody might by mistake.
-    fn lose(&self, period: &str) {
-        for file in [ZERO, OTHER].into_iter().flat_map(|network| self.roster_files(period, network)) {
+    /// Removes the current roster, as somebody might by mistake, and returns what restores it.
+    fn lose(&self, period: &str, network: &str) -> Vec<(PathBuf, Vec<u8>)> {
+        let lost = self.current_roster(period, network);
+        for (file, _) in &lost {
             fs::remove_file(file).expect("a roster");
         }
+        lost
+    }
+
+    /// Copies all rosters to another place, and returns it.
+    fn rosters_elsewhere(&self) -> PathBuf {
+        let elsewhere = self.folder.path().join("elsewhere");
+        for file in self.lists.keys().flat_map(|(period, network)| self.roster_files(period, network)) {
+            let copy = elsewhere.join(file.strip_prefix(self.out()).expect("a file of the output"));
+            fs::create_dir_all(copy.parent().expect("a folder")).expect("a folder");
+            fs::copy(file, copy).expect("a roster");
+        }
+        elsewhere
     }
 }
 
@@ -293,10 +325,16 @@ fn is_parquet(file: &Path) -> bool {
     file.extension().is_some_and(|extension| extension == "parquet")
 }
 
-/// Replaces a file; a current copy may be another name of the same one.
+/// Puts a file in place of what stands there, if anything does; a current copy may be another name of the same one.
 fn replace(file: &Path, bytes: &[u8]) {
-    fs::remove_file(file).expect("a roster");
+    let _ = fs::remove_file(file);
     fs::write(file, bytes).expect("a roster");
+}
+
+fn restore(files: &[(PathBuf, Vec<u8>)]) {
+    for (file, bytes) in files {
+        replace(file, bytes);
+    }
 }
 
 fn tell(python: &Python, engine: &str, nul: &'static str) {
@@ -304,8 +342,8 @@ fn tell(python: &Python, engine: &str, nul: &'static str) {
 
     // A first load, of two networks in three months, and of one that nobody has.
     story.publish("2025-11-02T09:00:00Z", &[ZERO, OTHER, UNKNOWN], 78);
-    let first = story.load(false);
-    story.assert_rosters(&first, None);
+    let first = story.load();
+    story.assert_rosters(&first, &[]);
     story.assert_counts(&first, ["closed", "closed", "settling"], &[]);
     let missing = first.counts().into_iter().filter(|row| row[1] == UNKNOWN).collect::<Vec<_>>();
     assert_eq!(missing.len(), 3, "a gap is a row");
@@ -313,67 +351,116 @@ fn tell(python: &Python, engine: &str, nul: &'static str) {
     assert_eq!(first.rows("load_state").len(), 6);
 
     // Again, with nothing new: nothing was loaded again either, as the times of the loads tell.
-    let again = story.load(false);
+    let again = story.load();
     again.assert_same_tables(&first);
 
     // The month closes; its guests stay who they are, and are not loaded again.
     story.publish("2025-11-10T09:00:00Z", &[ZERO, OTHER], 0);
-    let closed = story.load(false);
-    story.assert_rosters(&closed, None);
+    let closed = story.load();
+    story.assert_rosters(&closed, &[]);
     story.assert_counts(&closed, ["closed"; 3], &[]);
     assert_eq!(closed.rows("load_state"), first.rows("load_state"));
 
     story.restate("2025-11-11T09:00:00Z");
-    let restated = story.load(false);
-    let mut revisions = RESTATED.to_vec();
-    story.assert_rosters(&restated, None);
-    story.assert_counts(&restated, ["closed"; 3], &revisions);
+    let restated = story.load();
+    story.assert_rosters(&restated, &[]);
+    story.assert_counts(&restated, ["closed"; 3], &RESTATED);
     let kept = restated.rows("guest_counts").iter().filter(|row| row["billing_period"] == LATEST);
     assert_eq!(kept.filter(|row| row["status"] == "published").count(), 4, "what was billed on is kept");
 
-    // Two more restatements, the second one's roster damaged: the load fails, and nothing of it is seen.
-    *story.lists.get_mut(&(OLDER, ZERO)).expect("a list") = guests(2..50);
-    *story.lists.get_mut(&(OLDER, OTHER)).expect("a list") = guests(3..30);
-    story.publish("2025-11-12T09:00:00Z", &[ZERO, OTHER], 0);
-    let whole = story.second_revision(OLDER, OTHER);
-    let first =
-        story.roster_files(OLDER, OTHER).into_iter().find(|file| is_parquet(file)).expect("a first revision");
-    let shorter = fs::read(first).expect("a roster");
-    for damaged in [&whole[0].1[..whole[0].1.len() / 2], &shorter] {
-        for (file, _) in &whole {
-            replace(file, damaged);
-        }
-        story.load(true).assert_same_tables(&restated);
-    }
-    for (file, bytes) in &whole {
-        replace(file, bytes);
-    }
-    let mended = story.load(false);
-    revisions.extend([((OLDER, ZERO), 2), ((OLDER, OTHER), 2)]);
-    story.assert_rosters(&mended, None);
-    story.assert_counts(&mended, ["closed"; 3], &revisions);
+    let mended = tell_of_damage(&mut story, &restated);
+    tell_of_loss(&mut story, &mended);
 
     // Purged: the guests are gone from the warehouse too, and the counts stay.
     story.purge_before(OLDER);
-    let purged = story.load(false);
-    story.assert_rosters(&purged, Some(OLDEST));
-    story.assert_counts(&purged, ["closed"; 3], &revisions);
-    story.load(false).assert_same_tables(&purged);
+    let purged = story.load();
+    story.assert_rosters(&purged, &[OLDEST]);
+    story.assert_counts(&purged, ["closed"; 3], &MENDED);
+    story.load().assert_same_tables(&purged);
 
     // A publication whose manifest is gone leaves the summary, and not the warehouse.
     let manifest = format!("manifests/period={OLDER}/network={OTHER}/manifest.json");
     fs::remove_file(story.out().join(manifest)).expect("a manifest");
+    story.refuse("", (OLDER, OTHER), &purged);
     story.publish("2025-11-13T09:00:00Z", &[UNKNOWN], 78);
-    let left = story.load(false);
+    let left = story.load();
     assert_eq!(left.rows("summary").len(), purged.rows("summary").len() - 1);
     left.assert_same_tables(&purged);
 
-    // Rosters that are gone all at once are taken for another place than before.
-    story.lose(OLDER);
-    story.lose(LATEST);
-    let refused = story.load(true);
-    assert!(refused.0["error"].to_string().contains("no roster at all"), "{}", refused.0["error"]);
-    refused.assert_same_tables(&purged);
+    tell_of_a_new_start(&mut story, &left);
+}
+
+/// Two more restatements, the roster of the second one damaged, then not there: the load fails, and nothing of it is
+/// seen.
+fn tell_of_damage(story: &mut Story, before: &Seen) -> Seen {
+    let first = story.current_roster(OLDER, OTHER).remove(0).1;
+    *story.lists.get_mut(&(OLDER, ZERO)).expect("a list") = guests(2..50);
+    *story.lists.get_mut(&(OLDER, OTHER)).expect("a list") = guests(3..30);
+    story.publish("2025-11-12T09:00:00Z", &[ZERO, OTHER], 0);
+    let whole = story.current_roster(OLDER, OTHER);
+    for (file, bytes) in &whole {
+        replace(file, &bytes[..bytes.len() / 2]);
+    }
+    let cut_short = story.load_from("");
+    assert!(cut_short.0["error"].is_string());
+    cut_short.assert_same_tables(before);
+    for (file, _) in &whole {
+        replace(file, &first);
+    }
+    story.refuse("", (OLDER, OTHER), before);
+    story.lose(OLDER, OTHER);
+    story.refuse("", (OLDER, OTHER), before);
+
+    restore(&whole);
+    let mended = story.load();
+    story.assert_rosters(&mended, &[]);
+    story.assert_counts(&mended, ["closed"; 3], &MENDED);
+    mended
+}
+
+/// Rosters that are loaded and not there any more, or not where the loader looks: nobody purged them.
+fn tell_of_loss(story: &mut Story, before: &Seen) {
+    let lost = story.lose(LATEST, ZERO);
+    story.refuse("", (LATEST, ZERO), before);
+    restore(&lost);
+    story.load().assert_same_tables(before);
+
+    // A job that keeps its rosters elsewhere, and a loader that is told so, is not, or finds one too few there.
+    let elsewhere = story.rosters_elsewhere();
+    let elsewhere = elsewhere.to_str().expect("text");
+    let found = story.load_from(elsewhere);
+    assert!(found.0["error"].is_null(), "{}", found.0["error"]);
+    found.assert_same_tables(before);
+    let nowhere = format!("{}/nowhere", story.folder.path().display());
+    story.refuse(&nowhere, (OLDEST, ZERO), before);
+    for (file, _) in &lost {
+        fs::remove_file(Path::new(elsewhere).join(file.strip_prefix(story.out()).expect("of the output")))
+            .expect("a roster");
+    }
+    story.refuse(elsewhere, (LATEST, ZERO), before);
+}
+
+/// The output is made again from nothing, so its revisions are the first ones once more: one is of other guests, the
+/// others of the same ones, in other files. Then it is all purged.
+fn tell_of_a_new_start(story: &mut Story, before: &Seen) {
+    fs::remove_dir_all(story.out()).expect("an output");
+    *story.lists.get_mut(&(OLDEST, OTHER)).expect("a list") = guests(100..112);
+    story.publish("2025-11-14T09:00:00Z", &[ZERO, OTHER], 0);
+    let anew = story.load();
+    story.assert_rosters(&anew, &[]);
+    story.assert_counts(&anew, ["closed"; 3], &[]);
+    let files = |seen: &Seen| {
+        let rows = seen.rows("load_state").iter().map(|row| row["roster_file"].to_string());
+        rows.collect::<BTreeSet<_>>()
+    };
+    assert!(files(&anew).is_disjoint(&files(before)), "other nonces");
+    story.load().assert_same_tables(&anew);
+
+    story.purge_before("2025-11");
+    let purged = story.load();
+    story.assert_rosters(&purged, &[OLDEST, OLDER, LATEST]);
+    story.assert_counts(&purged, ["closed"; 3], &[]);
+    story.load().assert_same_tables(&purged);
 }
 
 /// From a bucket, which lets in who signs. What differs is how files are named, listed and read; so a load that fails
@@ -382,26 +469,29 @@ fn tell_from_a_bucket(engine: &str, nul: &'static str) {
     let mut story = Story::new(Python::with_engines(), engine, nul, Some(StoreServer::signed_s3()));
 
     story.publish("2025-11-10T09:00:00Z", &[ZERO, OTHER], 0);
-    let first = story.load(false);
-    story.assert_rosters(&first, None);
+    let first = story.load();
+    story.assert_rosters(&first, &[]);
     story.assert_counts(&first, ["closed"; 3], &[]);
-    story.load(false).assert_same_tables(&first);
+    story.load().assert_same_tables(&first);
 
     story.restate("2025-11-11T09:00:00Z");
-    let restated = story.load(false);
-    story.assert_rosters(&restated, None);
+    let restated = story.load();
+    story.assert_rosters(&restated, &[]);
     story.assert_counts(&restated, ["closed"; 3], &RESTATED);
 
+    // A bucket lists nothing, and no error, where there is none.
+    let nowhere = story.bucket.as_ref().expect("a bucket").url("some/other");
+    story.refuse(&nowhere, (OLDEST, ZERO), &restated);
+
     story.purge_before(OLDER);
-    let purged = story.load(false);
-    story.assert_rosters(&purged, Some(OLDEST));
+    let purged = story.load();
+    story.assert_rosters(&purged, &[OLDEST]);
     story.assert_counts(&purged, ["closed"; 3], &RESTATED);
 
-    // A bucket lists nothing, and no error, where there is none.
     story.purge_before("2025-11");
-    let refused = story.load(true);
-    assert!(refused.0["error"].to_string().contains("no roster at all"), "{}", refused.0["error"]);
-    refused.assert_same_tables(&purged);
+    let all_purged = story.load();
+    story.assert_rosters(&all_purged, &[OLDEST, OLDER, LATEST]);
+    story.assert_counts(&all_purged, ["closed"; 3], &RESTATED);
 }
 
 #[test]

@@ -15,11 +15,30 @@ import sqlglot
 from loads import RECIPES
 from sqlglot import exp
 
-# What each recipe calls the external tables of the summary and the rosters, and what holds them.
+# What each recipe calls the external tables of the summary, the rosters and the manifests, and what these hold.
 EXTERNAL = {
-    "redshift": ("published.guest_summary", "published.guest_roster"),
-    "snowflake": ("published_summary", "published_roster"),
-    "bigquery": ("wickr_billing.published_summary", "wickr_billing.published_roster"),
+    "redshift": ("published.guest_summary", "published.guest_roster", "published.guest_manifest_lines"),
+    "snowflake": ("published_summary", "published_roster", "published_manifest"),
+    "bigquery": (
+        "wickr_billing.published_summary",
+        "wickr_billing.published_roster",
+        "wickr_billing.published_manifest_lines",
+    ),
+}
+LINES = "SELECT filename AS {name}, unnest(string_split(content, '\n')) AS line FROM read_text('{manifests}')"
+MANIFESTS = {
+    "redshift": LINES.replace("{name}", '"$path"'),
+    "snowflake": """
+        SELECT
+            json ->> 'billing_period' AS billing_period,
+            json ->> 'network_id' AS network_id,
+            CAST(json ->> 'revision' AS DECIMAL(19, 0)) AS revision,
+            json ->> 'content_sha256' AS content_sha256,
+            json ->> 'rosters_purged_at' AS rosters_purged_at,
+            nullif(regexp_extract(json ->> 'files', 'revisions/[^"]+/guest_roster[.]parquet'), '') AS roster_file
+        FROM (SELECT content::JSON AS json FROM read_text('{manifests}'))
+    """,
+    "bigquery": LINES.replace("{name}", "_FILE_NAME"),
 }
 
 
@@ -47,11 +66,12 @@ class Translated:
         self.files = {dialect: warehouse / f"{dialect}.duckdb" for dialect in EXTERNAL}
         self.scripts = {dialect: translated(dialect) for dialect in EXTERNAL}
 
-    def views(self, dialect: str) -> str:
+    def views(self, dialect: str, place: Path) -> str:
         """Return what stands in for the external tables; one without files is an empty table to their engines."""
-        summary_table, roster_table = EXTERNAL[dialect]
+        summary_table, roster_table, manifest_table = EXTERNAL[dialect]
         summary = self.output / "summary/parquet/guest_counts.parquet"
-        rosters = self.output / "guest_roster/parquet"
+        manifests = MANIFESTS[dialect].replace("{manifests}", f"{self.output}/manifests/*/*/manifest.json")
+        rosters = place / "guest_roster/parquet"
         columns = ["period", "network", "billing_period", "network_id", "username_hash", "username"]
         if any(rosters.rglob("*.parquet")):
             keys = "hive_partitioning = true, hive_types = {'period': VARCHAR, 'network': VARCHAR}"
@@ -63,14 +83,16 @@ class Translated:
             CREATE SCHEMA IF NOT EXISTS published;
             CREATE OR REPLACE VIEW {summary_table} AS FROM read_parquet('{summary}');
             CREATE OR REPLACE VIEW {roster_table} AS {read};
+            CREATE OR REPLACE VIEW {manifest_table} AS {manifests};
         """
 
-    def load(self) -> None:
+    def load(self, rosters: str | None) -> None:
         failures = []
+        place = Path(rosters) if rosters else self.output
         for dialect, script in self.scripts.items():
             try:
                 with duckdb.connect(self.files[dialect]) as connection:
-                    connection.execute(self.views(dialect) + script)
+                    connection.execute(self.views(dialect, place) + script)
             except duckdb.Error as failure:
                 failures.append(failure)
         if len(failures) == len(self.scripts):
