@@ -5,8 +5,8 @@
 -- Run it as one script: everything from BEGIN TRANSACTION to COMMIT TRANSACTION is one, and an error rolls it back.
 -- Run one load at a time, after the mirroring and not beside it.
 --
--- The place to edit: gs://CHANGE-ME-billing-exports/wickr, three times, and the data set wickr_billing, which has to
--- exist.
+-- The place to edit: gs://CHANGE-ME-billing-exports/wickr, four times, and the data set wickr_billing, which has to
+-- exist. If the job has `output.roster_url`: that for published_roster, twice.
 
 CREATE EXTERNAL TABLE IF NOT EXISTS wickr_billing.published_summary (
     billing_period STRING,
@@ -135,8 +135,9 @@ WHERE summary.status = 'published';
 
 -- Fails if a manifest is not there.
 SELECT IF(COUNT(*) = 0, NULL, ERROR(CONCAT(
-    CAST(COUNT(*) AS STRING), ' publications have no manifest. The first is ',
-    MIN(CONCAT(billing_period, ' ', network_id)), '. Run wickr-guest-export verify'
+    'publications have no manifest: ', CAST(COUNT(*) AS STRING), ', the first of them ',
+    MIN(CONCAT(billing_period, ' ', network_id)), '. See to the uris of published_manifest_lines, or run ',
+    'wickr-guest-export verify'
 )))
 FROM summary
 WHERE status = 'published' AND NOT EXISTS (
@@ -146,9 +147,9 @@ WHERE status = 'published' AND NOT EXISTS (
 
 -- Fails if a roster is not there, unless its manifest says that it was purged.
 SELECT IF(COUNT(*) = 0, NULL, ERROR(CONCAT(
-    CAST(COUNT(*) AS STRING), ' rosters are not there, and their manifests do not say that they were purged. ',
-    'The first is ', MIN(CONCAT(billing_period, ' ', network_id)), '. See to the uris of published_roster, or restore ',
-    'them: wickr-guest-export verify names each'
+    'rosters are not there, and their manifests do not say that they were purged: ', CAST(COUNT(*) AS STRING),
+    ', the first of them ', MIN(CONCAT(billing_period, ' ', network_id)), '. See to the uris of published_roster, or ',
+    'restore them: wickr-guest-export verify names each'
 )))
 FROM current_revisions
 WHERE roster_file IS NOT NULL AND guest_count > 0 AND NOT EXISTS (
@@ -171,7 +172,7 @@ WHERE changed.roster_file IS NOT NULL;
 
 -- Fails if a roster has not the guests that the summary counts: a run is publishing, or `verify` will tell.
 SELECT IF(COUNT(*) = 0, NULL, ERROR(CONCAT(
-    CAST(COUNT(*) AS STRING), ' rosters have not the guests that the summary counts. The first is ',
+    'rosters have not the guests that the summary counts: ', CAST(COUNT(*) AS STRING), ', the first of them ',
     MIN(CONCAT(billing_period, ' ', network_id)), '. Run wickr-guest-export verify'
 )))
 FROM (

@@ -101,7 +101,8 @@ WHERE summary.status = 'published';
 
 -- Fails, as a text is no number, if a manifest is not there.
 SELECT CAST(CASE WHEN COUNT(*) = 0 THEN '0' ELSE
-    COUNT(*)::varchar || ' publications have no manifest. The first is ' || MIN(billing_period || ' ' || network_id)
+    'publications have no manifest: ' || COUNT(*)::varchar || ', the first of them '
+    || MIN(billing_period || ' ' || network_id)
     || '. See to the LOCATION of guest_manifest_lines in athena.sql, or run wickr-guest-export verify' END AS integer)
 FROM summary
 WHERE status = 'published' AND NOT EXISTS (
@@ -111,9 +112,10 @@ WHERE status = 'published' AND NOT EXISTS (
 
 -- Fails if a roster is not there, unless its manifest says that it was purged.
 SELECT CAST(CASE WHEN COUNT(*) = 0 THEN '0' ELSE
-    COUNT(*)::varchar || ' rosters are not there, and their manifests do not say that they were purged. The first is '
-    || MIN(billing_period || ' ' || network_id) || '. See to the LOCATION of guest_roster and to MSCK REPAIR in '
-    || 'athena.sql, or restore them: wickr-guest-export verify names each' END AS integer)
+    'rosters are not there, and their manifests do not say that they were purged: ' || COUNT(*)::varchar
+    || ', the first of them ' || MIN(billing_period || ' ' || network_id)
+    || '. See to the LOCATION of guest_roster and to MSCK REPAIR in athena.sql, or '
+    || 'restore them: wickr-guest-export verify names each' END AS integer)
 FROM current_revisions
 WHERE roster_file IS NOT NULL AND guest_count > 0 AND NOT EXISTS (
     SELECT 1 FROM present
@@ -135,7 +137,7 @@ WHERE changed.roster_file IS NOT NULL;
 
 -- Fails if a roster has not the guests that the summary counts: a run is publishing, or `verify` will tell.
 SELECT CAST(CASE WHEN COUNT(*) = 0 THEN '0' ELSE
-    COUNT(*)::varchar || ' rosters have not the guests that the summary counts. The first is '
+    'rosters have not the guests that the summary counts: ' || COUNT(*)::varchar || ', the first of them '
     || MIN(billing_period || ' ' || network_id) || '. Run wickr-guest-export verify' END AS integer)
 FROM (
     SELECT changed.billing_period, changed.network_id

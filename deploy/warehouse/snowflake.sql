@@ -5,7 +5,8 @@
 -- Everything from BEGIN to COMMIT is one transaction; snowsql --option exit_on_error=true ends it at the first error,
 -- and what is not committed is rolled back. Run one load at a time.
 --
--- The place to edit: what `output.url` of the job says (azure:// for az://), and the integration that may read it.
+-- The place to edit: what `output.url` of the job says (azure:// for az://), and the integration that may read it. If
+-- the job has `output.roster_url`, published_roster wants a stage of its own there.
 
 CREATE STAGE IF NOT EXISTS published
     URL = 's3://CHANGE-ME-billing-exports/wickr/'
@@ -142,8 +143,9 @@ WHERE summary.status = 'published';
 
 -- Fails, as a text is no number, if a manifest is not there.
 SELECT CAST(IFF(COUNT(*) = 0, '0',
-    COUNT(*)::VARCHAR || ' publications have no manifest. The first is ' || MIN(billing_period || ' ' || network_id)
-    || '. Run wickr-guest-export verify') AS INTEGER)
+    'publications have no manifest: ' || COUNT(*)::VARCHAR || ', the first of them '
+    || MIN(billing_period || ' ' || network_id)
+    || '. See to the URL of the stage, or run wickr-guest-export verify') AS INTEGER)
 FROM summary
 WHERE status = 'published' AND NOT EXISTS (
     SELECT 1 FROM manifests
@@ -152,8 +154,8 @@ WHERE status = 'published' AND NOT EXISTS (
 
 -- Fails if a roster is not there, unless its manifest says that it was purged.
 SELECT CAST(IFF(COUNT(*) = 0, '0',
-    COUNT(*)::VARCHAR || ' rosters are not there, and their manifests do not say that they were purged. The first is '
-    || MIN(billing_period || ' ' || network_id)
+    'rosters are not there, and their manifests do not say that they were purged: ' || COUNT(*)::VARCHAR
+    || ', the first of them ' || MIN(billing_period || ' ' || network_id)
     || '. See to the LOCATION of published_roster, or restore them: wickr-guest-export verify names each') AS INTEGER)
 FROM current_revisions
 WHERE roster_file IS NOT NULL AND guest_count > 0 AND NOT EXISTS (
@@ -176,7 +178,7 @@ WHERE changed.roster_file IS NOT NULL;
 
 -- Fails if a roster has not the guests that the summary counts: a run is publishing, or `verify` will tell.
 SELECT CAST(IFF(COUNT(*) = 0, '0',
-    COUNT(*)::VARCHAR || ' rosters have not the guests that the summary counts. The first is '
+    'rosters have not the guests that the summary counts: ' || COUNT(*)::VARCHAR || ', the first of them '
     || MIN(billing_period || ' ' || network_id) || '. Run wickr-guest-export verify') AS INTEGER)
 FROM (
     SELECT changed.billing_period, changed.network_id

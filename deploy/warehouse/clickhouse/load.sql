@@ -119,7 +119,7 @@ WITH missing AS (
       AND (billing_period, network_id) NOT IN (SELECT billing_period, network_id FROM manifests)
 )
 SELECT throwIf((SELECT count() FROM missing) > 0, (
-    SELECT concat('not committed: ', toString(count()), ' publications have no manifest. The first is ',
+    SELECT concat('not committed: publications have no manifest: ', toString(count()), ', the first of them ',
         min(billing_period || ' ' || network_id), '. See to `output` at the top, or run wickr-guest-export verify')
     FROM missing
 ))
@@ -131,8 +131,8 @@ WITH lost AS (
     WHERE isNotNull(roster_file) AND roster_file NOT IN (SELECT roster_file FROM roster_listing)
 )
 SELECT throwIf((SELECT count() FROM lost) > 0, (
-    SELECT concat('not committed: ', toString(count()), ' rosters are not below ', {rosters:String},
-        '/revisions, and their manifests do not say that they were purged. The first is ',
+    SELECT concat('not committed: rosters are not below ', {rosters:String}, '/revisions, and their manifests do not ',
+        'say that they were purged: ', toString(count()), ', the first of them ',
         min(billing_period || ' ' || network_id),
         '. See to `rosters` at the top, or restore them: wickr-guest-export verify names each')
     FROM lost
@@ -192,8 +192,8 @@ WITH differing AS (
     WHERE isNotNull(published.roster_file) AND ifNull(toInt64(stored.guests), 0) <> published.guest_count
 )
 SELECT throwIf((SELECT count() FROM differing) > 0, (
-    SELECT concat('not committed: ', toString(count()), ' rosters have not the guests that the summary counts. ',
-        'The first is ', min(billing_period || ' ' || network_id), '. Run wickr-guest-export verify')
+    SELECT concat('not committed: rosters have not the guests that the summary counts: ', toString(count()),
+        ', the first of them ', min(billing_period || ' ' || network_id), '. Run wickr-guest-export verify')
     FROM differing
 ))
 FORMAT Null;

@@ -1,7 +1,8 @@
 -- Brings the tables of this database to what is published. Run it after each export, as often as you like:
 --
---     duckdb -bail -f deploy/warehouse/duckdb/load.sql billing.duckdb
+--     (umask 077; duckdb -bail -f deploy/warehouse/duckdb/load.sql billing.duckdb)
 --
+-- The file holds personal data, and without that umask everybody may read it.
 -- Everything below BEGIN is one transaction: whoever reads sees the tables before it or after it.
 
 -- The place to edit: what `output.url` of the job says, without a slash at the end. For a bucket: INSTALL httpfs;
@@ -86,8 +87,8 @@ FROM (SELECT content::JSON AS manifest FROM read_text(getvariable('manifest_file
 
 -- A check is a variable, as that prints nothing where there is nothing to say.
 SET VARIABLE manifests_are_there = (
-    SELECT error(concat('rolled back: ', count(*), ' publications have no manifest. The first is ',
-        min(billing_period || ' ' || network_id), '. Run wickr-guest-export verify'))
+    SELECT error(concat('rolled back: publications have no manifest: ', count(*), ', the first of them ',
+        min(billing_period || ' ' || network_id), '. See to `output` at the top, or run wickr-guest-export verify'))
     FROM summary
     ANTI JOIN manifests USING (billing_period, network_id)
     WHERE status = 'published'
@@ -102,8 +103,9 @@ JOIN manifests USING (billing_period, network_id, revision, content_sha256);
 
 -- Listed after the manifests were read: a purge says so in those first.
 SET VARIABLE rosters_are_there = (
-    SELECT error(concat('rolled back: ', count(*), ' rosters are not below ', getvariable('rosters'), '/revisions, ',
-        'and their manifests do not say that they were purged. The first is ', min(billing_period || ' ' || network_id),
+    SELECT error(concat('rolled back: rosters are not below ', getvariable('rosters'), '/revisions, and their ',
+        'manifests do not say that they were purged: ', count(*), ', the first of them ',
+        min(billing_period || ' ' || network_id),
         '. See to `rosters` at the top, or restore them: wickr-guest-export verify names each'))
     FROM published
     ANTI JOIN (
@@ -157,8 +159,8 @@ UNION ALL
 SELECT * FROM summary ANTI JOIN load_state USING (billing_period, network_id) WHERE status = 'missing';
 
 SET VARIABLE rosters_are_whole = (
-    SELECT error(concat('rolled back: ', count(*), ' rosters have not the guests that the summary counts. The first ',
-        'is ', min(billing_period || ' ' || network_id), '. Run wickr-guest-export verify'))
+    SELECT error(concat('rolled back: rosters have not the guests that the summary counts: ', count(*),
+        ', the first of them ', min(billing_period || ' ' || network_id), '. Run wickr-guest-export verify'))
     FROM (
         SELECT billing_period, network_id
         FROM guest_counts_current

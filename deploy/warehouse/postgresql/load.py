@@ -201,9 +201,9 @@ def load(output: Place, rosters: Place, cursor: psycopg.Cursor) -> None:
     there = rosters.rosters() | {None}
     if lost := sorted(task for task, named in published.items() if named.roster_file not in there):
         raise SystemExit(
-            f"rolled back: {len(lost)} rosters are not below {ROSTERS}/revisions, and their manifests do not say that "
-            f"they were purged. The first is {lost[0].billing_period} {lost[0].network_id}. See to ROSTERS at the top, "
-            "or restore them: wickr-guest-export verify names each"
+            f"rolled back: rosters are not below {ROSTERS}/revisions, and their manifests do not say that they were "
+            f"purged: {len(lost)}, the first of them {' '.join(lost[0])}. See to ROSTERS at the top, or restore them: "
+            "wickr-guest-export verify names each"
         )
 
     counts = {task_of(row): row["guest_count"] for row in rows}

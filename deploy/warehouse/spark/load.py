@@ -219,9 +219,9 @@ def main() -> None:
     there = rosters_there(spark) | {None}
     if lost := sorted(task for task, revision in current.items() if revision.roster_file not in there):
         raise SystemExit(
-            f"not committed: {len(lost)} rosters are not below {ROSTERS}/revisions, and their manifests do not say "
-            f"that they were purged. The first is {' '.join(lost[0])}. See to ROSTERS at the top, or restore them: "
-            "wickr-guest-export verify names each"
+            f"not committed: rosters are not below {ROSTERS}/revisions, and their manifests do not say that they were "
+            f"purged: {len(lost)}, the first of them {' '.join(lost[0])}. See to ROSTERS at the top, or "
+            "restore them: wickr-guest-export verify names each"
         )
     # Another revision, another content, another file: restated, published anew from the start, or purged.
     new = [revision for task, revision in current.items() if revision != loaded.get(task)]

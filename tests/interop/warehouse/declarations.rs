@@ -42,6 +42,15 @@ fn recipes_that_cannot_be_run_parse_and_declare_what_the_others_do() {
         assert_eq!(keys, ["text", "text"], "{table}");
     }
     assert_eq!(found["snowflake"]["tables"]["published_roster"]["network"], "text");
+    // Redshift reads those of athena.sql.
+    for (dialect, table) in [("athena", "guest_manifest_lines"), ("bigquery", "published_manifest_lines")] {
+        assert_eq!(found[dialect]["tables"][table], json!({"line": "text"}), "{dialect}");
+    }
+    let mut manifest = found["snowflake"]["tables"]["published_manifest"].clone();
+    assert_eq!(manifest.as_object_mut().expect("a table").remove("rosters_purged_at"), Some("text".into()));
+    let mut state = found["postgres"]["tables"]["load_state"].clone();
+    state.as_object_mut().expect("a table").remove("loaded_at");
+    assert_eq!(manifest, state, "a revision, as it is published and as it is loaded");
 
     // These the parser does not know; the README names them as neither run nor parsed.
     let unread = |dialect: &str| found[dialect]["unread"].clone();
