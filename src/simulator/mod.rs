@@ -37,7 +37,7 @@ pub use config::{
     SimulatorError, ThrottleHint,
 };
 pub use faults::{Fault, FaultKind, When};
-pub use population::{Census, Change, ExplicitPopulation, Mutation, Population};
+pub use population::{Census, Change, Collation, ExplicitPopulation, Mutation, Population};
 pub use query::Direction;
 pub use server::{RunningSimulator, Simulator};
 pub use stats::{FaultCount, Stats};

@@ -17,9 +17,36 @@ use crate::period::BillingPeriod;
 pub struct ExplicitPopulation {
     pub(super) lists: BTreeMap<NetworkId, BTreeMap<BillingPeriod, Vec<(String, String)>>>,
     names: BTreeMap<NetworkId, String>,
+    pub(super) collation: Collation,
+}
+
+/// How usernames are compared where a list is sorted by them.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Collation {
+    /// By their bytes.
+    #[default]
+    Bytewise,
+    /// By their lower-case letters first, as many databases do.
+    CaseInsensitive,
+}
+
+impl Collation {
+    fn key(self, username: &str) -> String {
+        match self {
+            Self::Bytewise => username.to_owned(),
+            Self::CaseInsensitive => username.to_lowercase(),
+        }
+    }
 }
 
 impl ExplicitPopulation {
+    /// Has its lists sorted by another collation.
+    #[must_use]
+    pub fn with_collation(mut self, collation: Collation) -> Self {
+        self.collation = collation;
+        self
+    }
+
     /// Adds a network that nobody has talked to yet.
     #[must_use]
     pub fn with_network(mut self, network: NetworkId) -> Self {
@@ -89,19 +116,30 @@ pub enum Change {
 #[derive(Debug, Default)]
 pub(in crate::simulator) struct LiveList {
     rows: Vec<Row>,
-    /// The numbers of the rows that are present, ordered by username, hash and number.
+    collation: Collation,
+    /// What each row's username is compared by first.
+    keys: Vec<String>,
+    /// The numbers of the rows that are present, ordered by key, username, hash and number.
     order: Vec<usize>,
     pending: VecDeque<(u64, Change)>,
     requests: u64,
 }
 
 impl LiveList {
-    pub(super) fn new(rows: Vec<(String, String)>) -> Self {
+    pub(super) fn new(rows: Vec<(String, String)>, collation: Collation) -> Self {
+        let keys = rows.iter().map(|(_, username)| collation.key(username)).collect();
         let rows: Vec<Row> =
             rows.into_iter().map(|(username_hash, username)| Row { username_hash, username }).collect();
         let mut order: Vec<usize> = (0..rows.len()).collect();
-        order.sort_by(|left, right| key(&rows, *left).cmp(&key(&rows, *right)));
-        Self { rows, order, ..Self::default() }
+        let mut list = Self { rows, collation, keys, ..Self::default() };
+        order.sort_by(|left, right| list.key(*left).cmp(&list.key(*right)));
+        list.order = order;
+        list
+    }
+
+    fn key(&self, number: usize) -> (&str, &str, &str, usize) {
+        let Row { username_hash, username } = &self.rows[number];
+        (&self.keys[number], username, username_hash, number)
     }
 
     /// Plans a change; changes of the same moment happen in the order in which they were planned.
@@ -124,6 +162,7 @@ impl LiveList {
         match change {
             Change::Arrive { username_hash, username } => {
                 let number = self.rows.len();
+                self.keys.push(self.collation.key(&username));
                 self.rows.push(Row { username_hash, username });
                 let at = self.rank_after(number);
                 self.order.insert(at, number);
@@ -150,23 +189,24 @@ impl LiveList {
 
     /// Returns how many rows sort before the row of a number, which need not be present any more.
     pub(super) fn rank_before(&self, number: usize) -> Option<usize> {
-        (number < self.rows.len()).then(|| {
-            self.order.partition_point(|present| key(&self.rows, *present) < key(&self.rows, number))
-        })
+        (number < self.rows.len())
+            .then(|| self.order.partition_point(|present| self.key(*present) < self.key(number)))
     }
 
     /// Returns how many rows sort up to and including the row of a number.
     pub(super) fn rank_after(&self, number: usize) -> usize {
-        self.order.partition_point(|present| key(&self.rows, *present) <= key(&self.rows, number))
+        self.order.partition_point(|present| self.key(*present) <= self.key(number))
     }
 
     /// Returns each guest once, under the smaller username.
     pub(super) fn distinct(&self) -> BTreeMap<String, String> {
-        let mut guests = BTreeMap::new();
+        let mut guests: BTreeMap<String, String> = BTreeMap::new();
         for number in &self.order {
             let row = &self.rows[*number];
-            // The order is that of usernames, so the first one seen is the smallest.
-            guests.entry(row.username_hash.clone()).or_insert_with(|| row.username.clone());
+            let kept = guests.entry(row.username_hash.clone()).or_insert_with(|| row.username.clone());
+            if row.username < *kept {
+                kept.clone_from(&row.username);
+            }
         }
         guests
     }
@@ -177,17 +217,16 @@ impl LiveList {
     }
 }
 
-fn key(rows: &[Row], number: usize) -> (&str, &str, usize) {
-    (&rows[number].username, &rows[number].username_hash, number)
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
 
     fn list() -> LiveList {
         let pair = |(hash, name): (&str, &str)| (hash.to_owned(), name.to_owned());
-        LiveList::new([("h3", "c"), ("h1", "a"), ("h2", "b"), ("h1", "a"), ("h1", "z")].map(pair).to_vec())
+        LiveList::new(
+            [("h3", "c"), ("h1", "a"), ("h2", "b"), ("h1", "a"), ("h1", "z")].map(pair).to_vec(),
+            Collation::Bytewise,
+        )
     }
 
     fn names(list: &LiveList) -> String {
@@ -200,6 +239,16 @@ mod tests {
         assert_eq!(names(&list), "aabcz");
         assert_eq!(list.distinct()["h1"], "a");
         assert_eq!((list.distinct().len(), list.pairs().len()), (3, 4));
+    }
+
+    #[test]
+    fn a_collation_may_take_small_and_capital_letters_for_the_same() {
+        let rows = ["B", "a", "b", "C"].map(|name| (format!("h{name}"), name.to_owned())).to_vec();
+        assert_eq!(names(&LiveList::new(rows.clone(), Collation::Bytewise)), "BCab");
+        let mut list = LiveList::new(rows, Collation::CaseInsensitive);
+        assert_eq!(names(&list), "aBbC");
+        list.apply(Change::Arrive { username_hash: "hA".to_owned(), username: "A".to_owned() });
+        assert_eq!(names(&list), "AaBbC");
     }
 
     #[test]

@@ -14,7 +14,7 @@ use std::ops::Range;
 use std::sync::{PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 
 use explicit::LiveList;
-pub use explicit::{Change, ExplicitPopulation, Mutation};
+pub use explicit::{Change, Collation, ExplicitPopulation, Mutation};
 use generated::GeneratedList;
 
 use super::config::{SimulatorConfig, SimulatorError};
@@ -259,7 +259,10 @@ fn generate(config: &SimulatorConfig, periods: &[BillingPeriod]) -> BTreeMap<Net
 
 fn live(population: &ExplicitPopulation) -> BTreeMap<NetworkId, Lists> {
     let lists = |lists: &BTreeMap<BillingPeriod, Vec<(String, String)>>| {
-        lists.iter().map(|(period, rows)| (*period, List::Live(LiveList::new(rows.clone())))).collect()
+        lists
+            .iter()
+            .map(|(period, rows)| (*period, List::Live(LiveList::new(rows.clone(), population.collation))))
+            .collect()
     };
     population.lists.iter().map(|(network, of)| (*network, lists(of))).collect()
 }
