@@ -13,14 +13,14 @@
 //!                                                 │ each under its task's lock: export.rs
 //!   pacing::Pacer (one per source) ◀──429/5xx──── pacing::Paced ──▶ wickr::HttpWickrAdmin, one signed attempt
 //!                                                 │ GuestPage { guests, next }
-//!   walk, forward or backward ────────────────────┤ every page checked: shape in wickr, progress in walk::guard
+//!   walk: forward, backward, or both at once ─────┤ every page checked: shape in wickr, progress in walk::guard
 //!                                                 ▼
 //!   roster::RosterBuilder ── sorted, deduplicated runs ──▶ checkpoint: run files, then the cursor
 //!                                                 │ merge of the runs: streaming, bounded memory
 //!                                                 ▼
 //!   Roster ──▶ RosterStream (batches of 8,192 rows)
 //!                                                 ▼
-//!   evidence::confirm: control total before and after, or another walk in the other direction ──▶ judge
+//!   evidence::confirm: control total before and after, or a walk in each direction ──▶ judge
 //!                                                 ▼ ConfirmedRoster
 //!   dataset: Parquet and CSV, digest of the content, changes against the roster published before
 //!                                                 ▼
@@ -43,7 +43,7 @@
 //! | [`dataset`] | schemas, Parquet, CSV, the digest of the content |
 //! | [`roster`] | the guests of one task, sorted and counted once, in memory or in runs on disk |
 //! | [`checkpoint`] | what an interrupted task leaves behind: the state location, the cursor, what it must fit |
-//! | [`walk`] | one full walk over the pages, piece by piece |
+//! | [`walk`] | full walks over the pages, one or two at the same time, piece by piece; whether two have met |
 //! | [`evidence`] | why a number may be believed |
 //! | [`publish`] | every path of an output, manifests, the order of publication, the summary |
 //! | [`verify`] | reads everything that is published again |

@@ -9,7 +9,7 @@ use crate::error_chain::excerpt;
 use crate::storage::seal;
 
 /// The version of the format of cursors and runs. Another one is not read.
-pub const FORMAT: u32 = 1;
+pub const FORMAT: u32 = 2;
 /// The field that seals a cursor.
 const SEAL_FIELD: &str = "cursor_sha256";
 

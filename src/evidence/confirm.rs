@@ -5,6 +5,7 @@
 use std::sync::Arc;
 
 use chrono::{DateTime, Utc};
+use serde::Deserialize;
 use tokio_util::sync::CancellationToken;
 
 use super::investigation::Investigation;
@@ -16,7 +17,7 @@ use crate::pacing::RequestCount;
 use crate::period::{BillingPeriod, PeriodSpelling, PeriodState};
 use crate::roster::{Roster, RosterMode, RunBound};
 use crate::telemetry::Progress;
-use crate::walk::{Direction, WalkError};
+use crate::walk::WalkError;
 use crate::wickr::{ApiError, WickrAdmin};
 
 /// What is to be confirmed, and how hard to try.
@@ -32,8 +33,10 @@ pub struct ConfirmSettings {
     pub page_size: u8,
     /// How much of a roster is kept.
     pub mode: RosterMode,
-    /// How much of a walk is read before it is written down.
+    /// How much is read before it is written down.
     pub bound: RunBound,
+    /// How a list is walked.
+    pub strategy: Strategy,
     /// How many days a period settles after its end.
     pub settle_days: u32,
     /// The instant to take for now, where it is not the clock's. Only for a simulator, whose guests and history
@@ -49,6 +52,29 @@ impl ConfirmSettings {
     /// Returns the instant that is taken for now.
     pub(super) fn now(&self, clock: &Arc<dyn Clock>) -> DateTime<Utc> {
         self.pretended_now.unwrap_or_else(|| clock.now())
+    }
+}
+
+/// How a list is walked whose number the service counts too. Where it does not, an ended period takes two full walks,
+/// which are made at the same time.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Strategy {
+    /// From the smallest username to the largest.
+    #[default]
+    Forward,
+    /// From both ends until the walks have met, in about half the time.
+    Converge,
+}
+
+impl Strategy {
+    /// Returns the word used in job files.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Forward => "forward",
+            Self::Converge => "converge",
+        }
     }
 }
 
@@ -78,8 +104,8 @@ pub struct WalkTimes {
 /// How the published roster was read.
 #[derive(Clone, Copy, Debug)]
 pub struct WalkRecord {
-    /// The direction of the walk that is published.
-    pub direction: Direction,
+    /// How the walk went that is published: `forward`, `backward` or `converge`.
+    pub strategy: &'static str,
     /// Full walks made, that one included.
     pub walks: u32,
     /// Its pages.
@@ -169,7 +195,7 @@ pub async fn confirm(
     let (published, confirmation) = concluded?;
     let findings = investigation.findings();
     let walk = WalkRecord {
-        direction: published.position.direction,
+        strategy: published.position.strategy(),
         walks: u32::try_from(findings.walks.len()).unwrap_or(u32::MAX),
         pages: published.position.pages,
         rows: published.position.rows,

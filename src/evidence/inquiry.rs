@@ -12,7 +12,7 @@ use crate::checkpoint::Resumable;
 use crate::pacing::RequestCount;
 use crate::period::PeriodState;
 use crate::roster::RunRecord;
-use crate::walk::{Direction, WalkPosition};
+use crate::walk::{Direction, RoundPosition, WalkPosition};
 
 /// What the number will be judged by.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -24,7 +24,8 @@ pub struct Findings {
     pub started_at: DateTime<Utc>,
     /// When the last page of the last walk that ended was read.
     pub finished_at: DateTime<Utc>,
-    /// The count before the first walk and after each.
+    /// The count before the first walk and after each; of two walks at the same time, the first one's is the one
+    /// before both.
     pub totals: Vec<ControlTotal>,
     /// The walks that ended.
     pub walks: Vec<WalkFacts>,
@@ -40,8 +41,8 @@ pub struct Inquiry {
     pub asked: RequestCount,
     /// Where the last of them are written down, two at most: only they are ever compared or published.
     pub ended: Vec<WalkPosition>,
-    /// The walk on its way.
-    pub current: Option<WalkPosition>,
+    /// The walks on their way.
+    pub current: Option<RoundPosition>,
 }
 
 impl Inquiry {
@@ -59,7 +60,7 @@ impl Inquiry {
 
     /// Lists the walks that are written down, as far as they came.
     pub fn kept(&self) -> impl Iterator<Item = &WalkPosition> {
-        self.ended.iter().chain(&self.current)
+        self.ended.iter().chain(self.current.iter().flat_map(RoundPosition::walks))
     }
 }
 
@@ -84,7 +85,9 @@ impl Resumable for Inquiry {
         if !self.kept().enumerate().all(in_turn) || !self.ended.iter().all(WalkPosition::has_ended) {
             return meaningless();
         }
-        if !self.kept().all(WalkPosition::is_possible) {
+        let possible = self.ended.iter().all(WalkPosition::is_possible)
+            && self.current.iter().all(RoundPosition::is_possible);
+        if !possible {
             return meaningless();
         }
         Ok(())

@@ -9,7 +9,7 @@
 
 use chrono::{DateTime, Utc};
 
-use super::confirm::{ConfirmError, ConfirmSettings, Surroundings};
+use super::confirm::{ConfirmError, ConfirmSettings, Strategy, Surroundings};
 use super::control_total::{ControlTotal, read_control_total};
 use super::inquiry::{Findings, Inquiry};
 use super::verdict::{Confirmation, Facts, Verdict, WalkFacts, judge};
@@ -17,8 +17,8 @@ use crate::checkpoint::{Checkpoint, CheckpointError};
 use crate::error_chain::error_chain;
 use crate::pacing::RequestCount;
 use crate::period::PeriodSpelling;
-use crate::roster::{RosterError, RunBound, RunStore, RunStoreError};
-use crate::walk::{Direction, Reached, Walk, WalkPlan, WalkPosition, Walked};
+use crate::roster::{Held, RosterError, RunBound, RunStore, RunStoreError};
+use crate::walk::{Direction, Meeting, Reached, Round, WalkPlan, WalkPosition, Walked};
 
 /// Everything that is known of one number, and what it is found out with.
 pub(super) struct Investigation<'a> {
@@ -38,12 +38,12 @@ pub(super) struct Investigation<'a> {
 impl<'a> Investigation<'a> {
     /// Goes on where an earlier process stopped, if it left something that fits, else begins.
     ///
-    /// Returns the walk that it was on, too.
+    /// Returns the walks that it was on, too.
     pub(super) async fn open(
         surroundings: &'a Surroundings<'a>,
         settings: &'a ConfirmSettings,
         checkpoint: &'a mut Checkpoint,
-    ) -> Result<(Self, Option<Walk>), ConfirmError> {
+    ) -> Result<(Self, Option<Round>), ConfirmError> {
         let own = Self {
             surroundings,
             settings,
@@ -122,7 +122,7 @@ impl<'a> Investigation<'a> {
     /// process may go on.
     pub(super) async fn conclude(
         &mut self,
-        mut current: Option<Walk>,
+        mut current: Option<Round>,
     ) -> Result<(Walked, Confirmation), ConfirmError> {
         loop {
             if self.findings.totals.len() == self.findings.walks.len() {
@@ -139,47 +139,61 @@ impl<'a> Investigation<'a> {
             }
             self.surroundings.progress.expect(self.findings.totals[0].count());
             let walked = match (current.take(), &self.latest) {
-                (Some(walk), Some(_)) => self.walk_to_the_end(walk).await?,
-                (None, Some(latest)) => {
-                    let again = Walk::begin(self.plan_again(latest.position.spelling).await?);
-                    self.walk_to_the_end(again).await?
-                }
-                (current, None) => self.first_walk(current).await?,
+                (Some(round), Some(_)) => self.walk_to_the_end(round).await?,
+                (None, Some(latest)) => self.walk_again(latest.position.spelling).await?,
+                (current, None) => self.first_walks(current).await?,
             };
             self.add(walked).await?;
         }
     }
 
-    /// Plans another walk. What the walks before it hold in memory counts towards its first run: a task must not hold
-    /// more, and a killed process not have more to read again, however many walks were too small for a run.
-    async fn plan_again(&mut self, spelling: PeriodSpelling) -> Result<WalkPlan, ConfirmError> {
+    async fn walk_again(&mut self, spelling: PeriodSpelling) -> Result<Vec<Walked>, ConfirmError> {
         let direction = Inquiry::direction_of(self.findings.walks.len());
         tracing::info!(
             walk = self.findings.walks.len() + 1,
             direction = direction.as_str(),
             "walking again to confirm"
         );
-        let mut again = plan(self.settings, spelling, direction);
-        let held = self.held_in_memory();
-        if held.rows <= again.bound.rows / 2 && held.bytes <= again.bound.bytes / 2 {
-            again.bound.rows -= held.rows;
-            again.bound.bytes -= held.bytes;
-        } else {
-            self.write_down(None).await?;
-        }
-        Ok(again)
+        self.walk_to_the_end(Round::begin(plan(self.settings, spelling, direction))).await
     }
 
-    /// Counts the rows that were read for walks of which nothing is written down, and the bytes that they take.
-    fn held_in_memory(&self) -> RunBound {
-        let mut held = RunBound { rows: 0, bytes: 0 };
-        for walked in [&self.before, &self.latest].into_iter().flatten() {
-            if let Some(run) = walked.roster.in_memory() {
-                held.rows = held.rows.saturating_add(u32::try_from(walked.position.rows).unwrap_or(u32::MAX));
-                held.bytes += run.bytes();
-            }
+    /// Has the first walk accompanied by a backward one, where that saves time.
+    ///
+    /// A number that the service does not count takes a walk in each direction, and they need not wait for each other.
+    /// Later walks are made one by one, as each may agree with the one before it.
+    fn accompanied(&self, forward: Round) -> Round {
+        let counted = self.findings.totals.last().is_some_and(|total| total.count().is_some());
+        if self.findings.state.has_ended() && !counted {
+            return forward.confirmed_backward();
         }
-        held
+        match self.settings.strategy {
+            Strategy::Forward => forward,
+            Strategy::Converge => forward.met_backward(Meeting::begin()),
+        }
+    }
+
+    /// Returns how much may be read before it is written down. What the walks before hold in memory counts: a task must
+    /// not hold more, and a killed process not have more to read again, however many walks were too small for a run.
+    async fn bound_left(&mut self) -> Result<RunBound, ConfirmError> {
+        let RunBound { rows, bytes } = self.settings.bound;
+        let held = self.held_in_memory();
+        if held.rows > rows / 2 || held.bytes > bytes / 2 {
+            self.write_down(None).await?;
+            return Ok(self.settings.bound);
+        }
+        Ok(RunBound { rows: rows - held.rows, bytes: bytes - held.bytes })
+    }
+
+    /// Counts what was read for walks that have ended and of which nothing is written down.
+    fn held_in_memory(&self) -> Held {
+        let ended = [&self.before, &self.latest].into_iter().flatten();
+        ended
+            .filter_map(|walked| {
+                let run = walked.roster.in_memory()?;
+                let rows = u32::try_from(walked.position.rows).unwrap_or(u32::MAX);
+                Some(Held { rows, bytes: run.bytes() })
+            })
+            .sum()
     }
 
     async fn read_total(&mut self) -> Result<ControlTotal, ConfirmError> {
@@ -207,101 +221,127 @@ impl<'a> Investigation<'a> {
         })
     }
 
-    /// Adds a walk that has ended to what is known.
-    async fn add(&mut self, walked: Walked) -> Result<(), ConfirmError> {
-        let same_as_before =
-            self.latest.as_ref().is_some_and(|before| walked.roster.same_guests(&before.roster));
+    /// Adds walks that have ended to what is known.
+    async fn add(&mut self, walked: Vec<Walked>) -> Result<(), ConfirmError> {
         self.findings.finished_at = self.surroundings.clock.now();
-        self.findings.walks.push(WalkFacts { guests: walked.roster.guests(), same_as_before });
-        self.before = self.latest.replace(walked);
+        for walked in walked {
+            let same_as_before =
+                self.latest.as_ref().is_some_and(|before| walked.roster.same_guests(&before.roster));
+            if self.findings.totals.len() == self.findings.walks.len() {
+                // Of two walks at the same time, the count before the second is the count before both.
+                self.findings.totals.extend(self.findings.totals.last().copied());
+            }
+            self.findings.walks.push(WalkFacts { guests: walked.roster.guests(), same_as_before });
+            self.before = self.latest.replace(walked);
+        }
         if self.checkpoint.is_there() { self.write_down(None).await } else { Ok(()) }
     }
 
-    /// Walks forward in the spelling that the service understands.
+    /// Makes the first walks, in the spelling that the service understands.
     ///
-    /// An empty answer is asked again in the other spelling, and so is one that is refused as invalid: only if the
-    /// other spelling has nothing to say either is the first answer the answer.
-    async fn first_walk(&mut self, current: Option<Walk>) -> Result<Walked, ConfirmError> {
+    /// What its first page says decides: an empty list is asked for again in the other spelling, and so is one that is
+    /// refused as invalid. Only if the other spelling has nothing to say either is the first answer the answer.
+    async fn first_walks(&mut self, current: Option<Round>) -> Result<Vec<Walked>, ConfirmError> {
+        if let Some(round) = current {
+            match self.walk_to_the_end(round).await {
+                // It was begun anew, and so its spelling is as doubtful as that of any first page.
+                Ok(walked) if walked.iter().all(|walked| walked.roster.guests() == 0) => {}
+                Err(error) if refuses_the_question(&error) => {}
+                ended => return ended,
+            }
+        }
         let asked = self.settings.spelling;
-        let in_spelling = |spelling| Walk::begin(plan(self.settings, spelling, Direction::Forward));
-        // What was kept may be in the other spelling already, and have found nobody when it was begun anew.
-        let walk = current.unwrap_or_else(|| in_spelling(asked));
-        let other = walk.position().spelling.other();
-        let other_walk = in_spelling(other);
-        let first = self.walk_to_the_end(walk).await;
+        let first = self.opened(asked).await;
         let is_an_answer = match &first {
-            Ok(walked) => walked.roster.guests() > 0,
+            Ok(round) => round.rows() > 0,
             Err(error) => !refuses_the_question(error),
         };
-        if is_an_answer {
-            return first;
-        }
-        tracing::info!(
-            spelling = self.settings.period.spelled(other),
-            "asking again in the other spelling of the period"
-        );
-        match (first, self.walk_to_the_end(other_walk).await) {
-            (Ok(empty), Ok(walked)) if walked.roster.guests() == 0 => Ok(empty),
-            (_, Ok(walked)) => Ok(walked),
-            (Ok(empty), Err(error)) if refuses_the_question(&error) => Ok(empty),
-            (Err(refused), Err(error)) if refuses_the_question(&error) => Err(refused),
-            (_, Err(error)) => Err(error),
-        }
+        let round = if is_an_answer {
+            first?
+        } else {
+            tracing::info!(
+                spelling = self.settings.period.spelled(asked.other()),
+                "asking again in the other spelling of the period"
+            );
+            match (first, self.opened(asked.other()).await) {
+                (Ok(empty), Ok(round)) if round.rows() == 0 => empty,
+                (_, Ok(round)) => round,
+                (Ok(empty), Err(error)) if refuses_the_question(&error) => empty,
+                (Err(refused), Err(error)) if refuses_the_question(&error) => return Err(refused),
+                (_, Err(error)) => return Err(error),
+            }
+        };
+        let round = if round.has_ended() { round } else { self.accompanied(round) };
+        self.walk_to_the_end(round).await
     }
 
-    /// Walks on to the end of the list, writing down what would not fit into memory.
-    async fn walk_to_the_end(&mut self, mut walk: Walk) -> Result<Walked, ConfirmError> {
-        let Surroundings { api, stop, progress, .. } = self.surroundings;
-        // A token may have grown old: while no process used it, or while one waited for its turn. A service that
-        // refuses the tokens of a walk twice has another reason.
-        let mut may_begin_anew = true;
+    /// Begins a forward walk and reads it until it has brought somebody, or has ended.
+    async fn opened(&mut self, spelling: PeriodSpelling) -> Result<Round, ConfirmError> {
+        const ANY_ROW: RunBound = RunBound { rows: 1, bytes: usize::MAX };
+        let mut round = Round::begin(plan(self.settings, spelling, Direction::Forward));
+        self.read(&mut round, ANY_ROW).await?;
+        Ok(round)
+    }
+
+    /// Reads on to the end, writing down what would not fit into memory.
+    async fn walk_to_the_end(&mut self, mut round: Round) -> Result<Vec<Walked>, ConfirmError> {
         loop {
-            if walk.has_many_runs() {
-                walk.merge_runs(self.checkpoint.store().await?).await?;
-                self.write_down(Some(&mut walk)).await?;
+            if round.has_many_runs() {
+                round.merge_runs(self.checkpoint.store().await?).await?;
+                self.write_down(Some(&mut round)).await?;
             }
-            let before = walk.position().pages;
-            let read = walk.read(*api, stop, *progress).await;
-            if walk.position().pages > before {
+            let bound = self.bound_left().await?;
+            match self.read(&mut round, bound).await? {
+                Reached::End => break,
+                Reached::Run => self.write_down(Some(&mut round)).await?,
+            }
+        }
+        if !round.has_runs() {
+            return Ok(round.finish(None).await?);
+        }
+        self.write_down(Some(&mut round)).await?;
+        Ok(round.finish(Some(self.checkpoint.store().await?)).await?)
+    }
+
+    /// Reads a run, or to the end. What stops it and another process may outlive is written down.
+    async fn read(&mut self, round: &mut Round, bound: RunBound) -> Result<Reached, ConfirmError> {
+        let Surroundings { api, stop, progress, .. } = self.surroundings;
+        loop {
+            let before = round.pages();
+            let read = round.read(*api, stop, *progress, bound).await;
+            if round.pages() > before {
                 self.news_at = self.surroundings.clock.now();
             }
             match read {
-                Ok(Reached::End) => break,
-                Ok(Reached::Run) => self.write_down(Some(&mut walk)).await?,
-                Err(error) if may_begin_anew && error.refuses_the_token() => {
-                    may_begin_anew = false;
+                // A token may have grown old: while no process used it, or while one waited for its turn. A service that
+                // refuses the tokens of a walk twice has another reason.
+                Err(error) if error.refuses_the_token() && round.begin_anew(error.direction) => {
                     tracing::warn!(error = %error_chain(&error), "the service no longer takes the token, walking anew");
-                    walk = walk.anew();
                 }
                 Err(error) if error.can_be_resumed() => {
-                    self.keep(Some(walk)).await;
+                    self.keep(Some(round)).await;
                     return Err(error.into());
                 }
-                Err(error) => return Err(error.into()),
+                read => return Ok(read?),
             }
         }
-        if walk.position().runs.is_empty() {
-            return Ok(walk.finish(None).await?);
-        }
-        self.write_down(Some(&mut walk)).await?;
-        Ok(walk.finish(Some(self.checkpoint.store().await?)).await?)
     }
 
     /// Writes down all that is known, so that another process could go on from here.
-    async fn write_down(&mut self, mut walk: Option<&mut Walk>) -> Result<(), ConfirmError> {
+    async fn write_down(&mut self, mut round: Option<&mut Round>) -> Result<(), ConfirmError> {
         let store = self.checkpoint.store().await?;
         for ended in [&mut self.before, &mut self.latest].into_iter().flatten() {
             ended.write_down(store).await?;
         }
-        if let Some(walk) = &mut walk {
-            walk.write_down(store).await?;
+        if let Some(round) = &mut round {
+            round.write_down(store).await?;
         }
         let ended = [&self.before, &self.latest].into_iter().flatten();
         let inquiry = Inquiry {
             findings: self.findings.clone(),
             asked: self.asked(),
             ended: ended.map(|walked| walked.position.clone()).collect(),
-            current: walk.map(|walk| walk.position().clone()),
+            current: round.map(|round| round.position()),
         };
         self.checkpoint.save(&inquiry, self.news_at).await?;
         tracing::debug!(walks = inquiry.findings.walks.len(), "checkpoint written");
@@ -312,12 +352,12 @@ impl<'a> Investigation<'a> {
     /// too, what stopped it matters more.
     ///
     /// What brings no news is left as old as it is: a walk that never gets on is too old for another try some day.
-    async fn keep(&mut self, walk: Option<Walk>) -> bool {
-        let mut walk = walk.filter(|walk| walk.position().rows > 0);
-        if walk.is_none() && self.latest.is_none() {
+    async fn keep(&mut self, round: Option<&mut Round>) -> bool {
+        let round = round.filter(|round| round.rows() > 0);
+        if round.is_none() && self.latest.is_none() {
             return false;
         }
-        let kept = self.write_down(walk.as_mut()).await;
+        let kept = self.write_down(round).await;
         match &kept {
             Ok(()) if self.checkpoint.can_be_resumed() => {
                 tracing::info!("what was read so far is kept, another run goes on from here");
@@ -377,14 +417,14 @@ async fn restored(
     settings: &ConfirmSettings,
     inquiry: &Inquiry,
     store: &RunStore,
-) -> Result<([Option<Walked>; 2], Option<Walk>), RunStoreError> {
+) -> Result<([Option<Walked>; 2], Option<Round>), RunStoreError> {
     let plan_of = |position: &WalkPosition| plan(settings, position.spelling, position.direction);
     let mut ended = [None, None];
     for (place, position) in ended.iter_mut().rev().zip(inquiry.ended.iter().rev()) {
         *place = Some(Walked::restore(plan_of(position), position.clone(), store).await?);
     }
     let current = match &inquiry.current {
-        Some(position) => Some(Walk::resume(plan_of(position), position.clone(), store).await?),
+        Some(position) => Some(Round::resume(plan_of, position.clone(), store).await?),
         None => None,
     };
     Ok((ended, current))
@@ -405,7 +445,6 @@ fn plan(settings: &ConfirmSettings, spelling: PeriodSpelling, direction: Directi
         direction,
         page_size: settings.page_size,
         mode: settings.mode.clone(),
-        bound: settings.bound,
     }
 }
 

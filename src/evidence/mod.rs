@@ -10,7 +10,7 @@ mod investigation;
 mod verdict;
 
 pub use confirm::{
-    ConfirmError, ConfirmSettings, ConfirmedRoster, Surroundings, WalkRecord, WalkTimes, confirm,
+    ConfirmError, ConfirmSettings, ConfirmedRoster, Strategy, Surroundings, WalkRecord, WalkTimes, confirm,
 };
 pub use control_total::{ControlTotal, HISTORY_DAYS, leaves_count_unavailable, read_control_total};
 pub use inquiry::{Findings, Inquiry};

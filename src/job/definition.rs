@@ -17,6 +17,7 @@ use serde::{Deserialize, Deserializer};
 use super::shard::ShardDefinition;
 use crate::dataset::Format;
 use crate::error_chain::excerpt;
+use crate::evidence::Strategy;
 use crate::guest::NetworkId;
 use crate::period::{PeriodSelector, PeriodSpelling};
 use crate::publish::RosterKind;
@@ -243,6 +244,8 @@ impl Default for CsvDefinition {
 #[derive(Clone, Copy, Debug, Default, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct WalkDefinition {
+    /// Whether a list is walked from one end or from both.
+    pub strategy: Strategy,
     /// How many pairs of walks may differ before a number is refused.
     pub attempts: Option<u32>,
 }

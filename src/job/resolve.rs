@@ -14,6 +14,7 @@ use super::sources::{JobSource, Networks, output_profile, picks_networks, source
 use crate::checkpoint::{LONGEST_MAX_AGE, StateLocation};
 use crate::dataset::Format;
 use crate::dataset::csv::CsvOptions;
+use crate::evidence::Strategy;
 use crate::guest::NetworkId;
 use crate::period::{DEFAULT_SETTLE_DAYS, PeriodError, PeriodSelector, SelectedPeriod};
 use crate::publish::{RosterKind, ShrinkLimit};
@@ -125,6 +126,8 @@ pub struct Job {
     pub request_timeout: Duration,
     /// How often a request may fail for other reasons than throttling.
     pub request_attempts: u32,
+    /// How a list is walked.
+    pub walk_strategy: Strategy,
     /// How many pairs of walks may differ.
     pub walk_attempts: u32,
     /// What is kept of an interrupted walk.
@@ -378,6 +381,7 @@ impl Job {
                 "1 to 100",
             )?,
             resume,
+            walk_strategy: definition.walk.strategy,
             walk_attempts: within(definition.walk.attempts.unwrap_or(3), "walk.attempts", 1..=10, "1 to 10")?,
             on_mismatch: overrides.on_mismatch.or(definition.on_mismatch).unwrap_or_default(),
             shrink: shrink_limit(definition.max_shrink, definition.max_shrink_rows)?,

@@ -14,14 +14,45 @@ use super::merge::OpenRuns;
 use super::rows::{SortedRows as _, SortedRun};
 use super::{RosterError, RosterMode};
 
-/// How large a run gets before it is written down. Whatever is reached first.
+/// How much a task holds in memory before it is written down. Whatever is reached first.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct RunBound {
-    /// Rows, repeated ones included: what a killed walk has to read again at most.
+    /// Rows, repeated ones included: what a killed task has to read again at most.
     pub rows: u32,
-    /// Bytes of text and of what tells the texts apart: what is held in memory at most, but for the page that
-    /// reaches it.
+    /// Bytes of text and of what tells the texts apart: what is held in memory at most, but for the pages that
+    /// reach it.
     pub bytes: usize,
+}
+
+/// What is held in memory.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Held {
+    /// Rows, repeated ones included.
+    pub rows: u32,
+    /// Bytes of text and of what tells the texts apart.
+    pub bytes: usize,
+}
+
+impl std::ops::Add for Held {
+    type Output = Self;
+
+    fn add(self, other: Self) -> Self {
+        Self { rows: self.rows.saturating_add(other.rows), bytes: self.bytes.saturating_add(other.bytes) }
+    }
+}
+
+impl std::iter::Sum for Held {
+    fn sum<I: Iterator<Item = Self>>(parts: I) -> Self {
+        parts.fold(Self::default(), std::ops::Add::add)
+    }
+}
+
+impl RunBound {
+    /// Says whether it is time to write down what is held.
+    #[must_use]
+    pub const fn is_reached_by(self, held: Held) -> bool {
+        held.rows >= self.rows || held.bytes >= self.bytes
+    }
 }
 
 /// What tells guests apart within one walk, and nobody who does not have it.
@@ -38,6 +69,16 @@ impl FingerprintKey {
     fn of(self, identity: &str) -> u64 {
         let mut hasher = SipHasher13::new_with_keys(self.0, self.1);
         hasher.write(identity.as_bytes());
+        hasher.finish()
+    }
+
+    /// Returns what tells a row from rows with another hash or another username.
+    #[must_use]
+    pub fn of_row(self, username_hash: &str, username: &str) -> u64 {
+        let mut hasher = SipHasher13::new_with_keys(self.0, self.1);
+        hasher.write_usize(username_hash.len());
+        hasher.write(username_hash.as_bytes());
+        hasher.write(username.as_bytes());
         hasher.finish()
     }
 }
@@ -60,7 +101,6 @@ pub struct Pushed {
 /// Collects guests until there is a run of them.
 pub struct RosterBuilder {
     mode: RosterMode,
-    bound: RunBound,
     key: FingerprintKey,
     seen: SeenGuests,
     identities: TextColumn,
@@ -70,9 +110,9 @@ pub struct RosterBuilder {
 impl RosterBuilder {
     /// Begins with nobody.
     #[must_use]
-    pub fn new(mode: RosterMode, bound: RunBound, key: FingerprintKey) -> Self {
+    pub fn new(mode: RosterMode, key: FingerprintKey) -> Self {
         let (identities, names) = (TextColumn::default(), TextColumn::default());
-        Self { mode, bound, key, seen: SeenGuests::default(), identities, names }
+        Self { mode, key, seen: SeenGuests::default(), identities, names }
     }
 
     /// Adds one row of an answer. Rows may repeat and come in any order.
@@ -106,20 +146,25 @@ impl RosterBuilder {
         Pushed { fingerprint, is_new: self.seen.insert(fingerprint) }
     }
 
-    /// Says whether it is time to write a run.
+    /// Returns how much was pushed since the last run.
     #[must_use]
-    pub fn is_full(&self) -> bool {
-        self.rows() >= self.bound.rows || self.identities.bytes() + self.names.bytes() >= self.bound.bytes
+    pub fn held(&self) -> Held {
+        Held { rows: self.identities.rows(), bytes: self.identities.bytes() + self.names.bytes() }
     }
 
     /// Says whether nothing was pushed since the last run.
     #[must_use]
     pub fn is_empty(&self) -> bool {
-        self.rows() == 0
+        self.identities.rows() == 0
     }
 
-    fn rows(&self) -> u32 {
-        self.identities.rows()
+    /// Takes over what another builder holds since its last run, as though it had been pushed here.
+    ///
+    /// # Panics
+    /// If both together are longer than 32-bit offsets reach: a run ends long before.
+    pub fn take_over(&mut self, other: &Self) {
+        self.identities.append(&other.identities);
+        self.names.append(&other.names);
     }
 
     /// Takes what was pushed since the last run.
@@ -177,26 +222,40 @@ impl SeenGuests {
 mod tests {
     use super::*;
 
-    fn builder(rows: u32, bytes: usize) -> RosterBuilder {
-        RosterBuilder::new(RosterMode::Full, RunBound { rows, bytes }, FingerprintKey(1, 2))
+    fn builder() -> RosterBuilder {
+        RosterBuilder::new(RosterMode::Full, FingerprintKey(1, 2))
     }
 
     #[test]
-    fn a_builder_is_full_at_a_bound_in_rows_or_in_bytes_and_empty_after_its_run_is_taken() {
+    fn a_bound_is_reached_in_rows_or_in_bytes_and_a_builder_is_empty_after_its_run_is_taken() {
         for (rows, bytes) in [(2, 1000), (1000, 24)] {
-            let mut builder = builder(rows, bytes);
+            let (mut builder, bound) = (builder(), RunBound { rows, bytes });
             builder.push("a1", "x1").unwrap();
-            assert!(!builder.is_full() && !builder.is_empty());
+            assert!(!bound.is_reached_by(builder.held()) && !builder.is_empty());
             builder.push("a1", "x1").unwrap();
-            assert!(builder.is_full());
+            assert!(bound.is_reached_by(builder.held()));
             drop(builder.take_rows());
-            assert!(!builder.is_full() && builder.is_empty());
+            assert!(!bound.is_reached_by(builder.held()) && builder.is_empty());
+        }
+    }
+
+    #[test]
+    fn what_is_taken_over_is_as_though_it_had_been_pushed() {
+        let (mut one, mut other, mut whole) = (builder(), builder(), builder());
+        for (index, hash) in ["b", "é", "a", "b"].into_iter().enumerate() {
+            if index < 2 { &mut one } else { &mut other }.push(hash, "x").unwrap();
+            whole.push(hash, "x").unwrap();
+        }
+        one.take_over(&other);
+        assert_eq!(one.held(), whole.held());
+        for (taken, pushed) in [(one.identities, whole.identities), (one.names, whole.names)] {
+            assert!((0..4).all(|row| taken.get(row) == pushed.get(row)));
         }
     }
 
     #[test]
     fn a_guest_is_new_once_also_after_a_run_was_taken() {
-        let mut builder = builder(10, 1000);
+        let mut builder = builder();
         let first = builder.push("a", "x").unwrap();
         assert!(first.is_new);
         drop(builder.take_rows());

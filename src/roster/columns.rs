@@ -29,6 +29,18 @@ impl TextColumn {
         self.ends.push(u32::try_from(self.text.len()).expect("a run is far smaller than 4 GiB"));
     }
 
+    /// Appends the texts of another column.
+    ///
+    /// # Panics
+    /// As [`Self::push`].
+    pub(super) fn append(&mut self, other: &Self) {
+        let start = self.text.len();
+        self.text.push_str(&other.text);
+        u32::try_from(self.text.len()).expect("a run is far smaller than 4 GiB");
+        let start = u32::try_from(start).expect("shorter than all of it");
+        self.ends.extend(other.ends.iter().map(|end| start + end));
+    }
+
     /// Returns the text of one row.
     pub(super) fn get(&self, row: u32) -> &str {
         let row = row as usize;

@@ -21,7 +21,7 @@ use std::sync::Arc;
 use arrow::array::RecordBatch;
 use sha2::{Digest, Sha256};
 
-pub use self::builder::{FingerprintKey, Pushed, RosterBuilder, RunBound, UnsortedRows};
+pub use self::builder::{FingerprintKey, Held, Pushed, RosterBuilder, RunBound, UnsortedRows};
 pub use self::merge::OpenRuns;
 pub use self::mode::{MIN_KEY_BYTES, PseudonymKey, PseudonymKeyError, RosterMode};
 pub use self::rows::{GuestRow, SortedRows, SortedRun};
@@ -102,9 +102,6 @@ impl RosterRows {
     }
 }
 
-#[cfg(test)]
-pub(crate) const UNBOUNDED: RunBound = RunBound { rows: u32::MAX, bytes: usize::MAX };
-
 /// All guests of one period of one network. Cheap to clone.
 #[derive(Clone)]
 pub struct Roster(Arc<RosterContent>);
@@ -167,7 +164,7 @@ impl Roster {
     /// Puts a roster together from rows at hand.
     #[cfg(test)]
     pub(crate) fn of_guests<T: AsRef<str>>(of: RosterOf, guests: impl IntoIterator<Item = (T, T)>) -> Self {
-        let mut builder = RosterBuilder::new(of.mode.clone(), UNBOUNDED, FingerprintKey::random());
+        let mut builder = RosterBuilder::new(of.mode.clone(), FingerprintKey::random());
         let mut pushed = 0;
         for (hash, username) in guests {
             builder.push(hash.as_ref(), username.as_ref()).unwrap();
@@ -357,7 +354,7 @@ mod tests {
 
     #[test]
     fn an_empty_hash_is_refused() {
-        let mut builder = RosterBuilder::new(RosterMode::Full, UNBOUNDED, FingerprintKey::random());
+        let mut builder = RosterBuilder::new(RosterMode::Full, FingerprintKey::random());
         assert!(matches!(builder.push("", "ann"), Err(RosterError::EmptyHash)));
         assert!(builder.is_empty());
     }

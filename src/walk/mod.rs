@@ -1,32 +1,34 @@
-//! One full walk over the pages of a network's guests in a period.
+//! Walks over the pages of a network's guests in a period.
 //!
 //! A walk is sorted by username and has a direction; it ends only where an answer carries no token. It never
 //! filters by username: a filtered list is no roster, and there is no way to ask a walk for one.
 //!
-//! A walk is read piece by piece: [`Walk::read`] goes on until there is a run to write down or the list has ended,
-//! and between two pieces the walk can be written down as a [`WalkPosition`], from which another process goes on.
-//! When that is done, and what else belongs to it, is for whoever makes the walk.
+//! Walks are read piece by piece, one or two at a time: [`Round::read`] goes on until there is a run to write down or
+//! the round has ended, and between two pieces it can be written down as a [`RoundPosition`], from which another
+//! process goes on. When that is done, and what else belongs to it, is for whoever makes the walks.
 
 mod guard;
+mod meeting;
 mod position;
+mod round;
 
 use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
-use tokio_util::sync::CancellationToken;
 
 pub use guard::{GuardError, ListGuard, MAX_PAGES, MAX_STALE_PAGES, PageGuard};
+pub use meeting::{MIN_SHARED_USERNAMES, Meeting, Standing};
 use position::Next;
-pub use position::WalkPosition;
+pub use position::{RoundPosition, WalkPosition};
+pub use round::{Reached, Round};
 
-use crate::guest::{NetworkId, PageToken};
+use crate::guest::NetworkId;
 use crate::period::{BillingPeriod, PeriodSpelling};
 use crate::roster::{
-    MERGE_FAN_IN, Pushed, Roster, RosterBuilder, RosterError, RosterMode, RosterOf, RosterRows, RunBound,
-    RunStore, RunStoreError,
+    MERGE_FAN_IN, Pushed, Roster, RosterBuilder, RosterError, RosterMode, RosterOf, RosterRows, RunStore,
+    RunStoreError,
 };
-use crate::telemetry::Progress;
-use crate::wickr::{ApiError, GuestPage, ListGuestUsers, SortDirection, SortField, WickrAdmin};
+use crate::wickr::{ApiError, GuestPage, ListGuestUsers, SortDirection, SortField};
 
 /// Which end of the list a walk begins at.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -64,8 +66,6 @@ pub struct WalkPlan {
     pub page_size: u8,
     /// How much of a roster is kept.
     pub mode: RosterMode,
-    /// How much is read before it is written down.
-    pub bound: RunBound,
 }
 
 impl WalkPlan {
@@ -216,20 +216,12 @@ fn leaves_the_walk_whole(error: &ApiError) -> bool {
     }
 }
 
-/// How far [`Walk::read`] came.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Reached {
-    /// There is a run to be written down; the list goes on.
-    Run,
-    /// The end of the list.
-    End,
-}
-
 /// A walk on its way.
 pub struct Walk {
     plan: WalkPlan,
     position: WalkPosition,
     builder: RosterBuilder,
+    began_anew: bool,
 }
 
 impl Walk {
@@ -237,8 +229,8 @@ impl Walk {
     #[must_use]
     pub fn begin(plan: WalkPlan) -> Self {
         let position = WalkPosition::before_the_first_page(plan.direction, plan.spelling);
-        let builder = RosterBuilder::new(plan.mode.clone(), plan.bound, position.fingerprint_key);
-        Self { plan, position, builder }
+        let builder = RosterBuilder::new(plan.mode.clone(), position.fingerprint_key);
+        Self { plan, position, builder, began_anew: false }
     }
 
     /// Goes on from where another process stopped, after reading everything that it has written down.
@@ -250,19 +242,13 @@ impl Walk {
         position: WalkPosition,
         store: &RunStore,
     ) -> Result<Self, RunStoreError> {
-        let mut builder = RosterBuilder::new(plan.mode.clone(), plan.bound, position.fingerprint_key);
+        let mut builder = RosterBuilder::new(plan.mode.clone(), position.fingerprint_key);
         // One after the other: their order does not matter here, and open files are not many.
         for run in &position.runs {
             let run = store.open(&[*run]).await?;
             builder = blocking(move || builder.remember_all(&run).map(|()| builder)).await?;
         }
-        Ok(Self { plan, position, builder })
-    }
-
-    /// Begins once more before the first page.
-    #[must_use]
-    pub fn anew(self) -> Self {
-        Self::begin(self.plan)
+        Ok(Self { plan, position, builder, began_anew: false })
     }
 
     /// Returns the direction and the spelling of the walk, and what it counted so far.
@@ -271,42 +257,29 @@ impl Walk {
         &self.position
     }
 
-    /// Says whether everything that was read is written down.
-    #[must_use]
-    pub fn is_written_down(&self) -> bool {
-        self.builder.is_empty()
+    /// Returns the next request, unless the list has ended.
+    fn request(&self) -> Option<ListGuestUsers> {
+        let next_token = match &self.position.next {
+            Next::First => None,
+            Next::Token(token) => Some(token.clone()),
+            Next::End => return None,
+        };
+        Some(ListGuestUsers {
+            network: self.plan.network,
+            max_results: self.plan.page_size,
+            sort_direction: match self.plan.direction {
+                Direction::Forward => SortDirection::Ascending,
+                Direction::Backward => SortDirection::Descending,
+            },
+            sort_field: SortField::Username,
+            username: None,
+            billing_period: self.plan.period,
+            spelling: self.plan.spelling,
+            next_token,
+        })
     }
 
-    /// Reads pages until there is a run of them or the list has ended.
-    ///
-    /// # Errors
-    /// [`WalkError`], which names the page; the pages before it are still there to be written down.
-    pub async fn read(
-        &mut self,
-        api: &dyn WickrAdmin,
-        stop: &CancellationToken,
-        progress: &dyn Progress,
-    ) -> Result<Reached, WalkError> {
-        loop {
-            let next_token = match &self.position.next {
-                Next::First => None,
-                Next::Token(token) => Some(token.clone()),
-                Next::End => return Ok(Reached::End),
-            };
-            if self.builder.is_full() {
-                return Ok(Reached::Run);
-            }
-            let request = self.request(next_token);
-            let answer = stop.run_until_cancelled(api.list_guest_users(&request)).await;
-            let page = answer
-                .ok_or(WalkFailure::Interrupted)
-                .and_then(|answer| Ok(answer?))
-                .map_err(|reason| self.failed(reason))?;
-            progress.advance(page.guests.len() as u64);
-            self.admit(page).map_err(|reason| self.failed(reason))?;
-        }
-    }
-
+    /// Takes in the answer to the next request.
     fn admit(&mut self, page: GuestPage) -> Result<(), WalkFailure> {
         let pushed: Vec<Pushed> = page
             .guests
@@ -320,31 +293,12 @@ impl Walk {
         Ok(())
     }
 
-    fn request(&self, next_token: Option<PageToken>) -> ListGuestUsers {
-        ListGuestUsers {
-            network: self.plan.network,
-            max_results: self.plan.page_size,
-            sort_direction: match self.plan.direction {
-                Direction::Forward => SortDirection::Ascending,
-                Direction::Backward => SortDirection::Descending,
-            },
-            sort_field: SortField::Username,
-            username: None,
-            billing_period: self.plan.period,
-            spelling: self.plan.spelling,
-            next_token,
-        }
-    }
-
     fn failed(&self, reason: WalkFailure) -> WalkError {
         WalkError { direction: self.plan.direction, page: self.position.pages + 1, reason }
     }
 
     /// Writes down what was read since the last run. Only then does the position stand for all of it.
-    ///
-    /// # Errors
-    /// [`WalkError`]; what was to be written is lost, and so is the walk.
-    pub async fn write_down(&mut self, store: &RunStore) -> Result<(), WalkError> {
+    async fn write_down(&mut self, store: &RunStore) -> Result<(), WalkError> {
         if !self.builder.is_empty() {
             let rows = self.builder.take_rows();
             let run = blocking(move || rows.sorted()).await;
@@ -354,18 +308,8 @@ impl Walk {
         Ok(())
     }
 
-    /// Says whether there are so many runs that some should become one before more are written.
-    #[must_use]
-    pub fn has_many_runs(&self) -> bool {
+    fn has_many_runs(&self) -> bool {
         self.position.runs.len() >= 2 * MERGE_FAN_IN
-    }
-
-    /// Makes one run of many. The runs that it replaces are there until another position is written down.
-    ///
-    /// # Errors
-    /// [`WalkError`]; the runs stay as they are.
-    pub async fn merge_runs(&mut self, store: &RunStore) -> Result<(), WalkError> {
-        self.merge_smallest(MERGE_FAN_IN, store).await
     }
 
     /// Makes one run of the smallest ones, so that a row is merged a number of times that grows like a logarithm.
@@ -378,19 +322,28 @@ impl Walk {
         Ok(())
     }
 
+    /// Makes one walk of two that have met.
+    fn joined_by(mut self, other: Self) -> Self {
+        let (own, others) = (&mut self.position, other.position);
+        own.pages += others.pages;
+        own.rows += others.rows;
+        own.edge_repeats += others.edge_repeats;
+        own.runs.extend(others.runs);
+        own.next = Next::End;
+        own.converged = true;
+        self.builder.take_over(&other.builder);
+        self
+    }
+
     /// Ends a walk whose list has ended. What it found stays in memory if nothing of it was written down.
-    ///
-    /// # Errors
-    /// [`WalkError`] if what was written down cannot be read.
-    pub async fn finish(mut self, store: Option<&RunStore>) -> Result<Walked, WalkError> {
+    async fn finish(mut self, store: Option<&RunStore>) -> Result<Walked, WalkError> {
         let rows = match store {
             Some(store) if !self.position.runs.is_empty() => {
                 self.write_down(store).await?;
-                // There are fewer than twice as many, so one merge makes them few enough.
-                if let Some(surplus) =
+                while let Some(surplus) =
                     self.position.runs.len().checked_sub(MERGE_FAN_IN).filter(|surplus| *surplus > 0)
                 {
-                    self.merge_smallest(surplus + 1, store).await?;
+                    self.merge_smallest(MERGE_FAN_IN.min(surplus + 1), store).await?;
                 }
                 let opened = store.open(&self.position.runs).await;
                 RosterRows::Runs(opened.map_err(|error| self.failed(error.into()))?)

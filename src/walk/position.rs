@@ -6,7 +6,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::{Direction, MAX_PAGES, PageGuard};
+use super::{Direction, MAX_PAGES, Meeting, PageGuard};
 use crate::guest::PageToken;
 use crate::period::PeriodSpelling;
 use crate::roster::{FingerprintKey, MERGE_FAN_IN, RunRecord};
@@ -38,6 +38,8 @@ pub struct WalkPosition {
     pub rows: u64,
     /// Rows that repeated a row of the page before.
     pub edge_repeats: u64,
+    /// Set if it is two walks that met, and what they read.
+    pub converged: bool,
     pub(super) next: Next,
     pub(super) fingerprint_key: FingerprintKey,
     pub(super) guard: PageGuard,
@@ -53,6 +55,7 @@ impl WalkPosition {
             pages: 0,
             rows: 0,
             edge_repeats: 0,
+            converged: false,
             next: Next::First,
             fingerprint_key: FingerprintKey::random(),
             guard: PageGuard::default(),
@@ -77,6 +80,54 @@ impl WalkPosition {
     #[must_use]
     pub fn has_ended(&self) -> bool {
         self.next == Next::End
+    }
+
+    /// Returns the word that manifests use for the way of walking.
+    #[must_use]
+    pub const fn strategy(&self) -> &'static str {
+        if self.converged { "converge" } else { self.direction.as_str() }
+    }
+}
+
+/// Where the walks of a round stand.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum RoundPosition {
+    /// One walk.
+    Alone(WalkPosition),
+    /// Two that confirm each other, forward and backward.
+    Both(WalkPosition, WalkPosition),
+    /// Two that go towards each other, forward and backward. Where they stand towards each other is told by usernames;
+    /// those of a roster that keeps none are not written down, and from there the forward one goes on alone.
+    Converging(WalkPosition, WalkPosition, Option<Meeting>),
+}
+
+impl RoundPosition {
+    /// Lists the walks, the forward one first.
+    pub fn walks(&self) -> impl Iterator<Item = &WalkPosition> {
+        let (first, second) = match self {
+            Self::Alone(walk) => (walk, None),
+            Self::Both(forward, backward) | Self::Converging(forward, backward, _) => {
+                (forward, Some(backward))
+            }
+        };
+        std::iter::once(first).chain(second)
+    }
+
+    /// Says whether a round could stand there.
+    #[must_use]
+    pub fn is_possible(&self) -> bool {
+        let directed = match self {
+            Self::Alone(_) => true,
+            Self::Both(forward, backward) | Self::Converging(forward, backward, _) => {
+                forward.direction == Direction::Forward && backward.direction == Direction::Backward
+            }
+        };
+        let met = match self {
+            Self::Alone(_) | Self::Both(..) => true,
+            Self::Converging(_, _, meeting) => meeting.as_ref().is_none_or(Meeting::is_possible),
+        };
+        directed && met && self.walks().all(|walk| walk.is_possible() && !walk.converged)
     }
 }
 

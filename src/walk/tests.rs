@@ -4,11 +4,14 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use async_trait::async_trait;
 
+use tokio_util::sync::CancellationToken;
+
 use super::*;
-use crate::guest::{Guest, NetworkId, Username, UsernameHash};
+use crate::guest::{Guest, NetworkId, PageToken, Username, UsernameHash};
+use crate::roster::RunBound;
 use crate::storage::{LocalDestination, RelativePath};
 use crate::telemetry::Silent;
-use crate::wickr::{HistoryMonth, Network, NetworkPage};
+use crate::wickr::{HistoryMonth, Network, NetworkPage, WickrAdmin};
 
 /// A list of numbered guests, a few of them twice, in an order that is not that of their hashes. A token is the
 /// number of a page.
@@ -69,7 +72,11 @@ impl WickrAdmin for Numbered {
     }
 }
 
-fn plan(rows: u32) -> WalkPlan {
+fn runs_of(rows: u32) -> RunBound {
+    RunBound { rows, bytes: usize::MAX }
+}
+
+fn plan() -> WalkPlan {
     WalkPlan {
         network: "12345678".parse().unwrap(),
         period: "2026-10".parse().unwrap(),
@@ -77,7 +84,6 @@ fn plan(rows: u32) -> WalkPlan {
         direction: Direction::Forward,
         page_size: 100,
         mode: RosterMode::Full,
-        bound: RunBound { rows, bytes: usize::MAX },
     }
 }
 
@@ -89,23 +95,33 @@ fn store() -> (tempfile::TempDir, RunStore) {
 }
 
 async fn at_once(guests: u64) -> Walked {
-    let mut walk = Walk::begin(plan(u32::MAX));
-    let read = walk.read(&Numbered::new(guests), &CancellationToken::new(), &Silent).await;
+    let mut round = Round::begin(plan());
+    let read =
+        round.read(&Numbered::new(guests), &CancellationToken::new(), &Silent, runs_of(u32::MAX)).await;
     assert_eq!(read.unwrap(), Reached::End);
-    walk.finish(None).await.unwrap()
+    only(round.finish(None).await.unwrap())
+}
+
+fn only(walked: Vec<Walked>) -> Walked {
+    let [walked] = <[Walked; 1]>::try_from(walked).unwrap();
+    walked
 }
 
 /// Walks to the end, writing down every run.
-async fn in_pieces(mut walk: Walk, api: &Numbered, store: &RunStore) -> Walked {
-    while walk.read(api, &CancellationToken::new(), &Silent).await.unwrap() == Reached::Run {
-        walk.write_down(store).await.unwrap();
-        assert!(walk.is_written_down());
-        if walk.has_many_runs() {
-            walk.merge_runs(store).await.unwrap();
+async fn in_pieces(mut round: Round, rows: u32, api: &Numbered, store: &RunStore) -> Walked {
+    while round.read(api, &CancellationToken::new(), &Silent, runs_of(rows)).await.unwrap() == Reached::Run {
+        round.write_down(store).await.unwrap();
+        assert_eq!(round.held().rows, 0);
+        if round.has_many_runs() {
+            round.merge_runs(store).await.unwrap();
         }
-        assert!(!walk.has_many_runs(), "runs are merged on the way");
+        assert!(!round.has_many_runs(), "runs are merged on the way");
     }
-    walk.finish(Some(store)).await.unwrap()
+    only(round.finish(Some(store)).await.unwrap())
+}
+
+async fn resumed(position: RoundPosition, store: &RunStore) -> Round {
+    Round::resume(|_| plan(), position, store).await.unwrap()
 }
 
 fn assert_same(pieces: &Walked, whole: &Walked) {
@@ -124,7 +140,7 @@ fn assert_same(pieces: &Walked, whole: &Walked) {
 async fn more_runs_than_are_merged_at_once_are_one_roster() {
     let (_folder, store) = store();
     let guests = 15_000;
-    let pieces = in_pieces(Walk::begin(plan(100)), &Numbered::new(guests), &store).await;
+    let pieces = in_pieces(Round::begin(plan()), 100, &Numbered::new(guests), &store).await;
     assert!(pieces.position.runs.len() <= MERGE_FAN_IN, "{}", pieces.position.runs.len());
     let whole = at_once(guests).await;
     assert_eq!((whole.roster.guests(), whole.roster.username_conflicts()), (15_000, 149));
@@ -138,21 +154,21 @@ async fn a_merge_that_is_stopped_on_the_way_loses_no_run() {
     let stop = CancellationToken::new();
     let stopped = RunStore::new(place.clone(), RelativePath::new("runs").unwrap(), stop.clone());
     let api = Numbered::new(15_000);
-    let mut walk = Walk::begin(plan(100));
-    while !walk.has_many_runs() {
-        walk.read(&api, &CancellationToken::new(), &Silent).await.unwrap();
-        walk.write_down(&stopped).await.unwrap();
+    let mut round = Round::begin(plan());
+    while !round.has_many_runs() {
+        round.read(&api, &CancellationToken::new(), &Silent, runs_of(100)).await.unwrap();
+        round.write_down(&stopped).await.unwrap();
     }
     stop.cancel();
-    let error = walk.merge_runs(&stopped).await.unwrap_err();
+    let error = round.merge_runs(&stopped).await.unwrap_err();
     assert!(error.can_be_resumed(), "{error:?}");
-    let position = walk.position().clone();
-    assert_eq!(position.runs.len(), 2 * MERGE_FAN_IN);
+    let position = round.position();
+    assert!(position.walks().all(|walk| walk.runs.len() == 2 * MERGE_FAN_IN));
 
     let store = RunStore::new(place, RelativePath::new("runs").unwrap(), CancellationToken::new());
-    let mut resumed = Walk::resume(plan(100), position, &store).await.unwrap();
+    let mut resumed = resumed(position, &store).await;
     resumed.merge_runs(&store).await.unwrap();
-    let pieces = in_pieces(resumed, &Numbered::new(15_000), &store).await;
+    let pieces = in_pieces(resumed, 100, &Numbered::new(15_000), &store).await;
     assert_same(&pieces, &at_once(15_000).await);
 }
 
@@ -164,22 +180,22 @@ async fn a_walk_that_is_stopped_at_any_page_goes_on_where_it_was_written_down() 
         let stop = CancellationToken::new();
         let stop_at = Some((page, stop.clone()));
         let api = Numbered { stop_at, ..Numbered::new(950) };
-        let mut walk = Walk::begin(plan(250));
+        let mut round = Round::begin(plan());
         let error = loop {
-            match walk.read(&api, &stop, &Silent).await {
-                Ok(_) => walk.write_down(&store).await.unwrap(),
+            match round.read(&api, &stop, &Silent, runs_of(250)).await {
+                Ok(_) => round.write_down(&store).await.unwrap(),
                 Err(error) => break error,
             }
         };
         assert!(error.can_be_resumed() && error.page == page, "{error:?}");
-        walk.write_down(&store).await.unwrap();
-        let position = serde_json::to_string(walk.position()).unwrap();
-        drop(walk);
+        round.write_down(&store).await.unwrap();
+        let position = serde_json::to_string(&round.position()).unwrap();
+        drop(round);
 
-        let position: WalkPosition = serde_json::from_str(&position).unwrap();
-        let walk = Walk::resume(plan(250), position, &store).await.unwrap();
+        let position: RoundPosition = serde_json::from_str(&position).unwrap();
+        let round = resumed(position, &store).await;
         let rest = Numbered::new(950);
-        let pieces = in_pieces(walk, &rest, &store).await;
+        let pieces = in_pieces(round, 250, &rest, &store).await;
         assert_eq!(rest.pages_asked.into_inner(), 10 - (page - 1), "no page is read twice");
         assert_same(&pieces, &whole);
     }
@@ -189,11 +205,11 @@ async fn a_walk_that_is_stopped_at_any_page_goes_on_where_it_was_written_down() 
 async fn a_resumed_walk_still_knows_whom_it_met() {
     let (_folder, store) = store();
     let api = Numbered::new(500);
-    let mut walk = Walk::begin(plan(100));
-    walk.read(&api, &CancellationToken::new(), &Silent).await.unwrap();
-    walk.write_down(&store).await.unwrap();
-    let position = walk.position().clone();
-    let mut resumed = Walk::resume(plan(100), position, &store).await.unwrap();
+    let mut round = Round::begin(plan());
+    round.read(&api, &CancellationToken::new(), &Silent, runs_of(100)).await.unwrap();
+    round.write_down(&store).await.unwrap();
+    let [RoundPosition::Alone(position)] = [round.position()] else { panic!("one walk") };
+    let mut resumed = Walk::resume(plan(), position, &store).await.unwrap();
     let known = Numbered::guest(5);
     let pushed = resumed.builder.push(known.username_hash.as_str(), known.username.as_str()).unwrap();
     assert!(!pushed.is_new);
@@ -205,7 +221,7 @@ async fn a_merge_ends_where_the_program_is_told_to_stop() {
     let place = Arc::new(LocalDestination::new(folder.path().to_owned()));
     let stop = CancellationToken::new();
     let store = RunStore::new(place, RelativePath::new("runs").unwrap(), stop.clone());
-    let pieces = in_pieces(Walk::begin(plan(100)), &Numbered::new(500), &store).await;
+    let pieces = in_pieces(Round::begin(plan()), 100, &Numbered::new(500), &store).await;
     stop.cancel();
     let batches: Vec<_> = pieces.roster.stream().unwrap().collect();
     assert!(matches!(batches.as_slice(), [Err(RosterError::Interrupted)]), "nothing follows a failure");

@@ -67,7 +67,8 @@ const FAULTS: [&str; 41] = [
 ];
 
 /// What a standing list must come to at least once, where the reason names neither page nor row.
-const STANDING: [&str; 33] = [
+const STANDING: [&str; 34] = [
+    "published from the converge walk",
     "published open, confirmed by control_total",
     "published open, confirmed by nothing",
     "published settling, confirmed by control_total",
@@ -104,7 +105,8 @@ const STANDING: [&str; 33] = [
 ];
 
 /// What a moving list must come to at least once.
-const MOVING: [&str; 9] = [
+const MOVING: [&str; 10] = [
+    "published from the converge walk",
     "published open, confirmed by nothing",
     "published open, confirmed by control_total",
     "published closed, confirmed by control_total",
@@ -213,7 +215,7 @@ impl Tally {
                 let by = it.confirmed_by.unwrap_or("nothing");
                 count(&mut self.outcomes, &format!("published {}, confirmed by {by}", it.state));
                 count(&mut self.outcomes, &format!("published after {} walks", it.walks));
-                count(&mut self.outcomes, &format!("published from the {} walk", it.direction));
+                count(&mut self.outcomes, &format!("published from the {} walk", it.strategy));
                 count(&mut self.outcomes, &format!("reconciliation {}", it.reconciliation));
                 if trial.never_was {
                     let zero = if it.guests.is_empty() { "empty, " } else { "" };

@@ -6,6 +6,7 @@
 
 mod browser;
 mod command_line;
+mod converge;
 mod credentials;
 mod deaths;
 mod diff;

@@ -2,7 +2,7 @@
 
 use wickr_guest_export::simulator::{SimulatorConfig, ThrottleHint};
 
-use crate::support::{CLOSED, NETWORK, Scene, network, period, small};
+use crate::support::{CLOSED, NETWORK, OLD, Scene, network, period, small};
 
 /// Six lists, walked at once, against a limit far below the rate allowed.
 fn limited(guests: u64, requests_per_second: u32, throttle_hint: ThrottleHint) -> Scene {
@@ -52,8 +52,16 @@ fn no_more_tasks_are_walked_at_once_than_allowed() {
     for (concurrency, most) in [("1", 1), ("2", 2)] {
         let config = SimulatorConfig { latency_ms: 20, ..small() };
         let scene = Scene::new(config);
-        let job = scene.job("").args(["--network", NETWORK, "--period", "2025-08..2025-11"]);
+        let job = scene.job("").args(["--network", NETWORK, "--period", "2025-09..2025-11"]);
         job.args(["--concurrency", concurrency]).run().exits(0);
         assert_eq!(scene.simulator.stats().max_concurrent, most);
     }
+}
+
+#[test]
+fn the_two_walks_of_a_month_that_aws_no_longer_counts_are_made_at_the_same_time() {
+    let scene = Scene::new(SimulatorConfig { latency_ms: 20, ..small() });
+    scene.run(OLD).exits(0);
+    scene.assert_published_whole(OLD);
+    assert_eq!(scene.simulator.stats().max_concurrent, 2);
 }

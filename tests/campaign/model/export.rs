@@ -1,14 +1,16 @@
 //! One process after the other, each exporting by the rules, and what each leaves for the next.
 
+use std::collections::VecDeque;
+
 use chrono::{DateTime, TimeDelta, Utc};
 use wickr_guest_export::period::PeriodSpelling;
 
 use super::keeping::{Kept, State};
 use super::known::{Known, Total};
 use super::service::{Page, Reply, Service};
-use super::walk::Walk;
+use super::walk::{Round, Standing, Walk};
 use super::{Asked, Attempt, Course, Found, Outcome, Publication, Refusal};
-use crate::schedule::{ATTEMPTS, Case, Guise, Interruption, Manner, Moment, Place, Site, period};
+use crate::schedule::{ATTEMPTS, Case, Guise, Interruption, Manner, Mode, Moment, Place, Site, period};
 
 /// Why a process ends.
 #[derive(Debug)]
@@ -17,8 +19,8 @@ enum Halt {
     Refused(String),
 }
 
-/// Why a walk failed, and at which page.
-type Failure = (u64, Halt);
+/// Why a walk failed, whether it was a backward one, and at which page.
+type Failure = (bool, u64, Halt);
 
 pub(super) struct Export<'a> {
     pub(super) service: Service<'a>,
@@ -86,7 +88,7 @@ impl<'a> Export<'a> {
     }
 
     /// Goes on from what is kept, if it fits, else begins.
-    fn load(&mut self) -> Option<Walk> {
+    fn load(&mut self) -> Option<Round> {
         let period_state = state_at(self.guise.as_of);
         let (found, kept) = self.state.found_by(self.guise, period_state);
         self.course.found = found;
@@ -98,7 +100,13 @@ impl<'a> Export<'a> {
             return None;
         };
         (self.known, self.earlier) = (kept.known, kept.asked);
-        kept.current.map(|walk| Walk { bound: self.bound(), ..walk })
+        let mut round = kept.current?;
+        for walk in &mut round.walks {
+            walk.begun_anew = false;
+        }
+        // Usernames, by which walks meet, are not for everybody to keep.
+        let goes_on_alone = round.converges && self.guise.mode != Mode::Full;
+        Some(if goes_on_alone { Round::of(round.walks.swap_remove(0)) } else { round })
     }
 
     fn bound(&self) -> (u64, usize) {
@@ -112,14 +120,16 @@ impl<'a> Export<'a> {
     }
 
     /// Writes down all that is known.
-    fn save(&mut self, current: Option<&mut Walk>) {
+    fn save(&mut self, current: Option<&mut Round>) {
         for walk in &mut self.known.walks {
             walk.unwritten = (0, 0);
         }
-        let current = current.map(|walk| {
-            walk.has_runs |= walk.unwritten.0 > 0;
-            walk.unwritten = (0, 0);
-            walk.clone()
+        let current = current.map(|round| {
+            for walk in &mut round.walks {
+                walk.has_runs |= walk.unwritten.0 > 0;
+                walk.unwritten = (0, 0);
+            }
+            round.clone()
         });
         let asked = self.earlier.and(self.course.asked);
         let as_of = self.news_at;
@@ -128,10 +138,10 @@ impl<'a> Export<'a> {
     }
 
     /// Writes down what is known because something stops the work, if there is anything.
-    fn keep(&mut self, walk: Option<Walk>) {
-        let mut walk = walk.filter(|walk| walk.pages.rows > 0);
-        if walk.is_some() || !self.known.walks.is_empty() {
-            self.save(walk.as_mut());
+    fn keep(&mut self, round: Option<&mut Round>) {
+        let round = round.filter(|round| round.has_rows());
+        if round.is_some() || !self.known.walks.is_empty() {
+            self.save(round);
         }
     }
 
@@ -248,71 +258,132 @@ impl<'a> Export<'a> {
         page
     }
 
-    /// Walks on to the end of the list.
-    fn walk_on(&mut self, mut walk: Walk) -> Result<Walk, Failure> {
-        // A token may have grown too old.
-        let mut may_begin_anew = true;
-        while !walk.ended {
-            if walk.unwritten.0 >= walk.bound.0 || walk.unwritten.1 >= walk.bound.1 {
-                self.save(Some(&mut walk));
+    /// Reads until so much is held or the round has ended, each walk a page in its turn.
+    fn read(&mut self, round: &mut Round, bound: (u64, usize)) -> Result<(), Failure> {
+        let mut asked: VecDeque<usize> = VecDeque::new();
+        while !round.has_ended() {
+            let held = round.unwritten();
+            if held.0 < bound.0 && held.1 < bound.1 {
+                for at in 0..round.walks.len() {
+                    if !round.walks[at].ended && !asked.contains(&at) {
+                        asked.push_back(at);
+                    }
+                }
             }
-            let number = walk.pages.count + 1;
-            let page =
-                self.page(&walk).and_then(|page| walk.admit(page, self.guise.mode).map_err(Halt::Refused));
-            match page {
+            let Some(at) = asked.pop_front() else { return Ok(()) };
+            let (backward, number) = (round.walks[at].backward, round.walks[at].pages.count + 1);
+            let page = self.page(&round.walks[at]);
+            let mode = self.guise.mode;
+            match page.and_then(|page| round.walks[at].admit(page, mode).map_err(Halt::Refused)) {
                 Ok(()) => self.news_at = self.guise.clock,
                 Err(Halt::Refused(reason))
-                    if may_begin_anew && number > 1 && is_refused_question(&reason) =>
+                    if number > 1 && is_refused_question(&reason) && !round.walks[at].begun_anew =>
                 {
-                    may_begin_anew = false;
+                    // A token may have grown too old.
                     self.course.walked_anew = true;
-                    walk = Walk::begin(walk.spelling, walk.backward, walk.bound);
+                    let anew = Walk::begin(round.walks[at].spelling, backward);
+                    round.walks[at] = anew;
+                    round.walks[at].begun_anew = true;
+                    asked.clear();
                 }
                 Err(halt) => {
                     if let Halt::Refused(reason) = &halt
                         && leaves_a_checkpoint(reason)
                     {
-                        self.keep(Some(walk));
+                        self.keep(Some(round));
                     }
-                    return Err((number, halt));
+                    return Err((backward, number, halt));
                 }
             }
+            let apart = round.standing() == Standing::Apart && round.walks[0].ended;
+            if round.converges && (round.standing() == Standing::Refuted || apart) {
+                round.walks.truncate(1);
+                round.converges = false;
+                asked.retain(|at| *at == 0);
+            }
         }
-        if walk.has_runs {
-            self.save(Some(&mut walk));
+        Ok(())
+    }
+
+    /// Walks on to the end of the list. Walks that were too small for a run of their own count towards the first run.
+    fn walk_on(&mut self, mut round: Round) -> Result<Vec<Walk>, Failure> {
+        let (most, held) = (self.bound(), self.in_memory());
+        if held.0 > most.0 / 2 || held.1 > most.1 / 2 {
+            self.save(None);
         }
-        walk.pages.duplicates = walk.pages.rows - walk.names.len() as u64;
-        Ok(walk)
+        let held = self.in_memory();
+        loop {
+            // What was written down holds nothing in memory any more.
+            let held =
+                if self.known.walks.iter().all(|walk| walk.unwritten == (0, 0)) { (0, 0) } else { held };
+            self.read(&mut round, (most.0 - held.0, most.1 - held.1))?;
+            if round.has_ended() {
+                break;
+            }
+            self.save(Some(&mut round));
+        }
+        if round.walks.iter().any(|walk| walk.has_runs) {
+            self.save(Some(&mut round));
+        }
+        Ok(round.finished())
+    }
+
+    /// Begins a forward walk, and reads it until somebody came.
+    fn opened(&mut self, spelling: PeriodSpelling) -> Result<Round, Failure> {
+        let mut round = Round::of(Walk::begin(spelling, false));
+        self.read(&mut round, (1, usize::MAX))?;
+        Ok(round)
+    }
+
+    /// A number that nobody else counts takes a walk in each direction, and another may be walked from both ends.
+    fn accompanied(&self, round: Round) -> Round {
+        let counted = matches!(self.known.totals.last(), Some(Total::Listed(_)));
+        if self.known.state != "open" && !counted {
+            round.accompanied(false)
+        } else if self.case.converges {
+            round.accompanied(true)
+        } else {
+            round
+        }
     }
 
     /// Walks in the spelling that is understood: an empty answer and a refused question are asked once more.
-    fn first_walk(&mut self, current: Option<Walk>) -> Result<Walk, Failure> {
+    fn first_walks(&mut self, current: Option<Round>) -> Result<Vec<Walk>, Failure> {
         let refused = |failure: &Failure| match failure {
-            (1, Halt::Refused(reason)) => is_refused_question(reason),
+            (_, 1, Halt::Refused(reason)) => is_refused_question(reason),
             _ => false,
         };
-        let walk = current.unwrap_or_else(|| Walk::begin(self.case.asked, false, self.bound()));
-        let other = match walk.spelling {
+        if let Some(round) = current {
+            match self.walk_on(round) {
+                Ok(walks) if walks.iter().all(|walk| walk.names.is_empty()) => {}
+                Err(failure) if refused(&failure) => {}
+                ended => return ended,
+            }
+        }
+        let other = match self.case.asked {
             PeriodSpelling::Hyphen => PeriodSpelling::Underscore,
             PeriodSpelling::Underscore => PeriodSpelling::Hyphen,
         };
-        let first = self.walk_on(walk);
+        let first = self.opened(self.case.asked);
         let in_doubt = match &first {
-            Ok(walk) => walk.names.is_empty(),
+            Ok(round) => !round.has_rows(),
             Err(failure) => refused(failure),
         };
-        if !in_doubt {
-            return first;
-        }
-        match self.walk_on(Walk::begin(other, false, self.bound())) {
-            Ok(walk) if !walk.names.is_empty() || first.is_err() => Ok(walk),
-            Ok(_) => first,
-            Err(failure) if refused(&failure) => first,
-            Err(failure) => Err(failure),
-        }
+        let round = if in_doubt {
+            match self.opened(other) {
+                Ok(round) if round.has_rows() || first.is_err() => round,
+                Ok(_) => first?,
+                Err(failure) if refused(&failure) => first?,
+                Err(failure) => return Err(failure),
+            }
+        } else {
+            first?
+        };
+        let round = if round.has_ended() { round } else { self.accompanied(round) };
+        self.walk_on(round)
     }
 
-    fn confirm(&mut self, mut current: Option<Walk>) -> Result<Publication, Halt> {
+    fn confirm(&mut self, mut current: Option<Round>) -> Result<Publication, Halt> {
         loop {
             if self.known.totals.len() == self.known.walks.len() {
                 match self.total() {
@@ -331,30 +402,28 @@ impl<'a> Export<'a> {
             if let Some(publication) = self.known.judge(self.case).map_err(Halt::Refused)? {
                 return Ok(publication);
             }
-            let walks = self.known.walks.len();
-            let backward = walks % 2 == 1;
+            let backward = self.known.walks.len() % 2 == 1;
             let walked = match (current.take(), self.known.walks.last()) {
-                (current, None) => self.first_walk(current),
-                (Some(walk), Some(_)) => self.walk_on(walk),
+                (current, None) => self.first_walks(current),
+                (Some(round), Some(_)) => self.walk_on(round),
                 (None, Some(last)) => {
-                    let spelling = last.spelling;
-                    // Walks that were too small for a run of their own count towards the first of this one.
-                    let (most, held) = (self.bound(), self.in_memory());
-                    if held.0 > most.0 / 2 || held.1 > most.1 / 2 {
-                        self.save(None);
-                    }
-                    let held = self.in_memory();
-                    self.walk_on(Walk::begin(spelling, backward, (most.0 - held.0, most.1 - held.1)))
+                    let round = Round::of(Walk::begin(last.spelling, backward));
+                    self.walk_on(round)
                 }
             };
-            let walked = walked.map_err(|(page, halt)| match halt {
+            let walked = walked.map_err(|(backward, page, halt)| match halt {
                 Halt::Killed => Halt::Killed,
                 Halt::Refused(reason) => {
                     let direction = if backward { "backward" } else { "forward" };
                     Halt::Refused(format!("{direction} walk, page {page}: {reason}"))
                 }
             })?;
-            self.known.walks.push(walked);
+            for walk in walked {
+                if self.known.totals.len() == self.known.walks.len() {
+                    self.known.totals.extend(self.known.totals.last().copied());
+                }
+                self.known.walks.push(walk);
+            }
             self.known.ended_at = self.guise.clock;
             if self.is_there {
                 self.save(None);

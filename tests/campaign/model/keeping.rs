@@ -3,7 +3,7 @@
 use chrono::TimeDelta;
 
 use super::known::Known;
-use super::walk::Walk;
+use super::walk::Round;
 use super::{Asked, Found};
 use crate::schedule::{Damage, Guise, MAX_AGE};
 
@@ -11,7 +11,7 @@ use crate::schedule::{Damage, Guise, MAX_AGE};
 #[derive(Clone, Debug)]
 pub(super) struct Kept {
     pub(super) known: Known,
-    pub(super) current: Option<Walk>,
+    pub(super) current: Option<Round>,
     pub(super) asked: Asked,
     pub(super) guise: Guise,
     /// How far the clock had moved when the latest of it was found out.
@@ -21,7 +21,8 @@ pub(super) struct Kept {
 impl Kept {
     fn has_runs(&self) -> bool {
         let last_two = self.known.walks.iter().rev().take(2);
-        last_two.chain(&self.current).any(|walk| !walk.names.is_empty())
+        let current = self.current.iter().flat_map(|round| &round.walks);
+        last_two.chain(current).any(|walk| !walk.names.is_empty())
     }
 }
 

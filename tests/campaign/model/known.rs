@@ -96,7 +96,11 @@ fn publication(known: &Known, evidence: Evidence) -> Publication {
         reconciliation: evidence.reconciliation,
         api_guests: evidence.api_guests,
         stable: evidence.stable,
-        direction: if kept.backward { "backward" } else { "forward" },
+        strategy: match (kept.converged, kept.backward) {
+            (true, _) => "converge",
+            (false, true) => "backward",
+            (false, false) => "forward",
+        },
         walks: u32::try_from(walks.len()).expect("few"),
         username_conflicts: kept.names.values().filter(|names| names.len() > 1).count() as u64,
         empty_usernames: guests.values().filter(|name| name.is_empty()).count() as u64,

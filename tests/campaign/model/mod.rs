@@ -59,7 +59,7 @@ pub(crate) struct Publication {
     pub(crate) reconciliation: &'static str,
     pub(crate) api_guests: Option<u64>,
     pub(crate) stable: bool,
-    pub(crate) direction: &'static str,
+    pub(crate) strategy: &'static str,
     pub(crate) walks: u32,
     pub(crate) username_conflicts: u64,
     pub(crate) empty_usernames: u64,

@@ -6,7 +6,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use wickr_guest_export::period::PeriodSpelling;
-use wickr_guest_export::simulator::{Change, FaultKind, PagingMode, PeriodAnswer};
+use wickr_guest_export::simulator::{Change, Collation, FaultKind, PagingMode, PeriodAnswer};
 
 use crate::schedule::{Case, FAR_TOO_LATE, Overlap, Place, period};
 
@@ -50,13 +50,15 @@ pub(crate) enum Position {
     /// After so many rows.
     Given(usize),
     /// After this row.
-    After((String, String, usize)),
+    After(Row),
 }
+
+/// What the username is sorted by, the username, the hash and a number of its own: the order of the list.
+type Row = (String, String, String, usize);
 
 pub(crate) struct Service<'a> {
     case: &'a Case,
-    /// Username, hash and a number of its own for each row: the order of the list.
-    list: BTreeSet<(String, String, usize)>,
+    list: BTreeSet<Row>,
     arrived: usize,
     /// Authentic requests, whatever came of them.
     pub(crate) list_requests: u64,
@@ -73,8 +75,7 @@ pub(crate) struct Service<'a> {
 impl<'a> Service<'a> {
     pub(crate) fn new(case: &'a Case) -> Self {
         let rows = case.rows.iter().enumerate();
-        let list: BTreeSet<_> =
-            rows.map(|(number, (hash, name))| (name.clone(), hash.clone(), number)).collect();
+        let list: BTreeSet<_> = rows.map(|(number, (hash, name))| row(case, name, hash, number)).collect();
         let mut service = Self {
             case,
             arrived: list.len(),
@@ -102,7 +103,7 @@ impl<'a> Service<'a> {
     }
 
     fn guests(&self) -> BTreeSet<String> {
-        self.list.iter().map(|(_, hash, _)| hash.clone()).collect()
+        self.list.iter().map(|(_, _, hash, _)| hash.clone()).collect()
     }
 
     /// Says what the next request at a place meets.
@@ -236,22 +237,22 @@ impl<'a> Service<'a> {
             }
             match change {
                 Change::Arrive { username_hash, username } => {
-                    self.list.insert((username.clone(), username_hash.clone(), self.arrived));
+                    self.list.insert(row(self.case, username, username_hash, self.arrived));
                     self.arrived += 1;
                 }
-                Change::Leave { username_hash } => self.list.retain(|(_, hash, _)| hash != username_hash),
+                Change::Leave { username_hash } => self.list.retain(|(_, _, hash, _)| hash != username_hash),
             }
             self.moments.push(self.guests());
         }
     }
 
     fn true_page(&self, backward: bool, start: &Token) -> Page {
-        let mut rows: Vec<&(String, String, usize)> = self.list.iter().collect();
+        let mut rows: Vec<&Row> = self.list.iter().collect();
         if backward {
             rows.reverse();
         }
         let size = usize::from(self.case.page_size);
-        let passed = |last: &(String, String, usize)| {
+        let passed = |last: &Row| {
             rows.iter().take_while(|row| if backward { **row >= last } else { **row <= last }).count()
         };
         let mut offset = match &start.position {
@@ -269,10 +270,18 @@ impl<'a> Service<'a> {
             (_, None) => start.position.clone(),
         };
         let goes_on = end < rows.len() || (end - offset == size && self.case.answers.trailing_empty_page);
-        let rows = rows[offset..end].iter().map(|(name, hash, _)| (hash.clone(), name.clone())).collect();
+        let rows = rows[offset..end].iter().map(|(_, name, hash, _)| (hash.clone(), name.clone())).collect();
         let next = goes_on.then(|| Token { page: start.page + 1, turn: 0, cycle: 0, position });
         Page { rows, next, defect: None }
     }
+}
+
+fn row(case: &Case, name: &str, hash: &str, number: usize) -> Row {
+    let sorted_by = match case.collation {
+        Collation::Bytewise => name.to_owned(),
+        Collation::CaseInsensitive => name.to_lowercase(),
+    };
+    (sorted_by, name.to_owned(), hash.to_owned(), number)
 }
 
 /// Says whether a fault is one of those of which a request survives only a few.

@@ -9,7 +9,7 @@ use chrono::{DateTime, Utc};
 use wickr_guest_export::period::PeriodSpelling;
 use wickr_guest_export::roster::RunBound;
 use wickr_guest_export::simulator::{
-    Answers, Change, FaultKind, History, LastToken, PagingMode, PeriodAnswer,
+    Answers, Change, Collation, FaultKind, History, LastToken, PagingMode, PeriodAnswer,
 };
 
 use super::{ATTEMPTS, Campaign, Case, FAR_TOO_LATE, Mode, Overlap, Place, Script, interrupting, period};
@@ -28,7 +28,13 @@ impl Case {
             1 => 100,
             _ => draw.within(5, 100),
         };
-        let rows = rows(&mut draw, campaign, page_size);
+        let converges = draw.chance(40);
+        // Two walks need a hundred usernames to meet at, which small worlds do not have.
+        let rows = if converges && draw.chance(60) {
+            many_names(&mut draw, page_size)
+        } else {
+            rows(&mut draw, campaign, page_size)
+        };
         let served = draw.pick(&[
             (PeriodAnswer::Served, PeriodAnswer::Served),
             (PeriodAnswer::Served, PeriodAnswer::Refused),
@@ -51,6 +57,8 @@ impl Case {
             mode: draw.pick(&[Mode::Full, Mode::Full, Mode::Pseudonymous, Mode::CountsOnly]),
             bound: bound(&mut draw),
             walk_attempts: u32::try_from(draw.within(1, 3)).expect("small"),
+            converges,
+            collation: if draw.chance(15) { Collation::CaseInsensitive } else { Collation::Bytewise },
             zero_accepted: draw.chance(30),
             asked: draw.pick(&spellings),
             answers: Answers {
@@ -125,6 +133,23 @@ fn rows(draw: &mut Draw, campaign: Campaign, page_size: u64) -> Vec<(String, Str
             rows.push((hash, if draw.chance(20) { String::new() } else { draw.text() }));
         }
     }
+    draw.shuffle(&mut rows);
+    rows
+}
+
+/// Draws up to 500 guests, no more than some forty pages of them, most of whom have a username of their own.
+fn many_names(draw: &mut Draw, page_size: u64) -> Vec<(String, String)> {
+    let guests = draw.within(100, 500).min(page_size * 40);
+    let one_in = draw.pick(&[2, 20, u64::MAX - 1]);
+    let mut rows: Vec<(String, String)> = (0..guests)
+        .map(|number| {
+            let letter = draw.pick(&["a", "A", "b", "B", "é"]);
+            let shared = draw.within(0, one_in) == 0;
+            let name =
+                if shared { letter.to_owned() } else { format!("{letter}{}", draw.within(0, 1 << 40)) };
+            (format!("{number:04x}{:016x}", draw.within(0, u64::MAX - 1)), name)
+        })
+        .collect();
     draw.shuffle(&mut rows);
     rows
 }

@@ -14,8 +14,8 @@ use wickr_guest_export::guest::NetworkId;
 use wickr_guest_export::period::{BillingPeriod, PeriodSpelling};
 use wickr_guest_export::roster::RunBound;
 use wickr_guest_export::simulator::{
-    Answers, Change, Direction, ExplicitPopulation, Fault, FaultKind, History, Mutation, OldestMonth,
-    Operation, PagingMode, PeriodAnswer, Population, SimulatorConfig, When,
+    Answers, Change, Collation, Direction, ExplicitPopulation, Fault, FaultKind, History, Mutation,
+    OldestMonth, Operation, PagingMode, PeriodAnswer, Population, SimulatorConfig, When,
 };
 
 pub(crate) use self::interruption::{
@@ -89,6 +89,9 @@ pub(crate) struct Case {
     pub(crate) page_size: u8,
     pub(crate) mode: Mode,
     pub(crate) walk_attempts: u32,
+    /// Whether lists whose number is counted are walked from both ends.
+    pub(crate) converges: bool,
+    pub(crate) collation: Collation,
     /// How much of a walk is held in memory: from a page, so that every page is a run, to all of it.
     pub(crate) bound: RunBound,
     pub(crate) zero_accepted: bool,
@@ -196,6 +199,7 @@ impl Case {
         if self.period_known {
             population = population.with_rows(network(), period(), self.rows.clone());
         }
+        let population = population.with_collation(self.collation);
         let (edge_repeats_per_thousand, edge_repeat_rows) = match self.overlap {
             Overlap::Never => (0, 0),
             Overlap::OneRow => (1000, 1),
@@ -262,6 +266,8 @@ impl Case {
         add(&|case| case.asked = PeriodSpelling::Hyphen);
         add(&|case| case.mode = Mode::Full);
         add(&|case| case.walk_attempts = 1);
+        add(&|case| case.converges = false);
+        add(&|case| case.collation = Collation::Bytewise);
         add(&|case| case.history = History { oldest_month: OldestMonth::Whole, ..History::default() });
         smaller
     }

@@ -18,7 +18,7 @@ use wickr_guest_export::simulator::{
     Change, FaultKind, Operation, PagingMode, Population, RunningSimulator, Simulator, SimulatorConfig,
 };
 use wickr_guest_export::telemetry::Silent;
-use wickr_guest_export::walk::{Direction, Walk, WalkPlan};
+use wickr_guest_export::walk::{Direction, Round, WalkPlan};
 
 pub(crate) use self::process::Bench;
 use self::process::Ended;
@@ -166,21 +166,20 @@ impl Bench {
             direction: draw.pick(&[Direction::Forward, Direction::Backward]),
             page_size: u8::try_from(draw.within(10, 100)).expect("at most a hundred"),
             mode: datasets::roster_mode(guise.mode, guise.other_key),
-            bound: RunBound { rows: u32::MAX, bytes: usize::MAX },
         };
-        let mut walk = Walk::begin(plan);
-        let read = walk.read(&self.api(&simulator, false), &CancellationToken::new(), &Silent).await;
-        let walked = match read {
-            Ok(_end) => walk.finish(None).await,
+        let mut round = Round::begin(plan);
+        let (api, stop) = (self.api(&simulator, false), CancellationToken::new());
+        let all = RunBound { rows: u32::MAX, bytes: usize::MAX };
+        let walked = match round.read(&api, &stop, &Silent, all).await {
+            Ok(_end) => round.finish(None).await,
             Err(error) => Err(error),
         };
         simulator.shutdown().await;
-        let (first, second) =
-            (confirmed.roster(), walked.map_err(|error| format!("walking once more: {error}"))?);
-        let second = second.roster;
+        let walked = walked.map_err(|error| format!("walking once more: {error}"))?;
+        let (first, second) = (confirmed.roster(), &walked[0].roster);
         ensure("the digest of another walk", &second.content_sha256(), &first.content_sha256())?;
         ensure("whether another walk found the same", &second.same_guests(first), &true)?;
-        if datasets::parquet_file(&second)? != datasets::parquet_file(first)? {
+        if datasets::parquet_file(second)? != datasets::parquet_file(first)? {
             return Err("another walk of the same list gave other bytes".to_owned());
         }
         Ok(())
@@ -232,7 +231,7 @@ fn hold_publication(case: &Case, confirmed: &ConfirmedRoster, expected: &Publica
         reconciliation: confirmation.reconciliation.as_str(),
         api_guests: confirmation.api_guests,
         stable: confirmation.stable,
-        direction: walk.direction.as_str(),
+        strategy: walk.strategy,
         walks: walk.walks,
         username_conflicts: roster.username_conflicts(),
         empty_usernames: roster.empty_usernames(),
@@ -281,7 +280,8 @@ fn asked(count: RequestCount) -> Asked {
 /// Whatever the model says: who goes on reads no page more often than there were interruptions, and after a kill no
 /// more pages again than a run has.
 fn hold_repeats(case: &Case, prophecy: &Prophecy, targets: &[String]) -> Held<()> {
-    let is_plain = case.interruptions_change_no_answer() && case.state_stays_usable();
+    // Who walks from both ends may read the rest of the list again.
+    let is_plain = case.interruptions_change_no_answer() && case.state_stays_usable() && !case.converges;
     if !is_plain || !can_be_counted(case) || targets.len() >= MOST_TARGETS {
         return Ok(());
     }

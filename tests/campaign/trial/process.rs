@@ -12,7 +12,9 @@ use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 use wickr_guest_export::checkpoint::{Checkpoint, Fingerprint, StateLocation};
 use wickr_guest_export::clock::{Clock, SystemClock};
-use wickr_guest_export::evidence::{ConfirmError, ConfirmSettings, ConfirmedRoster, Surroundings, confirm};
+use wickr_guest_export::evidence::{
+    ConfirmError, ConfirmSettings, ConfirmedRoster, Strategy, Surroundings, confirm,
+};
 use wickr_guest_export::guest::{NetworkId, PageToken};
 use wickr_guest_export::pacing::{Paced, Pacer, PacerSettings, RequestCount, RetryPolicy};
 use wickr_guest_export::simulator::RunningSimulator;
@@ -116,8 +118,9 @@ impl Bench {
             stop.clone(),
         );
         let asked = || api.count();
+        let in_turn = InTurn { api: &api, turn: tokio::sync::Mutex::new(()) };
         let surroundings =
-            Surroundings { api: &api, asked: &asked, clock: &clock, stop: &stop, progress: &Silent };
+            Surroundings { api: &in_turn, asked: &asked, clock: &clock, stop: &stop, progress: &Silent };
         // Dropped where it stands, it does nothing more: that is as near to being killed as a future gets.
         let ended = tokio::select! {
             confirmed = confirm(&surroundings, &settings, &mut checkpoint) => match confirmed {
@@ -151,6 +154,7 @@ fn settings(case: &Case, guise: Guise) -> ConfirmSettings {
         bound: case.bound,
         settle_days: 3,
         pretended_now: Some(guise.as_of),
+        strategy: if case.converges { Strategy::Converge } else { Strategy::Forward },
         attempts: case.walk_attempts,
         zero_accepted: case.zero_accepted,
     }
@@ -196,6 +200,37 @@ struct MovedClock(TimeDelta);
 impl Clock for MovedClock {
     fn now(&self) -> DateTime<Utc> {
         Utc::now() + self.0
+    }
+}
+
+/// Sends one request at a time, in the order in which they come: two walks at the same time take turns, and whoever
+/// foretells what comes of them knows whose turn it is.
+struct InTurn<'a> {
+    api: &'a Paced,
+    turn: tokio::sync::Mutex<()>,
+}
+
+#[async_trait]
+impl WickrAdmin for InTurn<'_> {
+    async fn list_guest_users(&self, request: &ListGuestUsers) -> Result<GuestPage, ApiError> {
+        let _turn = self.turn.lock().await;
+        self.api.list_guest_users(request).await
+    }
+
+    async fn guest_user_history_count(&self, network: NetworkId) -> Result<Vec<HistoryMonth>, ApiError> {
+        self.api.guest_user_history_count(network).await
+    }
+
+    async fn list_networks(&self, next: Option<&PageToken>) -> Result<NetworkPage, ApiError> {
+        self.api.list_networks(next).await
+    }
+
+    async fn get_network(&self, network: NetworkId) -> Result<Network, ApiError> {
+        self.api.get_network(network).await
+    }
+
+    async fn mend(&self, error: &ApiError) -> bool {
+        self.api.mend(error).await
     }
 }
 

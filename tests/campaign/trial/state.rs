@@ -94,7 +94,7 @@ impl StateFolder {
                 reseal(&cursor, |text| text.replace("\"01234567\"", "\"12345678\""));
             }
             Damage::CursorOfAnotherVersion => {
-                reseal(&cursor, |text| text.replace("\"format\": 1", "\"format\": 2"));
+                reseal(&cursor, |text| text.replace("\"format\": ", "\"format\": 1"));
             }
             Damage::CursorContradictsItself => {
                 reseal(&cursor, |text| {

@@ -63,7 +63,9 @@ fn a_token_that_leads_back_is_an_error_however_long_the_way_was() {
         |number| json!({"guestlist": [guest(number)], "nextToken": format!("token-{}", number % 100)}),
     );
     let message = siege.ends(siege.export(PATIENT).secret("token-"), 65);
-    assert!(message.starts_with("forward walk, page 101: the service handed out a page token"), "{message}");
+    // Both walks are handed the same hundred tokens in turn.
+    assert!(message.contains(" walk, page "), "{message}");
+    assert!(message.contains(": the service handed out a page token for the second time"), "{message}");
 }
 
 #[test]

@@ -1,0 +1,288 @@
+//! Whether two walks that began at both ends of a list have met, so that together they have read all of it.
+//!
+//! That is believed only of a list that is sorted as bytes are, and of which both walks saw the same stretch: a list
+//! in another order, or one that moved where they met, is for one walk to read to its end. What is proved holds for a
+//! list that stood still, no more, so two walks that met count as one walk (see [`crate::evidence`]).
+//!
+//! Only the latest rows of each walk are kept: before the walks meet none but those of the last pages can lie in the
+//! stretch that both see.
+
+use std::cmp::Ordering;
+use std::collections::{BTreeSet, VecDeque};
+use std::fmt;
+
+use serde::{Deserialize, Serialize};
+
+use super::Direction;
+use crate::guest::Guest;
+use crate::roster::FingerprintKey;
+
+/// How many usernames both walks must have seen, strictly between where each of them stands.
+pub const MIN_SHARED_USERNAMES: usize = 100;
+/// How many of the latest rows of each walk are kept: those of the ten last pages. Where so many rows hold too few
+/// usernames, no meeting is found.
+const KEPT_ROWS: usize = 1024;
+
+/// What the rows of both walks say so far.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Standing {
+    /// Not enough of the list was seen by both.
+    Apart,
+    /// Together they have read everything.
+    Met,
+    /// They never will: the list is not in order, or moved where they met.
+    Refuted,
+}
+
+/// Two walks towards each other, by username.
+#[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Meeting {
+    key: FingerprintKey,
+    forward: Side,
+    backward: Side,
+    out_of_order: bool,
+}
+
+/// What is kept of one walk.
+#[derive(Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Side {
+    /// The latest rows, edge repeats left out; the last of them is where the walk stands.
+    rows: VecDeque<Row>,
+    /// The username of the latest row that is no longer kept.
+    forgotten: Option<String>,
+    /// The rows of the page before.
+    last_page: Vec<u64>,
+}
+
+/// A row: its username, and what tells it from other rows of the username.
+#[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+struct Row(String, u64);
+
+impl Meeting {
+    /// Begins before the first page of either walk.
+    #[must_use]
+    pub fn begin() -> Self {
+        let (forward, backward) = (Side::default(), Side::default());
+        Self { key: FingerprintKey::random(), forward, backward, out_of_order: false }
+    }
+
+    /// Takes in a page of one of the walks.
+    pub fn admit(&mut self, direction: Direction, page: &[Guest]) {
+        let (side, onwards) = match direction {
+            Direction::Forward => (&mut self.forward, Ordering::Greater),
+            Direction::Backward => (&mut self.backward, Ordering::Less),
+        };
+        let key = self.key;
+        let rows = page.iter().map(|guest| {
+            let (hash, username) = (guest.username_hash.as_str(), guest.username.as_str());
+            (username, key.of_row(hash, username))
+        });
+        self.out_of_order |= side.admit(rows, onwards) == Order::Broken;
+    }
+
+    /// Forgets all pages of one of the walks, which begins anew.
+    pub fn begin_anew(&mut self, direction: Direction) {
+        match direction {
+            Direction::Forward => self.forward = Side::default(),
+            Direction::Backward => self.backward = Side::default(),
+        }
+    }
+
+    /// Says what the pages amount to.
+    #[must_use]
+    pub fn standing(&self) -> Standing {
+        if self.out_of_order {
+            return Standing::Refuted;
+        }
+        let (Some(Row(high, _)), Some(Row(low, _))) = (self.forward.rows.back(), self.backward.rows.back())
+        else {
+            return Standing::Apart;
+        };
+        if high <= low {
+            return Standing::Apart;
+        }
+        let keeps_all = self.forward.forgotten.as_ref().is_none_or(|forgotten| forgotten <= low)
+            && self.backward.forgotten.as_ref().is_none_or(|forgotten| forgotten >= high);
+        let [seen, seen_too] = [&self.forward, &self.backward].map(|side| side.strictly_between(low, high));
+        if !keeps_all || seen != seen_too {
+            return Standing::Refuted;
+        }
+        let usernames: BTreeSet<&str> = seen.iter().map(|Row(username, _)| username.as_str()).collect();
+        if usernames.len() >= MIN_SHARED_USERNAMES { Standing::Met } else { Standing::Apart }
+    }
+
+    /// Says whether two walks could have left it so.
+    #[must_use]
+    pub fn is_possible(&self) -> bool {
+        [&self.forward, &self.backward].iter().all(|side| side.rows.len() <= KEPT_ROWS)
+    }
+}
+
+impl fmt::Debug for Meeting {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.debug_struct("Meeting").field("standing", &self.standing()).finish_non_exhaustive()
+    }
+}
+
+/// Whether the rows of a walk are in its order.
+#[derive(PartialEq, Eq)]
+enum Order {
+    Kept,
+    Broken,
+}
+
+impl Side {
+    fn admit<'a>(&mut self, page: impl Iterator<Item = (&'a str, u64)>, onwards: Ordering) -> Order {
+        let mut fingerprints = Vec::new();
+        for (username, fingerprint) in page {
+            fingerprints.push(fingerprint);
+            if let Some(Row(last, _)) = self.rows.back() {
+                let step = username.cmp(last.as_str());
+                if step != Ordering::Equal && step != onwards {
+                    // An arrival behind the walk moves rows that it has read already onto the next page.
+                    if self.last_page.contains(&fingerprint) {
+                        continue;
+                    }
+                    return Order::Broken;
+                }
+            }
+            self.rows.push_back(Row(username.to_owned(), fingerprint));
+        }
+        while self.rows.len() > KEPT_ROWS {
+            self.forgotten = self.rows.pop_front().map(|Row(username, _)| username);
+        }
+        if !fingerprints.is_empty() {
+            self.last_page = fingerprints;
+        }
+        Order::Kept
+    }
+
+    fn strictly_between(&self, low: &str, high: &str) -> BTreeSet<&Row> {
+        self.rows
+            .iter()
+            .filter(|Row(username, _)| low < username.as_str() && username.as_str() < high)
+            .collect()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::guest::{Username, UsernameHash};
+
+    fn guest(hash: &str, username: &str) -> Guest {
+        Guest {
+            username_hash: UsernameHash::new(hash.to_owned()).unwrap(),
+            username: Username::new(username.to_owned()).unwrap(),
+        }
+    }
+
+    /// Guests named after their numbers, in pages of 40.
+    fn pages(numbers: impl IntoIterator<Item = u32>) -> Vec<Vec<Guest>> {
+        let guests: Vec<_> =
+            numbers.into_iter().map(|number| guest(&format!("h{number}"), &format!("{number:05}"))).collect();
+        guests.chunks(40).map(<[Guest]>::to_vec).collect()
+    }
+
+    /// Admits a page of each in turn until they have met or never will, and counts the pages.
+    fn meet(forward: &[Vec<Guest>], backward: &[Vec<Guest>]) -> (Standing, usize) {
+        let mut meeting = Meeting::begin();
+        let mut count = 0;
+        for (ascending, descending) in forward.iter().zip(backward) {
+            for (direction, page) in [(Direction::Forward, ascending), (Direction::Backward, descending)] {
+                meeting.admit(direction, page);
+                count += 1;
+                if meeting.standing() != Standing::Apart {
+                    return (meeting.standing(), count);
+                }
+            }
+        }
+        (Standing::Apart, count)
+    }
+
+    #[test]
+    fn walks_meet_once_both_have_seen_a_hundred_usernames_and_not_before() {
+        // 1,000 guests are 25 pages; a stretch of 102 or more rows has 100 strictly between its ends.
+        assert_eq!(meet(&pages(0..1000), &pages((0..1000).rev())), (Standing::Met, 28));
+        assert_eq!(meet(&pages(0..101), &pages((0..101).rev())).0, Standing::Apart, "too few to be sure");
+    }
+
+    #[test]
+    fn a_list_that_falls_anywhere_is_refuted() {
+        let mut numbers: Vec<u32> = (0..1000).collect();
+        numbers.swap(17, 18);
+        let (standing, count) = meet(&pages(numbers.clone()), &pages((0..1000).rev()));
+        assert_eq!((standing, count), (Standing::Refuted, 1));
+        let mut numbers: Vec<u32> = (0..1000).rev().collect();
+        numbers.swap(17, 18);
+        assert_eq!(meet(&pages(0..1000), &pages(numbers)).0, Standing::Refuted);
+        // The boundary of two pages is no exception.
+        let mut forward = pages(0..1000);
+        forward.swap(1, 2);
+        assert_eq!(meet(&forward, &pages((0..1000).rev())).0, Standing::Refuted);
+    }
+
+    #[test]
+    fn rows_that_an_arrival_moved_onto_the_next_page_do_not_fall() {
+        let mut forward = pages(0..1000);
+        let repeated: Vec<_> = forward[2][37..].iter().chain(&forward[3]).cloned().collect();
+        forward[3] = repeated;
+        assert_eq!(meet(&forward, &pages((0..1000).rev())).0, Standing::Met);
+        // The same rows two pages later are no edge.
+        let late: Vec<_> = forward[3].iter().chain(&forward[5]).cloned().collect();
+        forward[5] = late;
+        assert_eq!(meet(&forward, &pages((0..1000).rev())).0, Standing::Refuted);
+    }
+
+    #[test]
+    fn a_stretch_that_both_saw_differently_is_refuted() {
+        for missed in 460..540 {
+            let forward = pages((0..1000).filter(|number| *number != missed));
+            let backward = pages((0..1000).rev());
+            let (standing, count) = meet(&forward, &backward);
+            let in_the_stretch = standing == Standing::Refuted;
+            assert!(in_the_stretch || count == 28, "{missed}");
+            let seen_by_both = 481..519;
+            assert!(in_the_stretch || !seen_by_both.contains(&missed), "{missed}");
+        }
+    }
+
+    #[test]
+    fn another_hash_under_the_same_username_is_another_row() {
+        let mut backward = pages((0..1000).rev());
+        for guest in backward.iter_mut().flatten().filter(|guest| guest.username.as_str() == "00500") {
+            guest.username_hash = UsernameHash::new("other".to_owned()).unwrap();
+        }
+        assert_eq!(meet(&pages(0..1000), &backward).0, Standing::Refuted);
+    }
+
+    #[test]
+    fn equal_usernames_are_no_hundred_usernames() {
+        let same = |numbers: Vec<u32>| -> Vec<Vec<Guest>> {
+            let guests: Vec<_> = numbers
+                .into_iter()
+                .map(|number| guest(&format!("h{number}"), &format!("{:05}", number / 30)))
+                .collect();
+            guests.chunks(40).map(<[Guest]>::to_vec).collect()
+        };
+        let (standing, _) = meet(&same((0..6000).collect()), &same((0..6000).rev().collect()));
+        assert_eq!(standing, Standing::Refuted, "a thousand rows do not hold a hundred usernames");
+    }
+
+    #[test]
+    fn a_meeting_that_was_written_down_goes_on() {
+        let (forward, backward) = (pages(0..1000), pages((0..1000).rev()));
+        let mut meeting = Meeting::begin();
+        for (ascending, descending) in forward.iter().zip(&backward).take(14) {
+            assert_eq!(meeting.standing(), Standing::Apart);
+            meeting.admit(Direction::Forward, ascending);
+            meeting.admit(Direction::Backward, descending);
+            let written = serde_json::to_string(&meeting).unwrap();
+            meeting = serde_json::from_str(&written).unwrap();
+            assert!(meeting.is_possible());
+        }
+        assert_eq!(meeting.standing(), Standing::Met);
+    }
+}
