@@ -1,0 +1,118 @@
+//! `reconcile`: the invoice, what its columns mean, and how strictly it is compared.
+
+use std::path::PathBuf;
+
+use clap::{Args, ValueEnum};
+
+use super::LogArguments;
+use crate::period::{DEFAULT_SETTLE_DAYS, PeriodSelector};
+use crate::reconcile::quantity::{Decimal, Tolerance};
+
+/// The arguments of `reconcile`.
+#[derive(Debug, Args)]
+#[command(after_long_help = "\
+The invoice is CSV or Parquet, plain or gzip, a file or a folder of files. Without --mapping its
+columns are period, quantity and, as far as it has them, network, account and region. A mapping
+names others:
+
+  quantity = \"line_item_usage_amount\"      # 3000, 3000.0 or 3E3
+  aggregate = \"sum\"                        # or \"max\": of several rows for the same
+  account = \"line_item_usage_account_id\"   # also region, network; leave out what there is not
+  delimiter = \",\"
+  period = { column = \"bill_billing_period_start_date\" }
+  filter = { line_item_product_code = \"…\", line_item_usage_type = [\"…\", \"…\"] }
+
+Rows count that have one of the values of each column of the filter. A period is written in any
+form that leaves no doubt (2026-10, 10/2026, 2026-10-01, 2026-10-01T00:00:00Z), or as
+period.written says: \"MM/DD/YYYY\", \"DD/MM/YYYY\". period = { partition = \"BILLING_PERIOD\" }
+takes it from the names of folders.
+
+Lines are compared by network, else by account and region, else in total: the finest that all
+rows of the invoice have. The guests of an account and region are the sum of its networks': a
+guest of two networks counts twice. A difference is the invoice less the roster. A line is judged
+once its period is closed. All months from the first to the last of the invoice are compared, or
+those of --period; what either side has not, or neither has between two months, is a finding
+whatever the tolerance.
+
+Exit codes: 3 if a line is off by more than the tolerance, or missing; 65 if a manifest cannot be
+believed; 2 if the invoice or the mapping cannot be used.
+
+Examples:
+  wickr-guest-export reconcile ./billing --invoice october.csv --tolerance 0.5%
+  wickr-guest-export reconcile s3://bucket/billing --invoice ./cur --mapping cur2.toml
+  wickr-guest-export reconcile ./billing --invoice ./cur --mapping cur2.toml \\
+      --period previous --price-per-guest 5.00 --currency USD --free 100")]
+pub struct ReconcileArguments {
+    /// The folder or the prefix of a store that was published to.
+    #[arg(value_name = "OUTPUT")]
+    pub output: String,
+
+    /// The invoice: CSV or Parquet, a file or a folder of files on this machine.
+    #[arg(long, value_name = "FILE|DIR")]
+    pub invoice: PathBuf,
+
+    /// Which of its columns mean what. --help shows one. [default: period, quantity, network, account, region]
+    #[arg(long, value_name = "MAPPING.toml")]
+    pub mapping: Option<PathBuf>,
+
+    /// Compare these billing periods only: a month, a range or a selector. May be repeated. [default: all
+    /// months from the first to the last of the invoice]
+    #[arg(long, value_name = "SELECTOR", value_delimiter = ',')]
+    pub period: Vec<PeriodSelector>,
+
+    /// How far a line may be off: guests, or a share of the roster.
+    #[arg(long, value_name = "N|N%", default_value = "0")]
+    pub tolerance: Tolerance,
+
+    /// Show differences as money too: what one guest of one period costs, such as 5.00.
+    #[arg(long, value_name = "AMOUNT", requires = "currency", value_parser = parse_price)]
+    pub price_per_guest: Option<Decimal>,
+
+    /// The currency of the price, three letters.
+    #[arg(long, value_name = "CODE", requires = "price_per_guest", value_parser = parse_currency)]
+    pub currency: Option<String>,
+
+    /// Of each line, so many guests cost nothing. It changes money only, never a verdict. [default: 0]
+    #[arg(long, value_name = "N", requires = "price_per_guest")]
+    pub free: Option<u64>,
+
+    /// How many days a period settles after its end: decides when one that nothing is published of is closed.
+    #[arg(long, value_name = "DAYS", default_value_t = DEFAULT_SETTLE_DAYS)]
+    pub settle_days: u32,
+
+    /// How the comparison is printed on stdout.
+    #[arg(long, default_value = "text")]
+    pub summary: ComparisonFormat,
+
+    /// How it logs.
+    #[command(flatten)]
+    pub log: LogArguments,
+}
+
+/// How a comparison is printed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum ComparisonFormat {
+    /// A table for people.
+    Text,
+    /// One line for each compared line.
+    Csv,
+    /// One JSON object.
+    Json,
+}
+
+fn parse_price(text: &str) -> Result<Decimal, String> {
+    match text.parse::<Decimal>() {
+        Ok(price) if price > Decimal::default() => Ok(price),
+        Ok(_) => Err("a price is more than nothing".to_owned()),
+        Err(error) => Err(error.to_string()),
+    }
+}
+
+fn parse_currency(text: &str) -> Result<String, String> {
+    let is_code = text.len() == 3 && text.bytes().all(|byte| byte.is_ascii_uppercase());
+    if is_code {
+        Ok(text.to_owned())
+    } else {
+        Err("a currency is three capital letters, such as USD".to_owned())
+    }
+}
