@@ -203,7 +203,7 @@ pub struct ReportArguments {
     pub mapping: Option<PathBuf>,
 
     /// How far a line of the invoice may be off: guests, or a share of the roster.
-    #[arg(long, value_name = "N|N%", default_value = "0", requires = "invoice")]
+    #[arg(long, value_name = "N|N%", default_value = "0", allow_hyphen_values = true, requires = "invoice")]
     pub tolerance: Tolerance,
 
     /// Say what is missing as of this instant. [default: now]

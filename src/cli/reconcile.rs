@@ -16,16 +16,21 @@ columns are period, quantity and, as far as it has them, network, account and re
 names others:
 
   quantity = \"line_item_usage_amount\"      # 3000, 3000.0 or 3E3
+  fractions = false                          # true: guests may be prorated, and a line 36.5 or 2.054
   aggregate = \"sum\"                        # or \"max\": of several rows for the same
   account = \"line_item_usage_account_id\"   # also region, network; leave out what there is not
-  delimiter = \",\"
+  delimiter = \";\"                          # without a mapping it is found: comma, semicolon or tab
   period = { column = \"bill_billing_period_start_date\" }
   filter = { line_item_product_code = \"…\", line_item_usage_type = [\"…\", \"…\"] }
+  exclude = { line_item_usage_account_id = \"Total\" }
 
-Rows count that have one of the values of each column of the filter. A period is written in any
-form that leaves no doubt (2026-10, 10/2026, 2026-10-01, 2026-10-01T00:00:00Z), or as
-period.written says: \"MM/DD/YYYY\", \"DD/MM/YYYY\". period = { partition = \"BILLING_PERIOD\" }
-takes it from the names of folders.
+Rows count that have one of the values of each column of the filter, and none of those excluded. A
+period is written in any form that leaves no doubt (2026-10, 10/2026, 2026-10-01,
+2026-10-01T00:00:00Z), or as period.written says: \"MM/DD/YYYY\", \"DD/MM/YYYY\".
+period = { partition = \"BILLING_PERIOD\" } takes it from the names of folders.
+
+Guests are whole: a line of 36.5 is refused, and so is 2.054, which may be two thousand. Empty rows
+are passed over; rows of totals, and two files that hold the same rows, are refused.
 
 Lines are compared by network, else by account and region, else in total: the finest that all
 rows of the invoice have. The guests of an account and region are the sum of its networks': a
@@ -61,11 +66,11 @@ pub struct ReconcileArguments {
     pub period: Vec<PeriodSelector>,
 
     /// How far a line may be off: guests, or a share of the roster.
-    #[arg(long, value_name = "N|N%", default_value = "0")]
+    #[arg(long, value_name = "N|N%", default_value = "0", allow_hyphen_values = true)]
     pub tolerance: Tolerance,
 
     /// Show differences as money too: what one guest of one period costs, such as 5.00.
-    #[arg(long, value_name = "AMOUNT", requires = "currency", value_parser = parse_price)]
+    #[arg(long, value_name = "AMOUNT", requires = "currency", allow_hyphen_values = true, value_parser = parse_price)]
     pub price_per_guest: Option<Decimal>,
 
     /// The currency of the price, three letters.
@@ -103,7 +108,7 @@ pub enum ComparisonFormat {
 fn parse_price(text: &str) -> Result<Decimal, String> {
     match text.parse::<Decimal>() {
         Ok(price) if price > Decimal::default() => Ok(price),
-        Ok(_) => Err("a price is more than nothing".to_owned()),
+        Ok(_) => Err("a price is more than 0, such as 5.00".to_owned()),
         Err(error) => Err(error.to_string()),
     }
 }
