@@ -66,6 +66,10 @@ pub struct ComparedLine {
     pub api_guests: Option<u64>,
     /// What the invoice has.
     pub invoiced: Option<Decimal>,
+    /// The rows of the invoice that this is made of.
+    pub invoice_rows: u64,
+    /// The files that those stand in.
+    pub invoice_files: u64,
     /// What had been published before the latest restatement, if there was one.
     pub guests_before_restatement: Option<u64>,
     /// The guests published of the period before.
@@ -84,10 +88,8 @@ impl ComparedLine {
     /// Names whom the line is for.
     #[must_use]
     pub fn bearer(&self) -> String {
-        let network = self.network_id.map(|network| network.to_string());
-        let parts = [network.as_deref(), self.aws_account_id.as_deref(), self.region.as_deref()];
-        let named: Vec<&str> = parts.into_iter().flatten().collect();
-        if named.is_empty() { "all networks".to_owned() } else { named.join(" ") }
+        let (account, region) = (self.aws_account_id.clone(), self.region.clone());
+        Bearer { network: self.network_id, account, region }.to_string()
     }
 }
 
@@ -247,7 +249,8 @@ impl Facts<'_> {
     fn line(&self, (period, bearer): LineKey) -> ComparedLine {
         let key = (period, bearer.clone());
         let side = self.sides.get(&key);
-        let invoiced = self.invoice.lines.get(&key).cloned();
+        let found = self.invoice.lines.get(&key);
+        let invoiced = found.map(|line| line.quantity.clone());
         let guests = side.map(Side::guests);
         let difference =
             guests.map(|guests| invoiced.clone().unwrap_or_default().minus(&guests.into()).shortest());
@@ -269,6 +272,8 @@ impl Facts<'_> {
             guests,
             api_guests: side.and_then(Side::api_guests),
             invoiced,
+            invoice_rows: found.map_or(0, |line| line.rows),
+            invoice_files: found.map_or(0, |line| line.files),
             guests_before_restatement: side.filter(|side| side.restated).map(|side| side.before_restatement),
             guests_of_period_before: self.sides.get(&before).map(Side::guests),
             difference,

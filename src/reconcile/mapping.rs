@@ -36,6 +36,12 @@ pub struct Mapping {
     /// The rows that count: those in which each of these columns has one of its values.
     #[serde(default)]
     pub filter: BTreeMap<String, FilterValues>,
+    /// The rows that do not count: those in which any of these columns has one of its values, as rows of totals have.
+    #[serde(default)]
+    pub exclude: BTreeMap<String, FilterValues>,
+    /// Whether guests may be prorated, so that a point is a decimal point and a line need not be a whole number.
+    #[serde(default)]
+    pub fractions: bool,
     /// What separates the cells of a CSV.
     #[serde(default)]
     pub delimiter: Delimiter,
@@ -174,6 +180,17 @@ pub enum ColumnsError {
     /// Two columns have the name of one that is wanted.
     #[error("has more than one column `{0}`, and nothing says which is meant; rename one")]
     Twice(String),
+    /// The header is one text, as one is whose cells something else separates.
+    #[error(
+        "has a single column `{title}`, whose parts {delimiter:?} seems to separate; say delimiter = {delimiter:?} in the \
+         mapping"
+    )]
+    Delimiter {
+        /// What there is.
+        title: String,
+        /// What may separate its parts.
+        delimiter: String,
+    },
     /// Without a mapping, a column that may tell lines apart is not known by its name.
     #[error(
         "has a column `{0}` that may tell networks, accounts or regions apart, and no such column is known by that name; \
@@ -187,6 +204,8 @@ pub enum ColumnsError {
 pub struct Columns<'a> {
     /// Those of the filter.
     pub filter: Vec<(usize, &'a FilterValues)>,
+    /// Those of what is excluded.
+    pub exclude: Vec<(usize, &'a FilterValues)>,
     /// The billing period's, if it is not in the path.
     pub period: Option<usize>,
     /// The account's.
@@ -204,7 +223,7 @@ impl Columns<'_> {
     #[must_use]
     pub fn all(&self) -> Vec<usize> {
         let optional = [self.period, self.account, self.region, self.network];
-        let filter = self.filter.iter().map(|(column, _)| *column);
+        let filter = self.filter.iter().chain(&self.exclude).map(|(column, _)| *column);
         let mut all: Vec<usize> =
             filter.chain(optional.into_iter().flatten()).chain([self.quantity]).collect();
         all.sort_unstable();
@@ -226,9 +245,21 @@ impl Mapping {
             network: named("network"),
             period: PeriodMapping { place: PeriodPlace::Column("period".to_owned()), written: None },
             filter: BTreeMap::new(),
+            exclude: BTreeMap::new(),
+            fractions: false,
             delimiter: Delimiter::default(),
             is_guessed: true,
         }
+    }
+
+    /// Returns what separates the cells of a CSV that begins like this. Only where nobody has said so it is looked for:
+    /// a spreadsheet that writes decimal commas writes semicolons between its cells.
+    #[must_use]
+    pub fn delimiter_of(&self, head: &[u8]) -> u8 {
+        let header = head.split(|byte| *byte == b'\n').next().unwrap_or_default();
+        let is_there = |delimiter: &u8| header.contains(delimiter);
+        let found = self.is_guessed.then(|| b",;\t".iter().find(|delimiter| is_there(delimiter))).flatten();
+        found.copied().unwrap_or(self.delimiter.0)
     }
 
     /// Reads a mapping.
@@ -253,7 +284,7 @@ impl Mapping {
     ///
     /// # Errors
     /// [`ColumnsError`] names the column that is not there, or there twice.
-    pub fn locate(&self, header: &[String]) -> Result<Columns<'_>, ColumnsError> {
+    pub fn locate<'a>(&'a self, header: &[String]) -> Result<Columns<'a>, ColumnsError> {
         let find = |name: &str| {
             let is_named = |title: &str| {
                 let title = title.trim();
@@ -266,18 +297,19 @@ impl Mapping {
                 (None, _) => Ok(None),
             }
         };
-        let needed = |name: &str| {
-            find(name)?
-                .ok_or_else(|| ColumnsError::Missing { column: name.to_owned(), columns: listed(header) })
-        };
+        let needed = |name: &str| find(name)?.ok_or_else(|| missing(name, header));
         let optional = |name: &Option<String>| match name {
             Some(name) if self.is_guessed => find(name),
             Some(name) => needed(name).map(Some),
             None => Ok(None),
         };
-        let filter = self.filter.iter().map(|(name, values)| Ok((needed(name)?, values)));
+        let placed = |filter: &'a BTreeMap<String, FilterValues>| {
+            let columns = filter.iter().map(|(name, values)| Ok((needed(name)?, values)));
+            columns.collect::<Result<_, ColumnsError>>()
+        };
         let columns = Columns {
-            filter: filter.collect::<Result<_, ColumnsError>>()?,
+            filter: placed(&self.filter)?,
+            exclude: placed(&self.exclude)?,
             period: match &self.period.place {
                 PeriodPlace::Column(name) => Some(needed(name)?),
                 PeriodPlace::Partition(_) => None,
@@ -312,6 +344,17 @@ fn is_guess_of(name: &str, title: &str) -> bool {
 fn tells_lines_apart(title: &str) -> bool {
     let title = title.trim().to_ascii_lowercase();
     title != "network_name" && ["network", "account", "region"].iter().any(|part| title.contains(part))
+}
+
+/// Says what there is in place of a column.
+fn missing(column: &str, header: &[String]) -> ColumnsError {
+    if let [title] = header
+        && let Some(delimiter) =
+            [',', ';', '\t', '|'].into_iter().find(|delimiter| title.contains(*delimiter))
+    {
+        return ColumnsError::Delimiter { title: excerpt(title, 60), delimiter: delimiter.to_string() };
+    }
+    ColumnsError::Missing { column: column.to_owned(), columns: listed(header) }
 }
 
 fn listed(header: &[String]) -> String {

@@ -32,7 +32,7 @@ pub enum DecimalError {
     #[error("is empty, where a number should be")]
     Empty,
     /// It is something else than a number.
-    #[error("is `{0}`, which is not a number such as 3000, 3000.0 or 3E3")]
+    #[error("is `{0}`, which is not a number such as 3000, 3000.0 or 3E3, without separators of thousands")]
     NotANumber(String),
     /// No invoice has so many guests.
     #[error("is `{0}`, which is beyond a thousand million million")]
@@ -73,6 +73,12 @@ impl Decimal {
         self.0.is_zero()
     }
 
+    /// Says whether it has no fraction.
+    #[must_use]
+    pub fn is_whole(&self) -> bool {
+        self.0.is_integer()
+    }
+
     /// Returns the number without the zeros that end its fraction.
     #[must_use]
     pub fn shortest(&self) -> Self {
@@ -85,6 +91,19 @@ impl Decimal {
     pub fn signed(&self) -> String {
         if self.0 > BigDecimal::zero() { format!("+{self}") } else { self.to_string() }
     }
+}
+
+/// Says whether a text is a number to two readers: `2.054` is two and a fraction, or more than two thousand.
+#[must_use]
+pub fn may_separate_thousands(text: &str) -> bool {
+    let digits = text.trim().trim_start_matches(['-', '+']);
+    let Some((thousands, rest)) = digits.split_once('.') else { return false };
+    let are_digits = |text: &str| text.bytes().all(|byte| byte.is_ascii_digit());
+    (1..=3).contains(&thousands.len())
+        && !thousands.starts_with('0')
+        && rest.len() == 3
+        && are_digits(thousands)
+        && are_digits(rest)
 }
 
 impl From<u64> for Decimal {
@@ -192,7 +211,8 @@ impl FromStr for Tolerance {
         match number.parse::<Decimal>() {
             Ok(most) if most >= Decimal::default() => Ok(make(most)),
             _ => Err(format!(
-                "`{}` is no tolerance; write guests (5) or a share of the roster (0.5%)",
+                "`{}` is no tolerance; write a number of guests such as 5, or a share of the roster such as 0.5%, of 0 \
+                 or more",
                 excerpt(text, 40)
             )),
         }
@@ -285,13 +305,26 @@ mod tests {
     }
 
     #[test]
+    fn a_point_before_three_digits_may_separate_thousands() {
+        for text in ["2.054", " -12.000 ", "+999.999"] {
+            assert!(may_separate_thousands(text), "{text}");
+        }
+        for text in
+            ["0.054", "2054", "2.05", "2.0540", "1234.567", "12.0000000", ".054", "2.0e3", "2.054.000"]
+        {
+            assert!(!may_separate_thousands(text), "{text}");
+        }
+        assert!(decimal("12.0000000").is_whole() && decimal("3E3").is_whole() && !decimal("2.5").is_whole());
+    }
+
+    #[test]
     fn a_tolerance_is_a_number_of_guests_or_a_share_of_the_roster() {
         let tolerance = |text: &str| text.parse::<Tolerance>().unwrap();
         assert!(tolerance("2").allows(&decimal("-2"), 0) && !tolerance("2").allows(&decimal("2.01"), 1000));
         let half_a_percent = tolerance("0.5%");
         assert!(half_a_percent.allows(&decimal("5"), 1000) && !half_a_percent.allows(&decimal("5"), 999));
         assert!(tolerance("0").allows(&decimal("0.0"), 3) && !tolerance("100%").allows(&decimal("1"), 0));
-        for text in ["", "%", "-1", "5 guests", "NaN%"] {
+        for text in ["", "%", "-1", "-0.5%", "5 guests", "NaN%"] {
             assert!(text.parse::<Tolerance>().is_err(), "{text}");
         }
     }

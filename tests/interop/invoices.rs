@@ -40,7 +40,7 @@ fn an_export_of_any_writer_says_the_same() {
             assert_eq!((invoice.grain.as_str(), invoice.rows_kept), ("account and region", 34), "{export:?}");
             let lines = invoice.lines.iter().map(|((period, bearer), quantity)| {
                 let account = bearer.account.as_deref().expect("an account");
-                format!("{period} {account} {quantity}")
+                format!("{period} {account} {}", line.quantity)
             });
             let lines: Vec<String> = lines.collect();
             assert_eq!(lines, ["2026-09 011122223333 7965", "2026-10 011122223333 3000"], "{export:?}");

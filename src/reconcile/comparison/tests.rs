@@ -4,6 +4,7 @@ use tempfile::TempDir;
 
 use super::*;
 use crate::publish::fixture::{Sample, local, publisher, task};
+use crate::reconcile::invoice::InvoicedLine;
 
 const NOW: &str = "2026-11-20T00:00:00Z";
 
@@ -21,9 +22,10 @@ async fn ledger(of: &[(&str, &str, u32, PeriodState)]) -> Ledger {
 
 fn invoice(grain: Grain, lines: &[(&str, Bearer, &str)]) -> Invoice {
     let lines = lines.iter().map(|(month, bearer, quantity)| {
-        ((month.parse().unwrap(), bearer.clone()), quantity.parse().unwrap())
+        let line = InvoicedLine { quantity: quantity.parse().unwrap(), rows: 1, files: 1 };
+        ((month.parse().unwrap(), bearer.clone()), line)
     });
-    Invoice { grain, lines: lines.collect(), rows_read: 1, rows_kept: 1 }
+    Invoice { grain, lines: lines.collect(), rows_read: 1, rows_kept: 1, files: 1 }
 }
 
 const BY_NETWORK: Grain = Grain { network: true, account: false, region: false };

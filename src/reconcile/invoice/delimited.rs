@@ -3,12 +3,13 @@
 //! By the `csv` crate rather than by this program's own reader, which knows the one dialect that it writes.
 
 use std::fs::File;
-use std::io::{self, BufReader, Read};
+use std::io::{self, BufRead as _, BufReader, Read};
 use std::path::Path;
 
 use csv::{ErrorKind, ReaderBuilder, StringRecord};
 use flate2::read::MultiGzDecoder;
 
+use super::copies::Rows;
 use super::tally::Tally;
 use super::{InvoiceError, RowAt, files};
 use crate::error_chain::excerpt;
@@ -16,44 +17,53 @@ use crate::error_chain::excerpt;
 /// The longest row that is read, in bytes: a quote that is never closed makes one row of all that follows.
 const MAX_ROW_BYTES: u64 = 4 * 1024 * 1024;
 
-/// Reads all rows of a file.
-pub(super) fn read(path: &Path, tally: &mut Tally<'_>) -> Result<(), InvoiceError> {
+/// Reads all rows of a file, and returns what they are.
+pub(super) fn read(path: &Path, tally: &mut Tally<'_>) -> Result<Rows, InvoiceError> {
     let unreadable = |reason| InvoiceError::Unreadable { path: path.to_owned(), reason };
     let damaged = |reason: String| InvoiceError::Damaged { path: path.to_owned(), reason };
     let mut file = BufReader::new(File::open(path).map_err(unreadable)?);
-    let is_packed = io::BufRead::fill_buf(&mut file).map_err(unreadable)?.starts_with(files::GZIP);
+    let is_packed = file.fill_buf().map_err(unreadable)?.starts_with(files::GZIP);
     let source: Box<dyn Read> = if is_packed { Box::new(MultiGzDecoder::new(file)) } else { Box::new(file) };
-    let mut source = RowBound { source, left: MAX_ROW_BYTES };
-    let builder = || {
-        let mut builder = ReaderBuilder::new();
-        builder.delimiter(tally.mapping.delimiter.0).has_headers(false).flexible(true);
-        builder
-    };
-    let mut reader = builder().from_reader(&mut source);
+    let mut source = BufReader::new(RowBound { source, left: MAX_ROW_BYTES });
+    let head = source.fill_buf().map_err(|error| damaged(broken_off(&error)))?;
+    let delimiter = tally.mapping.delimiter_of(head);
+    let mut reader =
+        ReaderBuilder::new().delimiter(delimiter).has_headers(false).flexible(true).from_reader(source);
     let mut record = StringRecord::new();
-    let mut opened = None;
+    let (mut opened, mut rows) = (None, Rows::default());
     loop {
         let is_there = reader.read_record(&mut record).map_err(|error| damaged(said(&error)))?;
-        reader.get_mut().left = MAX_ROW_BYTES;
+        reader.get_mut().get_mut().left = MAX_ROW_BYTES;
         if !is_there {
             break;
+        }
+        // Spreadsheets leave such lines below their tables.
+        if record.iter().all(|cell| cell.trim_matches(['\u{feff}', ' ', '\t']).is_empty()) {
+            continue;
         }
         let line = record.position().map_or(0, csv::Position::line);
         let Some(file) = &opened else {
             let titles = record.iter().map(|title| title.trim_start_matches('\u{feff}').to_owned());
-            opened = Some(tally.open(path, titles.collect())?);
+            let titles: Vec<String> = titles.collect();
+            rows.add(&titles);
+            opened = Some(tally.open(path, titles)?);
             continue;
         };
         if record.len() != file.titles.len() {
             let (cells, titles) = (record.len(), file.titles.len());
             return Err(damaged(format!("line {line} has {cells} cells, and the header has {titles}")));
         }
+        rows.add(&record);
         tally.add(file, RowAt::Line(line), |column| Ok(&record[column]))?;
     }
     if opened.is_none() {
         return Err(damaged("is empty; the first line of a CSV names its columns".to_owned()));
     }
-    Ok(())
+    Ok(rows)
+}
+
+fn broken_off(error: &io::Error) -> String {
+    format!("cannot be read to its end: {error}")
 }
 
 /// Says what is wrong, without what the library adds of its own view of the file.
@@ -63,7 +73,7 @@ fn said(error: &csv::Error) -> String {
             let line = pos.as_ref().map_or(0, csv::Position::line);
             format!("line {line} is not UTF-8; save it as UTF-8")
         }
-        ErrorKind::Io(error) => format!("cannot be read to its end: {error}"),
+        ErrorKind::Io(error) => broken_off(error),
         _ => excerpt(&error.to_string(), 300),
     }
 }

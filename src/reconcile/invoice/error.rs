@@ -5,8 +5,9 @@ use std::path::PathBuf;
 
 use super::MAX_LINES;
 use crate::guest::NetworkIdError;
+use crate::period::BillingPeriod;
 use crate::reconcile::mapping::ColumnsError;
-use crate::reconcile::quantity::DecimalError;
+use crate::reconcile::quantity::{Decimal, DecimalError};
 use crate::reconcile::written_period::WrittenPeriodError;
 
 /// Where a row stands in its file.
@@ -48,6 +49,12 @@ pub enum CellError {
     /// It is no quantity.
     #[error(transparent)]
     Quantity(#[from] DecimalError),
+    /// It is a number to two readers.
+    #[error(
+        "is `{0}`, which is two numbers to two readers: if the point separates thousands, leave it out; if it begins a \
+         fraction, say fractions = true in the mapping"
+    )]
+    Thousands(String),
     /// It is no billing period.
     #[error(transparent)]
     Period(#[from] WrittenPeriodError),
@@ -137,6 +144,48 @@ pub enum InvoiceError {
         column: String,
         /// Why it is not believed.
         reason: CellError,
+    },
+    /// A row adds up others.
+    #[error(
+        "invoice {place}: looks like a row of totals, as its column `{column}` is `{value}`; leave it out with \
+         exclude = {{ {column:?} = {value:?} }} in the mapping"
+    )]
+    Total {
+        /// The row.
+        place: Place,
+        /// The column.
+        column: String,
+        /// What it says.
+        value: String,
+    },
+    /// A line is no whole number of guests.
+    #[error(
+        "invoice {place}: is the first row with a fraction of those that make {bearer} in {period} {quantity}, and guests \
+         are whole; if they are prorated, say fractions = true in the mapping; if a point separates thousands, leave it \
+         out"
+    )]
+    Fraction {
+        /// A row with a fraction.
+        place: Place,
+        /// Whom the line is for.
+        bearer: String,
+        /// Its period.
+        period: BillingPeriod,
+        /// What it adds up to.
+        quantity: Decimal,
+    },
+    /// Two files hold the same.
+    #[error(
+        "invoice {first} and {second}: both hold the same {rows}, as two copies of an export do, and would be counted \
+         twice; remove one of them"
+    )]
+    Copies {
+        /// One file.
+        first: PathBuf,
+        /// The other.
+        second: PathBuf,
+        /// How many, in words.
+        rows: String,
     },
     /// Some rows say whom they are for, and others do not.
     #[error(

@@ -4,6 +4,7 @@
 //! guests for. Nothing about the result depends on the order of rows, or on which file they stand in. A cell that does
 //! not say what it should ends the reading: an invoice without its worst row would be a wrong number that looks right.
 
+mod copies;
 mod delimited;
 mod error;
 mod files;
@@ -11,6 +12,7 @@ mod parquet;
 mod tally;
 
 use std::collections::BTreeMap;
+use std::fmt;
 use std::path::Path;
 
 pub use self::error::{CellError, InvoiceError, Place, RowAt};
@@ -70,17 +72,58 @@ impl Bearer {
     }
 }
 
+impl fmt::Display for Bearer {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let network = self.network.as_ref().map(NetworkId::as_str);
+        let parts = [network, self.account.as_deref(), self.region.as_deref()];
+        let named: Vec<&str> = parts.into_iter().flatten().collect();
+        if named.is_empty() { formatter.pad("all networks") } else { formatter.pad(&named.join(" ")) }
+    }
+}
+
+/// What an invoice has of one line, and what it is made of.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct InvoicedLine {
+    /// The guests.
+    pub quantity: Decimal,
+    /// The rows that they are made of.
+    pub rows: u64,
+    /// The files that those stand in.
+    pub files: u64,
+}
+
+impl InvoicedLine {
+    /// Says what the line is made of, if that is more than one row.
+    #[must_use]
+    pub fn parts(&self) -> Option<String> {
+        let rows = rows_in_words(self.rows);
+        match (self.rows, self.files) {
+            (0 | 1, _) => None,
+            (_, 0 | 1) => Some(rows),
+            (_, files) => Some(format!("{rows} in {files} files")),
+        }
+    }
+}
+
+/// Counts rows in words.
+#[must_use]
+pub fn rows_in_words(rows: u64) -> String {
+    if rows == 1 { "1 row".to_owned() } else { format!("{rows} rows") }
+}
+
 /// What an invoice says.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Invoice {
     /// What tells its lines apart.
     pub grain: Grain,
-    /// Its quantities.
-    pub lines: BTreeMap<(BillingPeriod, Bearer), Decimal>,
+    /// Its lines.
+    pub lines: BTreeMap<(BillingPeriod, Bearer), InvoicedLine>,
     /// The rows that were read.
     pub rows_read: u64,
     /// Those of them that passed the filter.
     pub rows_kept: u64,
+    /// The files that it is in.
+    pub files: u64,
 }
 
 impl Invoice {
@@ -91,10 +134,14 @@ impl Invoice {
     pub fn read(path: &Path, mapping: &Mapping) -> Result<Self, InvoiceError> {
         let mut tally = Tally::new(mapping);
         for (file, format) in files::find(path)? {
-            match format {
-                Format::Delimited => delimited::read(&file, &mut tally)?,
-                Format::Parquet => parquet::read(&file, &mut tally)?,
-            }
+            let whole = match format {
+                Format::Delimited => Some(delimited::read(&file, &mut tally)?),
+                Format::Parquet => {
+                    parquet::read(&file, &mut tally)?;
+                    None
+                }
+            };
+            tally.close(&file, format, whole);
             tracing::debug!(file = %file.display(), rows = tally.rows_read, "invoice file read");
         }
         tally.finish(path)

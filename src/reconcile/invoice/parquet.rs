@@ -14,6 +14,7 @@ use arrow::util::display::{ArrayFormatter, FormatOptions};
 use parquet::arrow::ProjectionMask;
 use parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder;
 
+use super::copies::Rows;
 use super::tally::Tally;
 use super::{InvoiceError, RowAt};
 use crate::error_chain::excerpt;
@@ -30,7 +31,8 @@ pub(super) fn read(path: &Path, tally: &mut Tally<'_>) -> Result<(), InvoiceErro
     let builder = ParquetRecordBatchReaderBuilder::try_new(file).map_err(|error| said(&error))?;
     let schema = builder.schema().clone();
     let titles = schema.fields().iter().map(|field| field.name().clone()).collect();
-    let opened = tally.open(path, titles)?;
+    let mut opened = tally.open(path, titles)?;
+    opened.has_numbers = schema.field(opened.columns.quantity).data_type().is_numeric();
     let wanted = opened.columns.all();
     for column in &wanted {
         let field = schema.field(*column);
@@ -47,8 +49,7 @@ pub(super) fn read(path: &Path, tally: &mut Tally<'_>) -> Result<(), InvoiceErro
     for batch in reader.map_err(|error| said(&error))? {
         let batch: RecordBatch = batch.map_err(|error| said(&error))?;
         let options = FormatOptions::new();
-        let columns: Vec<ArrayRef> =
-            batch.columns().iter().map(in_utc).collect::<Result<_, _>>().map_err(|error| said(&error))?;
+        let columns = in_utc(&batch).map_err(|error| said(&error))?;
         let cells = columns.iter().map(|column| ArrayFormatter::try_new(column, &options));
         let cells = cells.collect::<Result<Vec<_>, _>>().map_err(|error| said(&error))?;
         for row in 0..batch.num_rows() {
@@ -63,12 +64,38 @@ pub(super) fn read(path: &Path, tally: &mut Tally<'_>) -> Result<(), InvoiceErro
     Ok(())
 }
 
+/// Reads all columns of a file, which takes long, to tell copies of it.
+pub(super) fn whole(path: &Path) -> Result<Rows, InvoiceError> {
+    let said = |reason: &dyn std::fmt::Display| InvoiceError::Damaged {
+        path: path.to_owned(),
+        reason: excerpt(&reason.to_string(), 300),
+    };
+    let file =
+        File::open(path).map_err(|reason| InvoiceError::Unreadable { path: path.to_owned(), reason })?;
+    let builder = ParquetRecordBatchReaderBuilder::try_new(file).map_err(|error| said(&error))?;
+    let mut rows = Rows::default();
+    rows.add(builder.schema().fields().iter().map(|field| field.name()));
+    for batch in builder.with_batch_size(BATCH_ROWS).build().map_err(|error| said(&error))? {
+        let batch: RecordBatch = batch.map_err(|error| said(&error))?;
+        let columns = in_utc(&batch).map_err(|error| said(&error))?;
+        let options = FormatOptions::new();
+        let cells = columns.iter().map(|column| ArrayFormatter::try_new(column, &options));
+        let cells = cells.collect::<Result<Vec<_>, _>>().map_err(|error| said(&error))?;
+        for row in 0..batch.num_rows() {
+            let texts = cells.iter().map(|cells| cells.value(row).try_to_string());
+            rows.add(texts.collect::<Result<Vec<_>, _>>().map_err(|error| said(&error))?);
+        }
+    }
+    Ok(rows)
+}
+
 /// Takes the time zone off instants, which are in UTC whatever it says: only how they are shown depends on it.
-fn in_utc(column: &ArrayRef) -> Result<ArrayRef, ArrowError> {
-    match column.data_type() {
+fn in_utc(batch: &RecordBatch) -> Result<Vec<ArrayRef>, ArrowError> {
+    let without_zone = |column: &ArrayRef| match column.data_type() {
         DataType::Timestamp(unit, Some(_)) => {
             cast(&cast(column, &DataType::Int64)?, &DataType::Timestamp(*unit, None))
         }
         _ => Ok(column.clone()),
-    }
+    };
+    batch.columns().iter().map(without_zone).collect()
 }

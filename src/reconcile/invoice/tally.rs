@@ -3,13 +3,15 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 
+use super::copies::{self, FileRows, Rows};
 use super::error::{CellError, Place, RowAt};
-use super::{Bearer, Grain, Invoice, InvoiceError, MAX_LINES, files};
+use super::files::{self, Format};
+use super::{Bearer, Grain, Invoice, InvoiceError, InvoicedLine, MAX_LINES};
 use crate::error_chain::excerpt;
 use crate::guest::NetworkId;
 use crate::period::BillingPeriod;
 use crate::reconcile::mapping::{Aggregate, Columns, Mapping, PeriodPlace};
-use crate::reconcile::quantity::{Decimal, DecimalError};
+use crate::reconcile::quantity::{Decimal, DecimalError, may_separate_thousands};
 use crate::reconcile::written_period::WrittenPeriod;
 
 /// The most values of a filter's column that are kept to be named.
@@ -42,10 +44,39 @@ impl Presence {
     }
 }
 
+type Lines = BTreeMap<(BillingPeriod, Bearer), Gathered>;
+
+/// What was read of a line.
+struct Gathered {
+    quantity: Decimal,
+    rows: u64,
+    /// The places of its files among all, ascending.
+    files: Vec<usize>,
+    /// A row with a fraction.
+    fraction: Option<Place>,
+}
+
+impl Gathered {
+    fn add(&mut self, other: Self, aggregate: Aggregate) {
+        self.quantity = match aggregate {
+            Aggregate::Sum => self.quantity.plus(&other.quantity),
+            Aggregate::Max => self.quantity.clone().max(other.quantity),
+        };
+        self.rows += other.rows;
+        self.files.extend(other.files);
+        self.files.sort_unstable();
+        self.files.dedup();
+        self.fraction = self.fraction.take().or(other.fraction);
+    }
+}
+
 /// What was read so far.
 pub(super) struct Tally<'a> {
     pub(super) mapping: &'a Mapping,
-    lines: BTreeMap<(BillingPeriod, Bearer), Decimal>,
+    lines: Lines,
+    files: Vec<FileRows>,
+    /// The rows of the file that is read which count.
+    counted: Rows,
     pub(super) rows_read: u64,
     rows_kept: u64,
     network: Presence,
@@ -73,13 +104,17 @@ pub(super) struct OpenFile<'a> {
     pub(super) titles: Vec<String>,
     /// The period of its path, if it is there.
     period: Option<BillingPeriod>,
+    /// Whether its quantities are numbers, so that nothing separates their thousands.
+    pub(super) has_numbers: bool,
 }
 
 impl<'a> Tally<'a> {
     pub(super) fn new(mapping: &'a Mapping) -> Self {
         Self {
             mapping,
-            lines: BTreeMap::new(),
+            lines: Lines::new(),
+            files: Vec::new(),
+            counted: Rows::default(),
             rows_read: 0,
             rows_kept: 0,
             network: Presence::default(),
@@ -104,7 +139,13 @@ impl<'a> Tally<'a> {
                 Some(read.map_err(|reason| InvoiceError::PartitionPeriod { path: path.to_owned(), reason })?)
             }
         };
-        Ok(OpenFile { path: path.to_owned(), columns, titles, period })
+        Ok(OpenFile { path: path.to_owned(), columns, titles, period, has_numbers: false })
+    }
+
+    /// Ends a file, of which it may be known what all of it holds.
+    pub(super) fn close(&mut self, path: &Path, format: Format, whole: Option<Rows>) {
+        let counted = std::mem::take(&mut self.counted);
+        self.files.push(FileRows { path: path.to_owned(), format, counted, whole });
     }
 
     /// Adds a row, whose cells are asked for by their column; an absent value is an empty text.
@@ -125,6 +166,11 @@ impl<'a> Tally<'a> {
                 return Ok(());
             }
         }
+        for (column, values) in &file.columns.exclude {
+            if values.allow(cell(*column)?.as_ref().trim()) {
+                return Ok(());
+            }
+        }
         self.rows_kept += 1;
         let place = || Place { file: file.path.clone(), row };
         let refused = |column: usize, reason: CellError| InvoiceError::Cell {
@@ -132,6 +178,10 @@ impl<'a> Tally<'a> {
             column: excerpt(file.titles[column].trim(), 60),
             reason,
         };
+        if let Some((column, value)) = total(&file.columns, &cell)? {
+            let column = file.titles[column].trim().to_owned();
+            return Err(InvoiceError::Total { place: place(), column, value });
+        }
         let text = |column: Option<usize>| -> Result<Option<String>, InvoiceError> {
             let Some(column) = column else { return Ok(None) };
             let text = cell(column)?.as_ref().trim().to_owned();
@@ -164,22 +214,27 @@ impl<'a> Tally<'a> {
             (Some(period), _) => period,
             (None, None) => unreachable!("a mapping has a column or a partition"),
         };
-        let quantity: Decimal = cell(file.columns.quantity)?
+        let written = cell(file.columns.quantity)?;
+        let quantity: Decimal = written
             .as_ref()
             .parse()
             .map_err(|error: DecimalError| refused(file.columns.quantity, error.into()))?;
+        let is_in_doubt = !self.mapping.fractions && !file.has_numbers;
+        if is_in_doubt && may_separate_thousands(written.as_ref()) {
+            let reason = CellError::Thousands(written.as_ref().trim().to_owned());
+            return Err(refused(file.columns.quantity, reason));
+        }
         self.network.note(network.is_some(), place);
         self.account.note(account.is_some(), place);
         self.region.note(region.is_some(), place);
         if self.lines.len() > MAX_LINES {
             return Err(InvoiceError::TooManyLines(file.path.clone()));
         }
-        gather(
-            &mut self.lines,
-            (period, Bearer { network, account, region }),
-            quantity,
-            self.mapping.aggregate,
-        );
+        let bearer = Bearer { network, account, region };
+        self.counted.add([period.to_string(), bearer.to_string(), quantity.shortest().to_string()]);
+        let fraction = (!quantity.is_whole()).then(place);
+        let row = Gathered { quantity, rows: 1, files: vec![self.files.len()], fraction };
+        gather(&mut self.lines, (period, bearer), row, self.mapping.aggregate);
         Ok(())
     }
 
@@ -207,35 +262,56 @@ impl<'a> Tally<'a> {
             let seen = what_there_is(&self.seen);
             return Err(InvoiceError::NothingPasses { path: path.to_owned(), rows: self.rows_read, seen });
         }
+        if self.mapping.aggregate == Aggregate::Sum {
+            copies::check(&self.files)?;
+        }
         let network = self.network.settle("network")?;
         // Where networks tell the lines apart, nobody asks whose they are.
         let account = !network && self.account.settle("account")?;
         let region = !network && self.region.settle("region")?;
         let grain = Grain { network, account, region };
-        let mut lines = BTreeMap::new();
-        for ((period, bearer), quantity) in self.lines {
-            gather(&mut lines, (period, bearer.up_to(grain)), quantity, self.mapping.aggregate);
+        let mut gathered = Lines::new();
+        for ((period, bearer), line) in self.lines {
+            gather(&mut gathered, (period, bearer.up_to(grain)), line, self.mapping.aggregate);
         }
-        let lines = lines.into_iter().map(|(line, quantity)| (line, quantity.shortest())).collect();
-        Ok(Invoice { grain, lines, rows_read: self.rows_read, rows_kept: self.rows_kept })
+        let mut lines = BTreeMap::new();
+        for ((period, bearer), Gathered { quantity, rows, files, fraction }) in gathered {
+            let quantity = quantity.shortest();
+            if let Some(place) = fraction.filter(|_| !self.mapping.fractions && !quantity.is_whole()) {
+                let bearer = bearer.to_string();
+                return Err(InvoiceError::Fraction { place, bearer, period, quantity });
+            }
+            let files = files.len() as u64;
+            lines.insert((period, bearer), InvoicedLine { quantity, rows, files });
+        }
+        let (rows_read, rows_kept, files) = (self.rows_read, self.rows_kept, self.files.len() as u64);
+        Ok(Invoice { grain, lines, rows_read, rows_kept, files })
     }
 }
 
-fn gather(
-    lines: &mut BTreeMap<(BillingPeriod, Bearer), Decimal>,
-    line: (BillingPeriod, Bearer),
-    quantity: Decimal,
-    aggregate: Aggregate,
-) {
+fn gather(lines: &mut Lines, line: (BillingPeriod, Bearer), row: Gathered, aggregate: Aggregate) {
     match lines.get_mut(&line) {
-        Some(so_far) => {
-            *so_far = match aggregate {
-                Aggregate::Sum => so_far.plus(&quantity),
-                Aggregate::Max => quantity.max(so_far.clone()),
-            }
-        }
-        None => drop(lines.insert(line, quantity)),
+        Some(so_far) => so_far.add(row, aggregate),
+        None => drop(lines.insert(line, row)),
     }
+}
+
+/// Finds the column in which a row says that it adds up others. No network, account, region or period is called so.
+fn total<C: AsRef<str>>(
+    columns: &Columns<'_>,
+    cell: impl Fn(usize) -> Result<C, InvoiceError>,
+) -> Result<Option<(usize, String)>, InvoiceError> {
+    const WORDS: [&str; 4] = ["sum", "summe", "gesamt", "gesamtsumme"];
+    let Columns { period, account, region, network, .. } = columns;
+    for column in [period, account, region, network].into_iter().copied().flatten() {
+        let value = cell(column)?;
+        let value = value.as_ref().trim();
+        let word = value.trim_end_matches([':', ' ']).to_ascii_lowercase();
+        if word.contains("total") || WORDS.contains(&&*word) {
+            return Ok(Some((column, excerpt(value, MAX_LABEL_BYTES))));
+        }
+    }
+    Ok(None)
 }
 
 /// Says which column of the filter no row passes that passes those before it, and what it holds instead.

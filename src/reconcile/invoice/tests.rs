@@ -17,6 +17,7 @@ use tempfile::TempDir;
 
 use super::*;
 use crate::reconcile::mapping::Aggregate;
+use crate::reconcile::written_period::WrittenPeriod;
 
 /// A folder with an invoice in it.
 struct Folder(TempDir);
@@ -72,11 +73,8 @@ fn in_parquet(columns: Vec<(&str, ArrayRef)>, compression: Compression) -> Vec<u
 
 /// Shows the lines of an invoice.
 fn shown(invoice: &Invoice) -> Vec<String> {
-    let line = |((period, bearer), quantity): (&(BillingPeriod, Bearer), &Decimal)| {
-        let network = bearer.network.map(|network| network.to_string());
-        let parts = [network, bearer.account.clone(), bearer.region.clone()];
-        let whom: Vec<String> = parts.into_iter().flatten().collect();
-        format!("{period} {} {quantity}", whom.join(" ")).replace("  ", " ")
+    let line = |((period, bearer), line): (&(BillingPeriod, Bearer), &InvoicedLine)| {
+        format!("{period} {bearer} {}", line.quantity)
     };
     invoice.lines.iter().map(line).collect()
 }
@@ -131,7 +129,10 @@ fn what_does_not_say_what_it_should_is_named_with_its_line_and_column() {
     for (text, words) in [
         ("", "is empty; the first line of a CSV names its columns"),
         ("period,quantity\n", "holds no rows"),
-        ("period;quantity\n2026-10;1\n", "has no column `period`, but `period;quantity`"),
+        (
+            "period|quantity\n2026-10|1\n",
+            "has a single column `period|quantity`, whose parts \"|\" seems to separate",
+        ),
         ("period,period,quantity\n", "more than one column `period`"),
         ("PK\u{3}\u{4}", "neither CSV nor Parquet"),
         ("PAR1 not really", "invoice invoice.csv: "),
@@ -146,6 +147,112 @@ fn what_does_not_say_what_it_should_is_named_with_its_line_and_column() {
 }
 
 #[test]
+fn guests_are_whole_and_a_point_that_may_separate_thousands_is_not_guessed_at() {
+    let header = "period,network,quantity\n";
+    for (rows, words) in [
+        (
+            "2026-10,12345678,2.054\n",
+            "line 2: the column `quantity` is `2.054`, which is two numbers to two readers",
+        ),
+        ("2026-10,12345678,3.000\n", "fractions = true"),
+        (
+            "2026-10,12345678,1\n2026-10,12345678,2.5\n",
+            "line 3: is the first row with a fraction of those that make 12345678 in 2026-10 3.5, and guests are whole",
+        ),
+        ("2026-10,12345678,\"2,054\"\n", "without separators of thousands"),
+    ] {
+        let refusal = refusal(format!("{header}{rows}"));
+        assert!(refusal.contains(words), "{rows}: {refusal}");
+    }
+    let whole = of_text(&format!("{header}2026-10,12345678,12.0000000\n2026-10,1,0.25\n2026-10,1,1.75\n"));
+    assert_eq!(shown(&whole.unwrap()), ["2026-10 00000001 2", "2026-10 12345678 12"]);
+    let mapping: Mapping = toml::from_str(
+        "quantity = \"quantity\"\nfractions = true\nnetwork = \"network\"\nperiod = {column = \"period\"}",
+    )
+    .unwrap();
+    let folder = Folder::new().with("a.csv", format!("{header}2026-10,12345678,2.054\n2026-10,1,0.5\n"));
+    let prorated = folder.read("a.csv", &mapping).unwrap();
+    assert_eq!(shown(&prorated), ["2026-10 00000001 0.5", "2026-10 12345678 2.054"]);
+}
+
+#[test]
+fn a_line_says_what_it_is_made_of_and_files_with_the_same_rows_are_refused() {
+    let header = "period,network,quantity,day\n";
+    let first = format!("{header}2026-10,12345678,3,1\n2026-10,12345678,4,2\n2026-10,1,9,2\n");
+    // The same numbers as part of another export, in rows of another day.
+    let second = format!("{header}2026-10,12345678,4,3\n2026-10,1,9,4\n2026-10,12345678,3,3\n");
+    let folder = || Folder::new().with("a.csv", &first).with("b.csv.gz", packed(&second));
+    let invoice = folder().read("", &Mapping::guessed()).unwrap();
+    let parts: Vec<_> = invoice.lines.values().map(|line| line.parts().unwrap()).collect();
+    assert_eq!((parts, invoice.files), (vec!["2 rows in 2 files".to_owned(), "4 rows in 2 files".into()], 2));
+    assert_eq!(of_text(&first).unwrap().lines.values().next().and_then(InvoicedLine::parts), None);
+
+    let text = |column: [&'static str; 3]| Arc::new(StringArray::from(column.to_vec())) as ArrayRef;
+    let columns = |days: [&'static str; 3]| {
+        vec![
+            ("period", text(["2026-10"; 3])),
+            ("network", text(["12345678", "12345678", "1"])),
+            ("quantity", Arc::new(Float64Array::from(vec![3.0, 4.0, 9.0])) as ArrayRef),
+            ("day", text(days)),
+        ]
+    };
+    let again = format!("{header}2026-10,1,9,2\n2026-10,12345678,4,2\n2026-10,12345678,3,1\n");
+    let whole = in_parquet(columns(["1", "2", "2"]), Compression::SNAPPY);
+    let repacked = in_parquet(columns(["1", "2", "2"]), Compression::UNCOMPRESSED);
+    for (one, other, name, is_copy) in [
+        (first.clone().into_bytes(), packed(&again), "c.csv.gz", true),
+        (first.clone().into_bytes(), whole.clone(), "c.parquet", true),
+        (whole.clone(), repacked, "c.parquet", true),
+        (whole, in_parquet(columns(["3", "4", "3"]), Compression::SNAPPY), "c.parquet", false),
+    ] {
+        let folder = Folder::new().with("a.csv", one).with(name, other);
+        match folder.read("", &Mapping::guessed()) {
+            Ok(invoice) => assert!(!is_copy && invoice.rows_kept == 6, "{name}"),
+            Err(_) => {
+                let refusal = folder.refusal("", &Mapping::guessed());
+                let words = format!("invoice a.csv and {name}: both hold the same 3 rows");
+                assert!(is_copy && refusal.starts_with(&words), "{refusal}");
+            }
+        }
+    }
+    // What is largest is the same however often it is there.
+    let mut mapping = Mapping::guessed();
+    mapping.aggregate = Aggregate::Max;
+    let invoice = folder().with("c.csv", &first).read("", &mapping).unwrap();
+    assert_eq!(shown(&invoice), ["2026-10 00000001 9", "2026-10 12345678 4"]);
+}
+
+#[test]
+fn what_spreadsheets_leave_around_a_table_is_passed_over_or_named() {
+    let text = "period;network;quantity\r\n\r\n2026-10;12345678;3\r\n;;\r\n   \r\n ; ;;;\r\n2026-10;1;2\r\n";
+    let invoice = of_text(text).unwrap();
+    assert_eq!((shown(&invoice).len(), invoice.rows_read), (2, 2));
+    assert_eq!(shown(&of_text("quantity\tperiod\n5\t2026-10\n").unwrap()), ["2026-10 all networks 5"]);
+
+    let header = "period,account,network,quantity\n2026-10,1,12345678,3\n";
+    for (row, column, value) in [
+        ("Total,,,3", "period", "Total"),
+        ("2026-10,1,Sum:,3", "network", "Sum:"),
+        ("2026-10,Grand total,,3", "account", "Grand total"),
+    ] {
+        let refusal = refusal(format!("{header}{row}\n"));
+        let words = format!("exclude = {{ \"{column}\" = \"{value}\" }} in the mapping");
+        assert!(
+            refusal.contains("line 3: looks like a row of totals") && refusal.contains(&words),
+            "{refusal}"
+        );
+    }
+    let mapping: Mapping = toml::from_str(
+        "quantity = \"quantity\"\nnetwork = \"network\"\nexclude = { \"period\" = \"Total\" }\n\
+         period = {column = \"period\"}",
+    )
+    .unwrap();
+    let folder = Folder::new().with("a.csv", format!("{header}Total,,,3\n"));
+    let invoice = folder.read("a.csv", &mapping).unwrap();
+    assert_eq!((shown(&invoice).len(), invoice.rows_read, invoice.rows_kept), (1, 2, 1));
+}
+
+#[test]
 fn rows_that_nobody_asked_for_may_hold_anything() {
     let mapping: Mapping = toml::from_str(
         "quantity = \"amount\"\naggregate = \"max\"\nperiod = {column = \"day\"}\ndelimiter = \";\"\n\
@@ -156,7 +263,10 @@ fn rows_that_nobody_asked_for_may_hold_anything() {
                 never;Compute;Usage;NaN\n2026-10-01;Wickr;Tax;\n";
     let folder = Folder::new().with("a.csv", format!("\u{feff}day;product;kind;amount\n{rows}"));
     let invoice = folder.read("a.csv", &mapping).unwrap();
-    assert_eq!((shown(&invoice), invoice.rows_read, invoice.rows_kept), (vec!["2026-10 9".to_owned()], 5, 3));
+    assert_eq!(
+        (shown(&invoice), invoice.rows_read, invoice.rows_kept),
+        (vec!["2026-10 all networks 9".to_owned()], 5, 3)
+    );
 
     let other = Folder::new().with("a.csv", "day;product;kind;amount\n2026-10-01;Compute;Usage;1\n");
     let refusal = other.refusal("a.csv", &mapping);
@@ -183,7 +293,8 @@ fn parquet_of_an_export_is_read_with_its_floats_and_instants_exact() {
         ]
     };
     let mapping: Mapping = toml::from_str(
-        "quantity = \"amount\"\naccount = \"account\"\nperiod = {column = \"start\"}\nfilter = {product = \"W\"}",
+        "quantity = \"amount\"\nfractions = true\naccount = \"account\"\nperiod = {column = \"start\"}\n\
+         filter = {product = \"W\"}",
     )
     .unwrap();
     for compression in
@@ -276,6 +387,7 @@ proptest! {
     ) {
         let mut mapping = Mapping::guessed();
         mapping.aggregate = aggregate;
+        mapping.fractions = true;
         let header = "period,account,region,quantity\n";
         let written = |row: &Row| format!("{},{},{},{}\n", row.0, row.1, row.2, row.3);
         let whole = format!("{header}{}", rows.iter().map(written).collect::<String>());
@@ -310,6 +422,27 @@ proptest! {
                 }
             };
         }
-        prop_assert_eq!(folder.read("", &mapping).unwrap(), expected);
+        // Parts that happen to hold the same rows are taken for copies, and no others are.
+        let meaning = |row: &&Row| {
+            let period = WrittenPeriod::read(None, row.0).unwrap();
+            (period, format!("{:0>12}", row.1), row.2, row.3.parse::<Decimal>().unwrap())
+        };
+        let mut held: Vec<Vec<_>> = files.values().map(|rows| rows.iter().map(meaning).collect()).collect();
+        held.iter_mut().for_each(|rows| rows.sort());
+        held.sort();
+        let read = match folder.read("", &mapping) {
+            Err(InvoiceError::Copies { .. }) => {
+                prop_assert!(held.windows(2).any(|pair| pair[0] == pair[1]));
+                return Ok(());
+            }
+            read => read.unwrap(),
+        };
+        let of = |invoice: &Invoice| -> Vec<_> {
+            let line = |(key, line): (&(BillingPeriod, Bearer), &InvoicedLine)| {
+                (key.clone(), line.quantity.clone(), line.rows)
+            };
+            invoice.lines.iter().map(line).collect()
+        };
+        prop_assert_eq!((of(&read), read.rows_kept, read.grain), (of(&expected), expected.rows_kept, expected.grain));
     }
 }
