@@ -101,6 +101,17 @@ pub enum SourceKind {
 }
 
 impl SourceKind {
+    /// Says what has to be said before numbers of it are shown to whoever pays for guests.
+    #[must_use]
+    pub const fn caveat(self) -> Option<&'static str> {
+        match self {
+            Self::Wickr => None,
+            Self::Simulator => {
+                Some("SIMULATED: these are numbers of the simulator, not of AWS; nobody is billed for them.")
+            }
+        }
+    }
+
     /// Returns the word used in manifests.
     #[must_use]
     pub const fn as_str(self) -> &'static str {

@@ -3,6 +3,7 @@
 use comfy_table::CellAlignment;
 
 use super::table::{laid_out, number};
+use crate::publish::SourceKind;
 use crate::turnover::{Movement, TurnoverReport, TurnoverStatus};
 
 /// Lays out who came and went: one line a network, then all of them together, then what there is to say.
@@ -41,7 +42,9 @@ pub fn turnover(report: &TurnoverReport) -> String {
     if let Some(unique) = report.unique {
         rows.push(row("unique".to_owned(), Some(unique.before()), Some(unique.after()), Some(unique)));
     }
-    let mut lines = vec![laid_out(columns, rows.into_iter())];
+    let caveat = report.source_kind.and_then(SourceKind::caveat);
+    let mut lines: Vec<String> = caveat.into_iter().map(str::to_owned).collect();
+    lines.push(laid_out(columns, rows.into_iter()));
     for network in &report.networks {
         if let Some(message) = &network.message {
             let failed = if network.status == TurnoverStatus::Untrusted { "failed: " } else { "" };

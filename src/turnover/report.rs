@@ -5,7 +5,7 @@ use serde::Serialize;
 use super::{Movement, Question};
 use crate::exit::ExitStatus;
 use crate::guest::NetworkId;
-use crate::publish::{Manifest, RosterRecord};
+use crate::publish::{Manifest, RosterRecord, SourceKind};
 
 /// What could be compared of a network.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
@@ -58,6 +58,9 @@ pub struct NetworkTurnover {
     /// Of what kind the later roster is.
     #[serde(skip)]
     roster: Option<RosterRecord>,
+    /// What answered when it was published.
+    #[serde(skip)]
+    source_kind: Option<SourceKind>,
 }
 
 /// What two editions have and have not in common.
@@ -65,6 +68,8 @@ pub struct NetworkTurnover {
 pub struct TurnoverReport {
     /// The output.
     pub output: String,
+    /// What answered when the numbers were published; null if no manifest can be believed.
+    pub source_kind: Option<SourceKind>,
     /// The earlier edition.
     pub from: String,
     /// The later one.
@@ -90,9 +95,20 @@ impl NetworkTurnover {
         before: Option<&Manifest>,
         after: Option<&Manifest>,
     ) -> Self {
+        let source_kind = after.or(before).map(|manifest| manifest.source.kind);
         let network_name = after.or(before).and_then(|manifest| manifest.source.network_name.clone());
         let (before, after) = (before.map(PublishedSide::of), after.map(PublishedSide::of));
-        Self { network_id, network_name, status, before, after, guests: None, message: None, roster: None }
+        Self {
+            network_id,
+            network_name,
+            status,
+            before,
+            after,
+            guests: None,
+            message: None,
+            roster: None,
+            source_kind,
+        }
     }
 
     pub(super) fn compared(
@@ -150,7 +166,8 @@ impl TurnoverReport {
         let are_alike = kinds.all(|kind| Some(kind) == first);
         let unique = unique.filter(|_| sum.is_some() && are_alike && exit == ExitStatus::Success);
         let (from, to) = (question.from.to_string(), question.to.to_string());
-        Self { output, from, to, exit, networks, sum, unique, lists: Vec::new() }
+        let source_kind = networks.iter().find_map(|network| network.source_kind);
+        Self { output, source_kind, from, to, exit, networks, sum, unique, lists: Vec::new() }
     }
 
     /// Adds up the counts of all networks that both editions have.
