@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use clap::{Args, ValueEnum};
 
 use super::LogArguments;
+use crate::guest::NetworkId;
 use crate::period::{DEFAULT_SETTLE_DAYS, PeriodSelector};
 use crate::reconcile::quantity::{Decimal, Tolerance};
 
@@ -16,7 +17,7 @@ columns are period, quantity and, as far as it has them, network, account and re
 names others:
 
   quantity = \"line_item_usage_amount\"      # 3000, 3000.0 or 3E3
-  fractions = false                          # true: guests may be prorated, and a line 36.5 or 2.054
+  fractions = false                        # true: guests are prorated, and 2.054 is about two
   aggregate = \"sum\"                        # or \"max\": of several rows for the same
   account = \"line_item_usage_account_id\"   # also region, network; leave out what there is not
   delimiter = \";\"                          # without a mapping it is found: comma, semicolon or tab
@@ -34,8 +35,10 @@ are passed over; rows of totals, and two files that hold the same rows, are refu
 
 Lines are compared by network, else by account and region, else in total: the finest that all
 rows of the invoice have. The guests of an account and region are the sum of its networks': a
-guest of two networks counts twice. A difference is the invoice less the roster. A line is judged
-once its period is closed. All months from the first to the last of the invoice are compared, or
+guest of two networks counts twice. A sum that lacks a network which other months have says so, and
+is INCOMPLETE if it agrees; --gone NETWORK misses it no more. A difference is the invoice less the
+roster; the total has that of what one side alone has, too. A line is judged once its period is
+closed. All months from the first to the last of the invoice are compared, or
 those of --period; what either side has not, or neither has between two months, is a finding
 whatever the tolerance.
 
@@ -64,6 +67,11 @@ pub struct ReconcileArguments {
     /// months from the first to the last of the invoice]
     #[arg(long, value_name = "SELECTOR", value_delimiter = ',')]
     pub period: Vec<PeriodSelector>,
+
+    /// Do not miss this network after the last month that was published of it: it is no more. May be
+    /// repeated.
+    #[arg(long, value_name = "ID", value_delimiter = ',')]
+    pub gone: Vec<NetworkId>,
 
     /// How far a line may be off: guests, or a share of the roster.
     #[arg(long, value_name = "N|N%", default_value = "0", allow_hyphen_values = true)]

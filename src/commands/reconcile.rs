@@ -30,6 +30,7 @@ pub(super) async fn reconcile(arguments: ReconcileArguments) -> anyhow::Result<E
         periods,
         tolerance: arguments.tolerance.clone(),
         price: price(&arguments),
+        gone: arguments.gone.iter().copied().collect(),
         now,
         settle_days: arguments.settle_days,
     };

@@ -1,5 +1,6 @@
 //! `report`: the page for people, and the summary made anew.
 
+use std::collections::BTreeSet;
 use std::path::PathBuf;
 use std::sync::Arc;
 
@@ -47,6 +48,7 @@ pub(super) async fn report(arguments: ReportArguments) -> anyhow::Result<ExitSta
                     periods: months_of(&invoice)?,
                     tolerance: arguments.tolerance.clone(),
                     price: None,
+                    gone: BTreeSet::new(),
                     now: as_of,
                     settle_days: arguments.settle_days,
                 };

@@ -4,6 +4,8 @@
 //! the number before a restatement, the period before. Where a line is coarser than a network, its guests are the sum of
 //! its networks', as nothing says that AWS bills a guest of two networks once.
 
+mod wording;
+
 use std::collections::{BTreeMap, BTreeSet};
 
 use chrono::{DateTime, Utc};
@@ -16,13 +18,13 @@ use crate::exit::ExitStatus;
 use crate::guest::NetworkId;
 use crate::ledger::Ledger;
 use crate::period::{BillingPeriod, PeriodState};
-use crate::publish::Manifest;
+use crate::publish::{Manifest, SourceKind};
 use crate::task::TaskKey;
 
 /// The numbers of an output, as far as an invoice is compared with them.
 #[derive(Clone, Debug, Default)]
 pub struct Published {
-    /// Of the periods compared, and of the one before each.
+    /// All of it: which networks a month misses is told by other months.
     pub ledger: Ledger,
     /// The guests of the revision before the one that is published, where there was one.
     pub before_restatement: BTreeMap<TaskKey, u64>,
@@ -37,6 +39,8 @@ pub struct Terms {
     pub tolerance: Tolerance,
     /// What a guest costs, if differences are shown as money.
     pub price: Option<Price>,
+    /// Networks that are missed no more after the last month that was published of them.
+    pub gone: BTreeSet<NetworkId>,
     /// The instant that decides which periods are closed.
     pub now: DateTime<Utc>,
     /// How many days a period settles.
@@ -58,6 +62,8 @@ pub struct ComparedLine {
     pub region: Option<String>,
     /// The networks that are published in it.
     pub networks: u64,
+    /// Those that should be in it, and are not published for the period.
+    pub missing_networks: BTreeSet<NetworkId>,
     /// The state that the numbers were published in, the least final one.
     pub period_state: Option<PeriodState>,
     /// The guests published.
@@ -74,7 +80,8 @@ pub struct ComparedLine {
     pub guests_before_restatement: Option<u64>,
     /// The guests published of the period before.
     pub guests_of_period_before: Option<u64>,
-    /// The invoice less the guests published, a side without anything counted as none; absent if nothing is published.
+    /// The invoice less the guests published, a side without anything counted as none; absent if neither has anything,
+    /// or nothing is published yet.
     pub difference: Option<Decimal>,
     /// The same as money.
     pub difference_amount: Option<Decimal>,
@@ -93,6 +100,19 @@ impl ComparedLine {
     }
 }
 
+/// All lines of one verdict, added up.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct VerdictTotal {
+    /// The verdict.
+    pub verdict: Verdict,
+    /// How many lines have it.
+    pub lines: u64,
+    /// What they differ by; absent if they are not in the total.
+    pub difference: Option<Decimal>,
+    /// The same as money.
+    pub difference_amount: Option<Decimal>,
+}
+
 /// An invoice held against an output.
 #[derive(Clone, Debug)]
 pub struct Comparison {
@@ -100,7 +120,9 @@ pub struct Comparison {
     pub grain: Grain,
     /// The lines, by period, then by whom they are for.
     pub lines: Vec<ComparedLine>,
-    /// What the final lines differ by in all.
+    /// What the lines of each verdict differ by.
+    pub totals: Vec<VerdictTotal>,
+    /// What all lines differ by whose numbers are final, those that one side alone has included.
     pub difference: Decimal,
     /// The same as money.
     pub difference_amount: Option<Decimal>,
@@ -108,6 +130,10 @@ pub struct Comparison {
     pub price: Option<Price>,
     /// How far a line may be off.
     pub tolerance: Tolerance,
+    /// What answered when the numbers were published; absent if nothing is published.
+    pub source_kind: Option<SourceKind>,
+    /// What is to be said of all lines.
+    pub message: Option<String>,
 }
 
 impl Comparison {
@@ -159,24 +185,88 @@ pub fn compare(invoice: &Invoice, published: &Published, terms: &Terms) -> Compa
     let grain = invoice.grain;
     let sides = sides(published, grain);
     let names = names(published);
-    let mut keys: BTreeSet<LineKey> = sides.keys().chain(invoice.lines.keys()).cloned().collect();
+    let missed = missed(&published.ledger, grain, terms);
+    let mut keys: BTreeSet<LineKey> =
+        sides.keys().chain(invoice.lines.keys()).chain(missed.keys()).cloned().collect();
     keys.retain(|(period, _)| terms.periods.contains(period));
     let unreadable: BTreeSet<LineKey> =
         unreadable_lines(published, grain).filter(|(period, _)| terms.periods.contains(period)).collect();
     keys.extend(gaps(&keys, &unreadable, &terms.periods));
     keys.extend(unreadable);
-    let facts = Facts { invoice, published, terms, sides: &sides, names: &names };
+    let facts = Facts { invoice, published, terms, sides: &sides, names: &names, missed: &missed };
     let lines: Vec<ComparedLine> = keys.into_iter().map(|key| facts.line(key)).collect();
-    let counting = lines.iter().filter(|line| line.verdict.counts());
-    let sum = |total: Decimal, part: &Decimal| total.plus(part);
-    let difference =
-        counting.clone().filter_map(|line| line.difference.as_ref()).fold(Decimal::default(), sum);
-    let difference_amount = terms.price.as_ref().map(|price| {
-        let none = price.of(&Decimal::default());
-        counting.filter_map(|line| line.difference_amount.as_ref()).fold(none, sum)
-    });
-    let (price, tolerance) = (terms.price.clone(), terms.tolerance.clone());
-    Comparison { grain, lines, difference: difference.shortest(), difference_amount, price, tolerance }
+    let totals: Vec<VerdictTotal> =
+        Verdict::ALL.into_iter().filter_map(|verdict| total(verdict, &lines, terms.price.as_ref())).collect();
+    let amounts = || totals.iter().filter_map(|total| total.difference_amount.as_ref());
+    let difference = sum(totals.iter().filter_map(|total| total.difference.as_ref()));
+    let ledger = &published.ledger;
+    Comparison {
+        grain,
+        lines,
+        difference,
+        difference_amount: terms.price.as_ref().map(|price| price.none().plus(&sum(amounts()))),
+        totals,
+        price: terms.price.clone(),
+        tolerance: terms.tolerance.clone(),
+        source_kind: ledger.publications.values().map(|manifest| manifest.source.kind).next(),
+        message: unpublished(ledger, &terms.periods),
+    }
+}
+
+fn sum<'a>(numbers: impl Iterator<Item = &'a Decimal>) -> Decimal {
+    numbers.fold(Decimal::default(), |sum, number| sum.plus(number))
+}
+
+/// Adds up the lines of one verdict, if there are any.
+fn total(verdict: Verdict, lines: &[ComparedLine], price: Option<&Price>) -> Option<VerdictTotal> {
+    let lines: Vec<&ComparedLine> = lines.iter().filter(|line| line.verdict == verdict).collect();
+    if lines.is_empty() {
+        return None;
+    }
+    let amounts = || lines.iter().filter_map(|line| line.difference_amount.as_ref());
+    let difference = || sum(lines.iter().filter_map(|line| line.difference.as_ref())).shortest();
+    Some(VerdictTotal {
+        verdict,
+        lines: lines.len() as u64,
+        difference: verdict.counts().then(difference),
+        difference_amount: price.filter(|_| verdict.counts()).map(|price| price.none().plus(&sum(amounts()))),
+    })
+}
+
+/// Says that the invoice and the output are of different months, if they are.
+fn unpublished(ledger: &Ledger, periods: &BTreeSet<BillingPeriod>) -> Option<String> {
+    let published = ledger.periods();
+    if !published.is_disjoint(periods) {
+        return None;
+    }
+    let (first, last) = (published.first()?, published.last()?);
+    Some(format!(
+        "Nothing is published of {}, which is all that is compared; the output has {}. Export the months of the invoice, \
+         or say with --period which to compare.",
+        months(*periods.first()?, *periods.last()?),
+        months(*first, *last)
+    ))
+}
+
+/// Names months from one to another.
+pub(super) fn months(first: BillingPeriod, last: BillingPeriod) -> String {
+    if first == last { first.to_string() } else { format!("{first} to {last}") }
+}
+
+/// Returns the lines that lack networks: those that are missed in months of which others are published. Whom a missed
+/// network is for is what the latest month says that has it.
+fn missed(ledger: &Ledger, grain: Grain, terms: &Terms) -> BTreeMap<LineKey, BTreeSet<NetworkId>> {
+    let latest: BTreeMap<NetworkId, &Manifest> =
+        ledger.publications.values().map(|manifest| (manifest.network_id, manifest)).collect();
+    let mut missed = BTreeMap::<LineKey, BTreeSet<NetworkId>>::new();
+    for period in ledger.periods().intersection(&terms.periods) {
+        for network in ledger.awaited(*period, &BTreeSet::new(), &terms.gone).unpublished {
+            let unknown = Bearer { network: grain.network.then_some(network), ..Bearer::default() };
+            let bearer = latest.get(&network).map_or(unknown, |manifest| bearer_of(manifest, grain));
+            missed.entry((*period, bearer)).or_default().insert(network);
+        }
+    }
+    missed
 }
 
 fn bearer_of(manifest: &Manifest, grain: Grain) -> Bearer {
@@ -243,6 +333,7 @@ struct Facts<'a> {
     terms: &'a Terms,
     sides: &'a BTreeMap<LineKey, Side<'a>>,
     names: &'a BTreeMap<NetworkId, String>,
+    missed: &'a BTreeMap<LineKey, BTreeSet<NetworkId>>,
 }
 
 impl Facts<'_> {
@@ -252,14 +343,6 @@ impl Facts<'_> {
         let found = self.invoice.lines.get(&key);
         let invoiced = found.map(|line| line.quantity.clone());
         let guests = side.map(Side::guests);
-        let difference =
-            guests.map(|guests| invoiced.clone().unwrap_or_default().minus(&guests.into()).shortest());
-        let difference_amount = match (&self.terms.price, guests) {
-            (Some(price), Some(guests)) => {
-                Some(price.of(&invoiced.clone().unwrap_or_default()).minus(&price.of(&guests.into())))
-            }
-            _ => None,
-        };
         let before = (period.plus_months(-1), bearer.clone());
         let mut line = ComparedLine {
             period,
@@ -268,6 +351,7 @@ impl Facts<'_> {
             aws_account_id: bearer.account,
             region: bearer.region,
             networks: side.map_or(0, |side| side.manifests.len() as u64),
+            missing_networks: self.missed.get(&key).cloned().unwrap_or_default(),
             period_state: side.and_then(Side::state),
             guests,
             api_guests: side.and_then(Side::api_guests),
@@ -276,14 +360,28 @@ impl Facts<'_> {
             invoice_files: found.map_or(0, |line| line.files),
             guests_before_restatement: side.filter(|side| side.restated).map(|side| side.before_restatement),
             guests_of_period_before: self.sides.get(&before).map(Side::guests),
-            difference,
-            difference_amount,
+            difference: None,
+            difference_amount: None,
             verdict: Verdict::Match,
             message: None,
         };
+        if let Some(guests) = guests {
+            self.differ(&mut line, guests);
+        }
         line.verdict = self.verdict(&line);
+        if line.verdict == Verdict::NotPublished {
+            self.differ(&mut line, 0);
+        }
         line.message = self.message(&line);
         line
+    }
+
+    /// Sets what a line differs by from so many guests.
+    fn differ(&self, line: &mut ComparedLine, guests: u64) {
+        let (invoiced, guests) = (line.invoiced.clone().unwrap_or_default(), Decimal::from(guests));
+        line.difference = Some(invoiced.minus(&guests).shortest());
+        let price = self.terms.price.as_ref();
+        line.difference_amount = price.map(|price| price.of(&invoiced).minus(&price.of(&guests)));
     }
 
     /// Says why what is published of a line is not known.
@@ -309,94 +407,22 @@ impl Facts<'_> {
         }
         match (line.guests, &line.invoiced, &line.difference) {
             (Some(guests), Some(_), Some(difference)) => {
-                if difference.is_zero() {
-                    Verdict::Match
-                } else if self.terms.tolerance.allows(difference, guests) {
-                    Verdict::WithinTolerance
-                } else {
+                if !self.terms.tolerance.allows(difference, guests) {
                     Verdict::Mismatch
+                } else if !line.missing_networks.is_empty() {
+                    Verdict::Incomplete
+                } else if difference.is_zero() {
+                    Verdict::Match
+                } else {
+                    Verdict::WithinTolerance
                 }
             }
             // Nobody is charged for nobody.
-            (Some(0), None, _) => Verdict::Match,
+            (Some(0), None, _) if line.missing_networks.is_empty() => Verdict::Match,
             (Some(_), ..) => Verdict::NotInvoiced,
             (None, Some(_), _) => Verdict::NotPublished,
             (None, None, _) => Verdict::Gap,
         }
-    }
-
-    fn message(&self, line: &ComparedLine) -> Option<String> {
-        let guests = counted(line.guests);
-        let invoiced = line.invoiced.clone().unwrap_or_default();
-        let message = match line.verdict {
-            Verdict::Match => return None,
-            Verdict::WithinTolerance | Verdict::Mismatch => {
-                format!("the invoice has {invoiced}, {}{}", self.off_by(line), hint(line))
-            }
-            Verdict::NotClosed => match line.period_state {
-                Some(state) => {
-                    format!(
-                        "the number is that of an {state} period, which is no verdict; compare it once it is closed"
-                    )
-                }
-                None => "the period is not closed yet, and nothing is published of it".to_owned(),
-            },
-            Verdict::NotInvoiced => {
-                format!("{guests} published, and the invoice has no line{}", self.money(line))
-            }
-            Verdict::NotPublished => format!(
-                "the invoice has {invoiced}, and nothing is published; export it, or find out what is charged"
-            ),
-            Verdict::Gap => {
-                "nothing is published and nothing is invoiced; export it, and ask for the invoice".to_owned()
-            }
-            Verdict::NotFinal => {
-                let state = line.period_state.map_or("not closed", PeriodState::as_str);
-                format!(
-                    "the number was read while the period was {state}, and it has closed since; run the export \
-                     again, then compare"
-                )
-            }
-            Verdict::Unbelievable => {
-                format!("the manifest {}", self.unreadable(line).unwrap_or_default())
-            }
-        };
-        Some(message)
-    }
-
-    fn off_by(&self, line: &ComparedLine) -> String {
-        let difference = line.difference.clone().unwrap_or_default();
-        let direction = if difference > Decimal::default() { "more" } else { "fewer" };
-        let (off, guests, money) = (difference.magnitude(), counted(line.guests), self.money(line));
-        format!("{off} {direction} than the {guests} published{money}")
-    }
-
-    fn money(&self, line: &ComparedLine) -> String {
-        match (&self.terms.price, &line.difference_amount) {
-            (Some(price), Some(amount)) => format!(" ({} {})", amount.signed(), price.currency),
-            _ => String::new(),
-        }
-    }
-}
-
-fn counted(guests: Option<u64>) -> String {
-    match guests.unwrap_or_default() {
-        1 => "1 guest".to_owned(),
-        guests => format!("{guests} guests"),
-    }
-}
-
-/// Says which other number the invoice has, which mostly is the reason.
-fn hint(line: &ComparedLine) -> String {
-    let is_invoiced = |guests: Option<u64>| guests.is_some() && guests.map(Decimal::from) == line.invoiced;
-    if is_invoiced(line.api_guests) {
-        "; that is AWS's own count".to_owned()
-    } else if is_invoiced(line.guests_before_restatement) {
-        "; that is what was published before it was restated".to_owned()
-    } else if is_invoiced(line.guests_of_period_before) {
-        format!("; that is the number of {}", line.period.plus_months(-1))
-    } else {
-        String::new()
     }
 }
 

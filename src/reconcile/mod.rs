@@ -60,13 +60,10 @@ pub async fn reconcile(
     invoice: &Invoice,
     terms: &Terms,
 ) -> Result<Comparison, DestinationError> {
-    let periods = &terms.periods;
-    let wanted =
-        |task: TaskKey| periods.contains(&task.period) || periods.contains(&task.period.plus_months(1));
-    let ledger = Ledger::read(output, wanted).await?;
+    let ledger = Ledger::read(output, |_| true).await?;
     let restated = ledger.publications.iter().filter(|(_, manifest)| manifest.revision > 1);
     let restated: Vec<(TaskKey, u32)> = restated
-        .filter(|(task, _)| periods.contains(&task.period))
+        .filter(|(task, _)| terms.periods.contains(&task.period))
         .map(|(task, manifest)| (*task, manifest.revision))
         .collect();
     let earlier = stream::iter(restated).map(async |(task, revision)| {

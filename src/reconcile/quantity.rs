@@ -246,6 +246,12 @@ pub struct Price {
 }
 
 impl Price {
+    /// Returns no money at all, in the digits of the price.
+    #[must_use]
+    pub fn none(&self) -> Decimal {
+        self.per_guest.times(&Decimal::default())
+    }
+
     /// Returns what is charged for so many guests.
     #[must_use]
     pub fn of(&self, guests: &Decimal) -> Decimal {

@@ -18,6 +18,8 @@ pub enum Verdict {
     NotClosed,
     /// It is further off.
     Mismatch,
+    /// It is no further off than it may be, and yet a network is not published whose guests it should have.
+    Incomplete,
     /// Guests are published, and the invoice has no such line.
     NotInvoiced,
     /// The invoice has a line, and nothing is published.
@@ -32,11 +34,12 @@ pub enum Verdict {
 
 impl Verdict {
     /// All of them, in the order in which they are counted.
-    pub const ALL: [Self; 9] = [
+    pub const ALL: [Self; 10] = [
         Self::Match,
         Self::WithinTolerance,
         Self::NotClosed,
         Self::Mismatch,
+        Self::Incomplete,
         Self::NotInvoiced,
         Self::NotPublished,
         Self::Gap,
@@ -52,6 +55,7 @@ impl Verdict {
             Self::WithinTolerance => "within tolerance",
             Self::NotClosed => "not closed",
             Self::Mismatch => "MISMATCH",
+            Self::Incomplete => "INCOMPLETE",
             Self::NotInvoiced => "NOT INVOICED",
             Self::NotPublished => "NOT PUBLISHED",
             Self::Gap => "GAP",
@@ -65,16 +69,28 @@ impl Verdict {
     pub const fn exit(self) -> ExitStatus {
         match self {
             Self::Match | Self::WithinTolerance | Self::NotClosed => ExitStatus::Success,
-            Self::Mismatch | Self::NotInvoiced | Self::NotPublished | Self::Gap | Self::NotFinal => {
-                ExitStatus::Refused
-            }
+            Self::Mismatch
+            | Self::Incomplete
+            | Self::NotInvoiced
+            | Self::NotPublished
+            | Self::Gap
+            | Self::NotFinal => ExitStatus::Refused,
             Self::Unbelievable => ExitStatus::Untrusted,
         }
     }
 
-    /// Says whether the numbers of such a line are final on both sides, so that its difference counts.
+    /// Says whether such a line has a difference that stays, so that it is in the total. A side that has nothing counts
+    /// as none; a number that is not final, or not to be believed, says nothing of what is charged wrongly.
     pub(super) const fn counts(self) -> bool {
-        matches!(self, Self::Match | Self::WithinTolerance | Self::Mismatch | Self::NotInvoiced)
+        match self {
+            Self::Match
+            | Self::WithinTolerance
+            | Self::Mismatch
+            | Self::Incomplete
+            | Self::NotInvoiced
+            | Self::NotPublished => true,
+            Self::NotClosed | Self::Gap | Self::NotFinal | Self::Unbelievable => false,
+        }
     }
 }
 

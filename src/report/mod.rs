@@ -7,7 +7,7 @@ pub mod metrics;
 mod table;
 mod turnover;
 
-pub use table::{Alignment, kept_walks, laid_out, purged, table};
+pub use table::{Alignment, kept_walks, laid_out, laid_out_as, purged, table};
 pub use turnover::turnover;
 
 use std::fmt;

@@ -85,12 +85,18 @@ pub fn laid_out<const N: usize>(
     columns: [(&str, CellAlignment); N],
     rows: impl Iterator<Item = [String; N]>,
 ) -> String {
+    laid_out_as(&columns, rows.map(Vec::from))
+}
+
+/// Lays out rows of as many cells as there are columns, which are decided on as the rows are known.
+#[must_use]
+pub fn laid_out_as(columns: &[(&str, CellAlignment)], rows: impl Iterator<Item = Vec<String>>) -> String {
     let mut table = Table::new();
-    let titles = columns.map(|(title, alignment)| Cell::new(title).set_alignment(alignment));
+    let titles = columns.iter().map(|(title, alignment)| Cell::new(title).set_alignment(*alignment));
     table.load_style(presets::NOTHING).set_header(titles);
     for row in rows {
         let cells = row.into_iter().zip(columns);
-        table.add_row(cells.map(|(text, (_, alignment))| Cell::new(text).set_alignment(alignment)));
+        table.add_row(cells.map(|(text, (_, alignment))| Cell::new(text).set_alignment(*alignment)));
     }
     let text = table.to_string();
     text.lines().map(str::trim_end).collect::<Vec<_>>().join("\n")

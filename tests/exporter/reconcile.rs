@@ -78,7 +78,9 @@ fn a_wrong_number_is_named_with_network_period_and_difference() {
     let run = against(&scene, &wrong, &[]).exits(3);
     let named = "MISMATCH: 12345678 in 2025-08: the invoice has 43, 3 more than the 40 guests published";
     assert!(run.stdout.contains(named), "{}", run.stdout);
-    assert!(run.stdout.contains("5 match, 1 MISMATCH. Invoice less roster, where both are final: +3."));
+    assert!(
+        run.stdout.contains("Invoice less roster, in guests: +3 in all.\n  MISMATCH, 1 line: +3\n6 lines")
+    );
 
     let money = ["--price-per-guest", "5.00", "--currency", "USD", "--free", "41"];
     let run = against(&scene, &wrong, &money).exits(3);
@@ -136,6 +138,43 @@ fn what_is_on_one_side_only_and_gaps_are_findings_whatever_the_tolerance() {
     fs::remove_file(scene.output().manifest_path(OTHER, OLD)).expect("a manifest");
     let (_, found) = findings(&scene, &without_line, lax);
     assert_eq!(found, ["2025-08 01234567 gap"], "a network that has both neighbours of a month");
+}
+
+#[test]
+fn the_total_has_what_one_side_alone_has_with_its_money() {
+    let scene = published();
+    let wrong = RIGHT.replace("12345678,40.0", "12345678,43").replace(
+        "2025-09,111122223333,us-east-1,01234567,9\n",
+        "2025-09,111122223333,us-east-1,99999999,12\n",
+    );
+    // Of March there are rows twice, and of the months until July there is nothing.
+    let wrong = format!("{wrong}2025-03,,,12345678,4\n2025-03,,,12345678,5\n");
+    let money = ["--price-per-guest", "5.00", "--currency", "USD"];
+    let run = against(&scene, &wrong, &money).exits(3);
+    insta::assert_snapshot!("one_sided", without_folder(&run, &scene));
+    let csv = against(&scene, &wrong, &["--summary", "csv"]).exits(3);
+    assert_eq!(csv.stdout.matches("\"gap\"").count(), 3, "months are folded for people only: {}", csv.stdout);
+}
+
+#[test]
+fn a_network_that_is_missing_behind_a_sum_is_named() {
+    let scene = published();
+    fs::remove_file(scene.output().manifest_path(OTHER, CLOSED)).expect("a manifest");
+    let total = "period,quantity\n2025-08,48\n2025-09,50\n";
+    let run = against(&scene, total, &[]).exits(3);
+    insta::assert_snapshot!("missing_network", without_folder(&run, &scene));
+    let summary = against(&scene, total, &["--summary", "json"]).exits(3).summary();
+    assert_eq!(summary["lines"][1]["missing_networks"], serde_json::json!([OTHER]));
+    against(&scene, total, &["--gone", OTHER]).exits(0);
+}
+
+#[test]
+fn an_invoice_of_other_months_than_are_published_is_said_to_be_one() {
+    let scene = published();
+    let run = against(&scene, "period,quantity\n2025-01,1\n2025-02,1\n", &[]).exits(3);
+    let said = "Nothing is published of 2025-01 to 2025-02, which is all that is compared; the output has 2025-07 to \
+                2025-09.";
+    assert!(run.stdout.contains(said), "{}", run.stdout);
 }
 
 #[test]
@@ -201,7 +240,7 @@ fn an_export_by_account_is_compared_with_the_sum_over_its_networks() {
 
     let invoice = scene.path("cur").display().to_string();
     let run = reconcile(&scene, &invoice, &["--mapping", &mapping]).exits(3);
-    let named = "MISMATCH: 111122223333 us-east-1 in 2025-09: the invoice has 58, 1 fewer than the 59 guests published";
+    let named = "MISMATCH: 111122223333 us-east-1 in 2025-09: the invoice has 58 in 2 rows, 1 fewer than the 59 guests published";
     assert!(run.stdout.contains(named), "{}", run.stdout);
     assert!(run.stdout.contains("3 lines by account and region: 2 match, 1 MISMATCH"), "{}", run.stdout);
     assert!(run.stdout.contains("a guest of two networks counts twice"), "{}", run.stdout);
@@ -221,6 +260,12 @@ fn an_invoice_or_a_mapping_that_says_nothing_is_a_wrong_command_line() {
         ("month,quantity\n2025-09,1\n", "has no column `period`, but `month`, `quantity`"),
         ("period,quantity\n2025-09,NaN\n", "invoice.csv, line 2: the column `quantity` is `NaN`"),
         ("period,quantity\n2025-09,1\n2025-09,99999999999999999\n", "line 3: the column `quantity`"),
+        (
+            "period,quantity\n2025-09,2.054\n",
+            "line 2: the column `quantity` is `2.054`, which is two numbers",
+        ),
+        ("period,quantity\n2025-09,36.5\n", "line 2: is the first row with a fraction"),
+        ("period,quantity\n2025-09,1\nTotal,1\n", "line 3: looks like a row of totals"),
         ("period,quantity\n1999-09,1\n", "line 2: the column `period` is `1999-09`"),
         ("period,quantity\n2000-01,1\n2025-09,1\n", "say with --period which to compare"),
     ] {
@@ -243,6 +288,10 @@ fn an_invoice_or_a_mapping_that_says_nothing_is_a_wrong_command_line() {
     ] {
         wrong(RIGHT, &flags);
     }
+    let negative = wrong(RIGHT, &["--tolerance", "-1"]);
+    assert!(negative.contains("`-1` is no tolerance; write a number of guests such as 5"), "{negative}");
+    let negative = wrong(RIGHT, &["--price-per-guest", "-1", "--currency", "USD"]);
+    assert!(negative.contains("a price is more than 0"), "{negative}");
     wrong(RIGHT, &["--price-per-guest", "NaN", "--currency", "USD"]);
     wrong(RIGHT, &["--price-per-guest", "5", "--currency", "$"]);
     reconcile(&scene, &scene.path("nowhere").display().to_string(), &[]).exits(2);
@@ -260,7 +309,7 @@ fn a_credit_takes_guests_back() {
     let scene = published();
     let credited = format!("{RIGHT}2025-08,111122223333,us-east-1,12345678,-50\n");
     let run = against(&scene, &credited, &["--price-per-guest", "0.015", "--currency", "EUR"]).exits(3);
-    let named = "the invoice has -10, 50 fewer than the 40 guests published (-0.600 EUR)";
+    let named = "the invoice has -10 in 2 rows, 50 fewer than the 40 guests published (-0.600 EUR)";
     assert!(run.stdout.contains(named), "{}", run.stdout);
 }
 

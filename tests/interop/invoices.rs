@@ -38,7 +38,7 @@ fn an_export_of_any_writer_says_the_same() {
             let export = export.expect("an export").path();
             let invoice = Invoice::read(&export, &mapping).unwrap_or_else(|error| panic!("{error}"));
             assert_eq!((invoice.grain.as_str(), invoice.rows_kept), ("account and region", 34), "{export:?}");
-            let lines = invoice.lines.iter().map(|((period, bearer), quantity)| {
+            let lines = invoice.lines.iter().map(|((period, bearer), line)| {
                 let account = bearer.account.as_deref().expect("an account");
                 format!("{period} {account} {}", line.quantity)
             });

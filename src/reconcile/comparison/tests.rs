@@ -44,6 +44,7 @@ fn terms(months: &[&str]) -> Terms {
         periods: months.iter().map(|month| month.parse().unwrap()).collect(),
         tolerance: "0".parse().unwrap(),
         price: None,
+        gone: BTreeSet::new(),
         now: NOW.parse().unwrap(),
         settle_days: 3,
     }
@@ -77,6 +78,11 @@ async fn what_is_not_closed_is_compared_and_not_judged() {
     assert_eq!(found, [Verdict::Match, Verdict::NotFinal, Verdict::NotClosed, Verdict::NotClosed]);
     assert_eq!(comparison.lines[2].difference.as_ref().map(Decimal::signed).as_deref(), Some("-2"));
     assert!(comparison.difference.is_zero(), "what is not final counts in no sum");
+    let left_out: Vec<_> = comparison.totals.iter().filter(|total| total.difference.is_none()).collect();
+    assert_eq!(
+        left_out.iter().map(|total| (total.verdict, total.lines)).collect::<Vec<_>>(),
+        [(Verdict::NotClosed, 2), (Verdict::NotFinal, 1)]
+    );
     assert_eq!(comparison.exit(), ExitStatus::Refused, "October has closed since");
     let of_november = compare(&invoice, &published, &terms(&["2026-11"]));
     assert_eq!(of_november.exit(), ExitStatus::Success);
@@ -136,4 +142,75 @@ async fn accounts_and_regions_are_sums_over_their_networks() {
     );
     assert_eq!(comparison.lines[1].networks, 2);
     assert_eq!(comparison.difference.signed(), "-4");
+}
+
+#[tokio::test]
+async fn the_total_has_what_one_side_alone_has_and_is_the_sum_of_its_kinds() {
+    use PeriodState::Closed;
+    let of = |network, guests| (network, "2026-10", guests, Closed);
+    let ledger = ledger(&[of("11111111", 40), of("22222222", 8), of("33333333", 5)]).await;
+    let published = Published { ledger, ..Published::default() };
+    let lines = [
+        ("2026-10", of_network("11111111"), "43"),
+        ("2026-10", of_network("33333333"), "5"),
+        ("2026-10", of_network("44444444"), "9"),
+    ];
+    let price = Price { per_guest: "5.00".parse().unwrap(), currency: "USD".to_owned(), free: 0 };
+    let terms = Terms { price: Some(price), ..terms(&["2026-10"]) };
+    let comparison = compare(&invoice(BY_NETWORK, &lines), &published, &terms);
+    let shown =
+        |difference: &Option<Decimal>| difference.as_ref().map_or_else(|| "-".to_owned(), Decimal::signed);
+    let totals: Vec<String> = comparison
+        .totals
+        .iter()
+        .map(|total| {
+            let (difference, amount) = (shown(&total.difference), shown(&total.difference_amount));
+            format!("{} {} {difference} {amount}", total.lines, total.verdict)
+        })
+        .collect();
+    assert_eq!(
+        totals,
+        ["1 match 0 0.00", "1 MISMATCH +3 +15.00", "1 NOT INVOICED -8 -40.00", "1 NOT PUBLISHED +9 +45.00"]
+    );
+    assert_eq!(comparison.difference.signed(), "+4");
+    assert_eq!(shown(&comparison.difference_amount), "+20.00");
+}
+
+#[tokio::test]
+async fn a_network_that_is_missed_is_named_on_the_line_that_lacks_it() {
+    use PeriodState::Closed;
+    let ledger = ledger(&[
+        ("12345678", "2026-09", 7, Closed),
+        ("87654321", "2026-09", 4, Closed),
+        ("12345678", "2026-10", 7, Closed),
+    ])
+    .await;
+    let published = Published { ledger, ..Published::default() };
+    let in_total = Grain { network: false, account: false, region: false };
+    let of_october = |grain, bearer, guests, terms: &Terms| {
+        let comparison = compare(&invoice(grain, &[("2026-10", bearer, guests)]), &published, terms);
+        (verdicts(&comparison), comparison.lines.last().unwrap().message.clone().unwrap_or_default())
+    };
+    let october = terms(&["2026-10"]);
+    for (grain, bearer) in [(in_total, Bearer::default()), (BY_ACCOUNT, of_account("111122223333"))] {
+        let whose = bearer.to_string();
+        let (found, message) = of_october(grain, bearer.clone(), "12", &october);
+        assert_eq!(found, [(whose.clone(), Verdict::Mismatch)]);
+        assert!(
+            message.contains("5 more than the 7 guests published; network 87654321 is missing"),
+            "{message}"
+        );
+        let (found, message) = of_october(grain, bearer.clone(), "7", &october);
+        assert_eq!(found, [(whose.clone(), Verdict::Incomplete)]);
+        assert!(
+            message.starts_with("the invoice has 7, as many as are published; network 87654321 is missing"),
+            "{message}"
+        );
+        assert!(message.ends_with("or leave it out with --gone 87654321 if it is no more"), "{message}");
+        let gone = Terms { gone: BTreeSet::from(["87654321".parse().unwrap()]), ..october.clone() };
+        assert_eq!(of_october(grain, bearer, "7", &gone), (vec![(whose, Verdict::Match)], String::new()));
+    }
+    let (found, message) = of_october(BY_NETWORK, of_network("12345678"), "7", &october);
+    assert_eq!(found, [("12345678".to_owned(), Verdict::Match), ("87654321".to_owned(), Verdict::Gap)]);
+    assert!(message.contains("nothing is published and nothing is invoiced"), "{message}");
 }

@@ -92,16 +92,13 @@ pub struct InvoicedLine {
     pub files: u64,
 }
 
-impl InvoicedLine {
-    /// Says what the line is made of, if that is more than one row.
-    #[must_use]
-    pub fn parts(&self) -> Option<String> {
-        let rows = rows_in_words(self.rows);
-        match (self.rows, self.files) {
-            (0 | 1, _) => None,
-            (_, 0 | 1) => Some(rows),
-            (_, files) => Some(format!("{rows} in {files} files")),
-        }
+/// Says what a line is made of, if that is more than one row.
+#[must_use]
+pub fn parts(rows: u64, files: u64) -> Option<String> {
+    match (rows, files) {
+        (0 | 1, _) => None,
+        (_, 0 | 1) => Some(rows_in_words(rows)),
+        _ => Some(format!("{} in {files} files", rows_in_words(rows))),
     }
 }
 
