@@ -33,8 +33,8 @@ pub enum ExitStatus {
     Success = 0,
     /// The command line or the job definition is wrong.
     Usage = 2,
-    /// A mismatch that was to fail, a shrink that nobody allowed, a period that was further when published, or an
-    /// invoice that disagrees.
+    /// A mismatch that was to fail, a shrink that nobody allowed, a period that was further when published, a purge
+    /// of what is not final, or an invoice that disagrees.
     Refused = 3,
     /// The answers broke the contract or could not be confirmed; for `verify`, what is published is not
     /// whole; for `report`, none of it can be believed.
@@ -144,6 +144,7 @@ impl ExitStatus {
         match error {
             PurgeError::Publish(error) => Self::of_publication(error),
             PurgeError::Elsewhere(_) => Self::Usage,
+            PurgeError::NotFinal { .. } => Self::Refused,
             PurgeError::Undecided(_) => Self::Temporary,
         }
     }

@@ -18,7 +18,7 @@ use crate::guest::NetworkId;
 use crate::ledger::Ledger;
 use crate::period::{BillingPeriod, PeriodState};
 use crate::publish::layout::{self, Place};
-use crate::publish::{Manifest, Publisher, PurgeError, Purged, RosterFiles, TaskKey, roster_files};
+use crate::publish::{Publisher, PurgeError, PurgeTerms, Purged, RosterFiles, TaskKey};
 use crate::storage::{Destination, DestinationError};
 
 /// A period that is not closed cannot be purged (exit 2).
@@ -69,8 +69,7 @@ impl Expiry {
 pub struct Expired {
     expiry: Expiry,
     output: Arc<dyn Destination>,
-    /// Where rosters lie beside the counts, from before the output was divided.
-    beside: Option<Arc<dyn Destination>>,
+    terms: PurgeTerms,
     tasks: BTreeSet<TaskKey>,
     ledger: Ledger,
 }
@@ -156,11 +155,11 @@ impl Expired {
     /// [`DestinationError`] if a place cannot be listed or does not answer.
     pub async fn find(
         output: Arc<dyn Destination>,
-        beside: Option<Arc<dyn Destination>>,
+        terms: PurgeTerms,
         expiry: Expiry,
     ) -> Result<Option<Self>, DestinationError> {
         let mut tasks = BTreeSet::new();
-        for place in beside.iter().chain([&output]) {
+        for place in terms.beside.iter().chain([&output]) {
             tasks.extend(tasks_with_files(&**place).await?);
         }
         if tasks.is_empty() {
@@ -168,97 +167,61 @@ impl Expired {
         }
         tasks.retain(|task| expiry.takes_in(*task));
         let ledger = Ledger::read(&*output, |task| expiry.takes_in(task)).await?;
-        Ok(Some(Self { expiry, output, beside, tasks, ledger }))
+        Ok(Some(Self { expiry, output, terms, tasks, ledger }))
     }
 
-    /// Says what a purge would remove.
-    ///
-    /// # Errors
-    /// [`DestinationError`] if a place cannot be listed or does not answer.
-    pub async fn looked_at(&self, already_removed: bool) -> Result<PurgeReport, DestinationError> {
+    /// Says what a purge would do, and touches nothing.
+    pub async fn looked_at(&self, publisher: &Publisher) -> PurgeReport {
         let mut purges = Vec::with_capacity(self.tasks.len());
         for task in self.tasks.iter().copied() {
-            let mut found = roster_files(&*self.output, task).await?;
-            if let Some(beside) = &self.beside {
-                let misplaced = roster_files(&**beside, task).await?;
-                found.files += misplaced.files;
-                found.bytes += misplaced.bytes;
-            }
-            let manifest = self.ledger.publications.get(&task);
-            let is_named = manifest.is_some_and(Manifest::has_rosters);
-            let result = match self.ledger.unreadable.get(&task) {
-                Some(reason) => Err((ExitStatus::Destination, reason.clone())),
-                None if found.files == 0 && is_named && !already_removed => {
-                    let error = PurgeError::Elsewhere(task);
-                    Err((ExitStatus::of_purge(&error), error.to_string()))
-                }
-                None if found.files > 0 || is_named => Ok((PurgeStatus::Due, found)),
-                None if manifest.is_some_and(|manifest| manifest.rosters_purged_at.is_some()) => {
-                    Ok((PurgeStatus::Before, found))
-                }
-                None => Ok((PurgeStatus::Nothing, found)),
-            };
-            purges.push(self.summed_up(task, result));
+            let foreseen = publisher.foresee_purge(task, &self.terms).await;
+            purges.push(self.summed_up(task, PurgeStatus::Due, foreseen.map_err(|error| failure(&error))));
         }
-        Ok(self.report(purges, true))
+        self.report(purges, true)
     }
 
     /// Purges one network and period after the other, until it is told to stop.
-    pub async fn purge(
-        &self,
-        publisher: &Publisher,
-        already_removed: bool,
-        stop: &CancellationToken,
-    ) -> PurgeReport {
+    pub async fn purge(&self, publisher: &Publisher, stop: &CancellationToken) -> PurgeReport {
         let mut purges = Vec::with_capacity(self.tasks.len());
         for task in self.tasks.iter().copied() {
             let result = if stop.is_cancelled() {
                 Err((ExitStatus::Temporary, "interrupted before it was purged; purge again".to_owned()))
             } else {
-                self.purge_one(publisher, task, already_removed)
-                    .await
-                    .map_err(|error| (ExitStatus::of_purge(&error), error_chain(&error)))
+                self.purge_one(publisher, task).await.map_err(|error| failure(&error))
             };
+            let (network, period) = (task.network, task.period);
             match &result {
-                Ok((PurgeStatus::Purged, removed)) => {
-                    let (network, period) = (task.network, task.period);
+                Ok(Purged::Now(removed)) => {
                     tracing::info!(%network, %period, files = removed.files, "rosters purged");
                 }
-                Ok(_) => {}
+                Ok(Purged::Before | Purged::Nothing) => {}
                 Err((exit, error)) => {
-                    let (network, period) = (task.network, task.period);
                     tracing::error!(%network, %period, exit_code = exit.code(), error, "rosters not purged");
                 }
             }
-            purges.push(self.summed_up(task, result));
+            purges.push(self.summed_up(task, PurgeStatus::Purged, result));
         }
         self.report(purges, false)
     }
 
-    async fn purge_one(
-        &self,
-        publisher: &Publisher,
-        task: TaskKey,
-        already_removed: bool,
-    ) -> Result<(PurgeStatus, RosterFiles), PurgeError> {
+    async fn purge_one(&self, publisher: &Publisher, task: TaskKey) -> Result<Purged, PurgeError> {
         let lock = publisher.lock(task).await?;
-        let none = RosterFiles::default();
-        Ok(match publisher.purge(&lock, self.beside.as_ref(), already_removed).await? {
-            Purged::Now(removed) => (PurgeStatus::Purged, removed),
-            Purged::Before => (PurgeStatus::Before, none),
-            Purged::Nothing => (PurgeStatus::Nothing, none),
-        })
+        publisher.purge(&lock, &self.terms).await
     }
 
     fn summed_up(
         &self,
         task: TaskKey,
-        result: Result<(PurgeStatus, RosterFiles), (ExitStatus, String)>,
+        now: PurgeStatus,
+        result: Result<Purged, (ExitStatus, String)>,
     ) -> TaskPurge {
         let manifest = self.ledger.publications.get(&task);
+        let none = RosterFiles::default();
         let (status, RosterFiles { files, bytes }, exit, message) = match result {
-            Ok((status, files)) => (status, files, ExitStatus::Success, None),
-            Err((exit, message)) => (PurgeStatus::Failed, RosterFiles::default(), exit, Some(message)),
+            Ok(Purged::Now(files)) => (now, files, ExitStatus::Success, None),
+            Ok(Purged::Before) => (PurgeStatus::Before, none, ExitStatus::Success, None),
+            Ok(Purged::Nothing) => (PurgeStatus::Nothing, none, ExitStatus::Success, None),
+            Err((exit, message)) => (PurgeStatus::Failed, none, exit, Some(message)),
         };
         TaskPurge {
             network_id: task.network,
@@ -285,6 +248,10 @@ impl Expired {
             tasks,
         }
     }
+}
+
+fn failure(error: &PurgeError) -> (ExitStatus, String) {
+    (ExitStatus::of_purge(error), error_chain(error))
 }
 
 /// Lists whose manifests and rosters lie in a place.

@@ -39,6 +39,11 @@ pub struct PurgeArguments {
     #[arg(long)]
     pub already_removed: bool,
 
+    /// Purge also what was published last before its period was closed, whose number may not be the
+    /// final one: for networks that no run can ask for any more.
+    #[arg(long)]
+    pub accept_not_final: bool,
+
     /// How many days a period settles after its end: decides which ones are closed.
     #[arg(long, value_name = "DAYS", default_value_t = DEFAULT_SETTLE_DAYS)]
     pub settle_days: u32,

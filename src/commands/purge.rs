@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::time::Instant;
+use tokio_util::sync::CancellationToken;
 
 use super::places::{self, PlaceSettings};
 use super::{print, stop};
@@ -11,7 +12,7 @@ use crate::cli::{PurgeArguments, SummaryFormat};
 use crate::clock::{Clock as _, SystemClock};
 use crate::exit::ExitStatus;
 use crate::job::UsageError;
-use crate::publish::{Publisher, PublisherSettings, ShrinkLimit};
+use crate::publish::{Publisher, PublisherSettings, PurgeTerms, ShrinkLimit};
 use crate::report::purged;
 use crate::retention::{Expired, Expiry};
 use crate::storage::LockWait;
@@ -30,23 +31,28 @@ pub(super) async fn purge(arguments: PurgeArguments) -> anyhow::Result<ExitStatu
         Some(_) => Some(places::open(&arguments.output, &settings).await?),
         None => None,
     };
-    let expired = Expired::find(Arc::clone(&output), beside, expiry).await?.ok_or_else(|| {
+    let terms = PurgeTerms {
+        beside,
+        already_removed: arguments.already_removed,
+        not_final_accepted: arguments.accept_not_final,
+    };
+    let expired = Expired::find(Arc::clone(&output), terms, expiry).await?.ok_or_else(|| {
         UsageError(format!(
             "{} holds nothing that was published; see whether this is the right output",
             output.describe()
         ))
     })?;
+    // What touches nothing needs no end.
+    let stop = if arguments.dry_run { CancellationToken::new() } else { stop::on_signal()? };
+    let deadline = Instant::now() + NO_DEADLINE;
+    let lock_wait = LockWait { longest: arguments.lock_wait.0, deadline, stop: stop.clone() };
+    let settings = PublisherSettings { shrink: ShrinkLimit::default(), lock_wait };
+    let publisher = Publisher::new(Arc::clone(&output), settings, Arc::new(SystemClock));
     let report = if arguments.dry_run {
-        expired.looked_at(arguments.already_removed).await?
+        expired.looked_at(&publisher).await
     } else {
         output.probe_writable().await?;
-        let stop = stop::on_signal()?;
-        let longest = arguments.lock_wait.0;
-        let deadline = Instant::now() + NO_DEADLINE;
-        let lock_wait = LockWait { longest, deadline, stop: stop.clone() };
-        let settings = PublisherSettings { shrink: ShrinkLimit::default(), lock_wait };
-        let publisher = Publisher::new(Arc::clone(&output), settings, Arc::new(SystemClock));
-        let report = expired.purge(&publisher, arguments.already_removed, &stop).await;
+        let report = expired.purge(&publisher, &stop).await;
         output.finish().await;
         report
     };

@@ -32,7 +32,13 @@ pub enum PublishError {
     /// Files show that a manifest was there, and it is not (exit 73).
     #[error(
         "the manifest of {task} is gone, but {remains} shows that it was published; restore {place} from the \
-         manifest.json of its newest revision under revisions/, or move the task's files away to publish it anew"
+         manifest.json of its newest revision under revisions/{otherwise}",
+        otherwise = if *.was_purged {
+            ": its rosters were purged, and if the task's files were moved away instead, its guests would be published \
+             again"
+        } else {
+            ", or move the task's files away to publish it anew"
+        }
     )]
     ManifestLost {
         /// The task.
@@ -41,6 +47,8 @@ pub enum PublishError {
         place: RelativePath,
         /// A file that should not be there without it.
         remains: String,
+        /// Whether a purge is known of, which publishing it anew would undo.
+        was_purged: bool,
     },
     /// Rule 9 (exit 73).
     #[error(

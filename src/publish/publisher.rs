@@ -9,7 +9,7 @@
 mod purging;
 mod recovery;
 
-pub use self::purging::{PurgeError, Purged, RosterFiles, roster_files};
+pub use self::purging::{PurgeError, PurgeTerms, Purged, RosterFiles};
 
 use std::sync::Arc;
 
@@ -256,7 +256,7 @@ impl Publisher {
     /// [`PublishError`]; what was published before then still is, unless only the current copies failed.
     pub async fn publish(&self, lock: &TaskLock, publication: Publication) -> Result<Outcome, PublishError> {
         let task = lock.task;
-        let Found { standing, undecided } = self.recover_standing(lock).await?;
+        let Found { standing, undecided, .. } = self.recover_standing(lock).await?;
         self.check_source(publication.source.kind).await?;
         let outcome = self.publish_over(lock, standing, publication).await?;
         self.sweep_decided(task, &undecided).await;

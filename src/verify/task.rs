@@ -14,6 +14,7 @@ use crate::dataset::Dataset;
 use crate::publish::layout::{self, RevisionName, TaskKey};
 use crate::publish::manifest;
 use crate::publish::manifest::{FileRecord, MAX_MANIFEST_BYTES, Manifest};
+use crate::publish::read_revision_manifest;
 use crate::publish::summary_row::SummaryRow;
 use crate::storage::RelativePath;
 use crate::storage::destination::{Destination, Version};
@@ -57,7 +58,7 @@ impl TaskVerifier {
         let mut found = VerificationReport::default();
         let version = self.version().await;
         if !files.manifest {
-            self.report_unpublished(files, &mut found);
+            self.report_unpublished(files, &mut found).await;
             return Verified { found, row: None, version };
         }
         let published = self.read_manifest(&layout::manifest(self.task), &mut found).await;
@@ -99,10 +100,10 @@ impl TaskVerifier {
     }
 
     /// Without a manifest, what is there is either what a dead first run left, or has lost its manifest.
-    fn report_unpublished(&self, files: &TaskFiles, found: &mut VerificationReport) {
+    async fn report_unpublished(&self, files: &TaskFiles, found: &mut VerificationReport) {
         let was_published =
             !files.current.is_empty() || files.revisions.keys().any(|revision| revision.number > 1);
-        if was_published {
+        if was_published || self.was_purged(files).await {
             let problem = "is missing, though its task was published";
             found.find(layout::manifest(self.task), problem, self.restore_manifest());
         } else {
@@ -110,6 +111,17 @@ impl TaskVerifier {
                 self.report_orphan(*revision, there, found);
             }
         }
+    }
+
+    /// What a dead first run left knows of no purge.
+    async fn was_purged(&self, files: &TaskFiles) -> bool {
+        for revision in files.revisions.keys() {
+            let kept = read_revision_manifest(&*self.destination, self.task, *revision).await;
+            if matches!(kept, Ok(Some(kept)) if kept.rosters_purged_at.is_some()) {
+                return true;
+            }
+        }
+        false
     }
 
     /// A run may be about to publish what was written just now.

@@ -1,11 +1,13 @@
 //! `purge`: the guests of old months go and stay away, their counts and the evidence stay.
 
 use std::fs;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use serde_json::Value;
 
-use crate::support::{CLOSED, Exporter, NETWORK, OLD, Run, SETTLING, Scene, files_below, guests, population};
+use crate::support::{
+    CLOSED, Exporter, NETWORK, OLD, OPEN, Run, SETTLING, Scene, files_below, guests, population,
+};
 
 /// The first month that is kept.
 const KEPT: &str = CLOSED;
@@ -227,22 +229,16 @@ fn rosters_in_another_place_are_purged_there_and_those_left_beside_the_counts_to
     let divided = format!("[output]\nroster_url = \"{place}\"\n");
     scene.job(&divided).args(["--network", NETWORK, "--period", CLOSED]).run().exits(0);
 
-    let refused = json(purging(&scene, SETTLING).args(["--dry-run"]), 2);
-    let purged = json(purging(&scene, SETTLING), 2);
-    for report in [&refused, &purged] {
-        let task = &report["tasks"][1];
-        assert_eq!((&task["billing_period"], &task["status"]), (&CLOSED.into(), &"failed".into()));
-        let message = task["message"].as_str().expect("a message");
-        assert!(message.contains("give it as --roster-url"), "{message}");
-    }
-    assert_eq!(
-        (&refused["tasks"][0]["status"], &purged["tasks"][0]["status"]),
-        (&"due".into(), &"purged".into())
-    );
+    let purged = foreseen_and_done(&scene, SETTLING, &[], 2);
+    let task = &purged["tasks"][1];
+    assert_eq!((&task["billing_period"], &task["status"]), (&CLOSED.into(), &"failed".into()));
+    let message = task["message"].as_str().expect("a message");
+    assert!(message.contains("give it as --roster-url"), "{message}");
+    assert_eq!(purged["tasks"][0]["status"], "purged");
     assert_eq!(rosters(&elsewhere, CLOSED).len(), 4);
     assert!(scene.output().manifest(NETWORK, CLOSED)["rosters_purged_at"].is_null());
 
-    let report = json(purging(&scene, SETTLING).args(["--roster-url", &place]), 0);
+    let report = foreseen_and_done(&scene, SETTLING, &["--roster-url", &place], 0);
     assert_eq!((&report["files"], &report["tasks"][0]["status"]), (&4.into(), &"before".into()));
     assert_eq!(rosters(&elsewhere, CLOSED), Vec::<String>::new());
     let out = scene.path("out").display().to_string();
@@ -252,8 +248,124 @@ fn rosters_in_another_place_are_purged_there_and_those_left_beside_the_counts_to
     let scene = Scene::new(months(0..40));
     scene.run(OLD).exits(0);
     let place = scene.path("rosters").display().to_string();
-    let report = json(purging(&scene, KEPT).args(["--roster-url", &place]), 0);
+    let report = foreseen_and_done(&scene, KEPT, &["--roster-url", &place], 0);
     assert_eq!((&report["files"], &report["tasks"][0]["status"]), (&4.into(), &"purged".into()));
+    assert_eq!(rosters(&scene.path("out"), OLD), Vec::<String>::new());
+    verify(&scene).exits(0);
+}
+
+/// Looks at what a purge would do and then purges: both say the same, and as many files are gone.
+#[track_caller]
+fn foreseen_and_done(scene: &Scene, before: &str, arguments: &[&str], code: i32) -> Value {
+    let rosters_there = || {
+        let is_roster = |path: &&PathBuf| path.file_stem().is_some_and(|stem| stem == "guest_roster");
+        files_below(&scene.path("")).iter().filter(is_roster).count()
+    };
+    let there = rosters_there();
+    let mut foreseen = json(purging(scene, before).args(arguments.iter().copied()).args(["--dry-run"]), code);
+    assert_eq!(rosters_there(), there, "a dry run touches nothing");
+    let done = json(purging(scene, before).args(arguments.iter().copied()), code);
+    assert_eq!(done["files"], there - rosters_there());
+    foreseen["dry_run"] = false.into();
+    for task in foreseen["tasks"].as_array_mut().expect("tasks") {
+        if task["status"] == "due" {
+            task["status"] = "purged".into();
+        }
+    }
+    assert_eq!(foreseen, done, "what is foreseen is what is done");
+    done
+}
+
+#[test]
+fn a_dry_run_says_what_a_purge_does_in_odd_cases_too() {
+    let first = || {
+        let scene = Scene::new(months(0..90));
+        scene.run(OLD).exits(0);
+        scene
+    };
+    let lose = |scene: &Scene, paths: &dyn Fn(&str) -> bool| {
+        for path in files_below(&scene.path("out")) {
+            let name = path.display().to_string();
+            if name.contains(OLD) && paths(&name) {
+                fs::remove_file(path).expect("a file");
+            }
+        }
+    };
+    let is_roster = |name: &str| name.contains("/guest_roster.");
+    let expect = |report: &Value, status: &str, files: u64, message: &str| {
+        let task = &report["tasks"][0];
+        assert_eq!((&task["status"], &task["files"]), (&status.into(), &files.into()), "{report:#}");
+        assert!(task["message"].as_str().unwrap_or_default().contains(message), "{report:#}");
+    };
+
+    // The rosters of the published revision are gone, those of the one before are not.
+    let scene = scene();
+    lose(&scene, &|name| is_roster(name) && !name.contains("/r000001-"));
+    expect(&foreseen_and_done(&scene, KEPT, &[], 2), "failed", 0, "--already-removed");
+    expect(&foreseen_and_done(&scene, KEPT, &["--already-removed"], 0), "purged", 2, "");
+    expect(&foreseen_and_done(&scene, KEPT, &[], 0), "before", 0, "");
+
+    // All of them are.
+    let scene = first();
+    lose(&scene, &is_roster);
+    expect(&foreseen_and_done(&scene, KEPT, &[], 2), "failed", 0, "--already-removed");
+    expect(&foreseen_and_done(&scene, KEPT, &["--already-removed"], 0), "purged", 0, "");
+
+    // The manifest is lost; or it never was.
+    let scene = first();
+    lose(&scene, &|name| name.contains("/manifests/"));
+    expect(
+        &foreseen_and_done(&scene, KEPT, &[], 73),
+        "failed",
+        0,
+        "the manifest of 12345678/2025-08 is gone",
+    );
+    lose(&scene, &|name| !name.contains("/revisions/"));
+    expect(&foreseen_and_done(&scene, KEPT, &[], 0), "purged", 2, "");
+}
+
+#[test]
+fn a_month_that_was_published_last_before_it_was_closed_is_exported_once_more_first() {
+    let scene = Scene::new(population(&[(SETTLING, guests(0..40))]));
+    scene.run(SETTLING).exits(0);
+    let refused = foreseen_and_done(&scene, OPEN, &[], 3);
+    let message = refused["tasks"][0]["message"].as_str().expect("a message");
+    assert!(message.contains("while its month was settling"), "{message}");
+    assert!(message.contains("run once more with --network 12345678 --period 2025-10"), "{message}");
+    assert_eq!(refused["tasks"][0]["period_state"], "settling");
+
+    let out = scene.path("out").display().to_string();
+    let later = ["run", "--network", NETWORK, "--period", SETTLING, "--output", &out];
+    scene.exporter().args(later).run().exits(0);
+    let purged = foreseen_and_done(&scene, OPEN, &[], 0);
+    assert_eq!((&purged["files"], &purged["tasks"][0]["period_state"]), (&4.into(), &"closed".into()));
+
+    // Where no run can be, somebody has to say so.
+    let scene = Scene::new(population(&[(SETTLING, guests(0..40))]));
+    scene.run(SETTLING).exits(0);
+    assert_eq!(foreseen_and_done(&scene, OPEN, &["--accept-not-final"], 0)["files"], 4);
+    verify(&scene).exits(0);
+}
+
+#[test]
+fn a_purged_month_whose_manifest_is_lost_is_not_published_anew() {
+    let scene = Scene::new(months(0..40));
+    scene.run(OLD).exits(0);
+    purging(&scene, KEPT).run().exits(0);
+    let manifest = scene.output().manifest_path(NETWORK, OLD);
+    let kept = fs::read(&manifest).expect("a manifest");
+    fs::remove_file(&manifest).expect("a manifest");
+    fs::remove_dir_all(scene.path("out/guest_counts")).expect("copies");
+
+    let refused = scene.run(OLD).exits(73);
+    let message = refused.message();
+    assert!(message.contains("its rosters were purged"), "{message}");
+    assert_eq!(rosters(&scene.path("out"), OLD), Vec::<String>::new());
+    let found = verify(&scene).exits(65);
+    assert!(found.stdout.contains("is missing, though its task was published"), "{}", found.stdout);
+
+    fs::write(&manifest, kept).expect("a manifest");
+    assert_eq!(scene.run(OLD).exits(0).task()["status"], "unchanged");
     assert_eq!(rosters(&scene.path("out"), OLD), Vec::<String>::new());
     verify(&scene).exits(0);
 }
@@ -269,7 +381,7 @@ fn what_cannot_be_purged_is_said_with_the_reason_and_stops_nothing_else() {
     assert!(!scene.path("nowhere").exists());
 
     fs::write(scene.output().manifest_path(NETWORK, OLD), "{}").expect("a manifest");
-    let report = json(purging(&scene, SETTLING), 73);
+    let report = foreseen_and_done(&scene, SETTLING, &[], 73);
     let status = |number: usize| report["tasks"][number]["status"].clone();
     assert_eq!((status(0), status(1)), ("failed".into(), "purged".into()), "{report:#}");
     assert_eq!(rosters(&scene.path("out"), OLD).len(), 6, "nothing is removed that nobody vouches for");

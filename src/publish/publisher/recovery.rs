@@ -5,7 +5,7 @@
 
 use std::collections::BTreeSet;
 
-use super::{PublishedManifest, Publisher, TaskLock, read_published};
+use super::{PublishedManifest, Publisher, TaskLock, read_published, read_revision_manifest};
 use crate::publish::error::PublishError;
 use crate::publish::layout::{self, Place, RevisionName, TaskKey};
 use crate::publish::publication::Publication;
@@ -30,25 +30,47 @@ pub(super) struct Found {
     pub(super) standing: Option<Standing>,
     /// Revisions that nothing names, and whose manifest may yet take effect: until another manifest does.
     pub(super) undecided: BTreeSet<RevisionName>,
+    /// Revisions that nothing names, or ever will.
+    orphans: BTreeSet<RevisionName>,
+    /// The files of all revisions.
+    listing: Listing,
 }
 
 impl Publisher {
+    /// Recovers a task under its lock.
     pub(super) async fn recover_standing(&self, lock: &TaskLock) -> Result<Found, PublishError> {
-        let task = lock.task;
         lock.lock.confirm().await?;
+        let found = self.find(lock.task).await?;
+        self.finish(lock, &found).await?;
+        Ok(found)
+    }
+
+    /// Finds what there is of a task, and touches nothing.
+    pub(super) async fn find(&self, task: TaskKey) -> Result<Found, PublishError> {
         let listing = self.destination.list(&layout::task_revisions(task)).await?;
-        let Some((published, version)) = read_published(&*self.destination, task).await? else {
-            self.refuse_lost_manifest(task, &listing).await?;
-            let undecided = self.sweep_orphans(&listing, None).await?;
-            return Ok(Found { standing: None, undecided });
+        let standing = match read_published(&*self.destination, task).await? {
+            Some((published, version)) => {
+                let is_whole = is_whole(&published, &listing);
+                Some(Standing { published, version, is_whole })
+            }
+            None => {
+                self.refuse_lost_manifest(task, &listing).await?;
+                None
+            }
         };
-        let undecided = self.sweep_orphans(&listing, Some(published.revision)).await?;
-        let is_whole = is_whole(&published, &listing);
-        if is_whole {
-            self.finish_purge(lock, &published, &listing).await?;
-            self.follow(lock, &published).await?;
+        let published = standing.as_ref().map(|standing| standing.published.revision);
+        let (orphans, undecided) = self.unnamed(&listing, published);
+        Ok(Found { standing, undecided, orphans, listing })
+    }
+
+    /// Finishes or sweeps what a run that died has left of a task.
+    pub(super) async fn finish(&self, lock: &TaskLock, found: &Found) -> Result<(), PublishError> {
+        self.remove_revisions(&found.listing, &found.orphans).await?;
+        if let Some(Standing { published, is_whole: true, .. }) = &found.standing {
+            self.finish_purge(lock, published, &found.listing).await?;
+            self.follow(lock, published).await?;
         }
-        Ok(Found { standing: Some(Standing { published, version, is_whole }), undecided })
+        Ok(())
     }
 
     /// Reads the published files again: those that were altered in place are replaced, not called unchanged.
@@ -68,7 +90,8 @@ impl Publisher {
         Ok(true)
     }
 
-    /// Without a manifest, only a first attempt that died can have left anything.
+    /// Without a manifest, only a first attempt that died can have left anything, and no first attempt knows of a
+    /// purge.
     async fn refuse_lost_manifest(&self, task: TaskKey, listing: &Listing) -> Result<(), PublishError> {
         let later = listing
             .files
@@ -81,40 +104,61 @@ impl Publisher {
                 remains = Some(path);
             }
         }
-        match remains {
+        let purged = match self.kept_manifest_of_purge(task, listing).await {
+            Err(PublishError::ManifestDamaged { .. }) if remains.is_some() => None,
+            purged => purged?,
+        };
+        let was_purged = purged.is_some();
+        match remains.or(purged) {
             None => Ok(()),
             Some(remains) => Err(PublishError::ManifestLost {
                 task,
                 place: layout::manifest(task),
                 remains: remains.to_string(),
+                was_purged,
             }),
         }
     }
 
-    /// Removes revisions that were written and never published: at or past the published number, unnamed.
+    /// Finds a manifest kept with a revision that says that the rosters are purged.
+    async fn kept_manifest_of_purge(
+        &self,
+        task: TaskKey,
+        listing: &Listing,
+    ) -> Result<Option<RelativePath>, PublishError> {
+        for file in &listing.files {
+            let Some(Place::RevisionManifest(_, revision)) = Place::of(&file.path) else { continue };
+            let kept = read_revision_manifest(&*self.destination, task, revision).await?;
+            if kept.is_some_and(|kept| kept.rosters_purged_at.is_some()) {
+                return Ok(Some(file.path.clone()));
+            }
+        }
+        Ok(None)
+    }
+
+    /// Finds revisions that were written and never published: at or past the published number, unnamed.
     ///
     /// Where a put may take effect long after its run has died, the manifest that names a young one may yet come; those
-    /// stay, and are returned.
-    async fn sweep_orphans(
+    /// come second.
+    fn unnamed(
         &self,
         listing: &Listing,
         published: Option<RevisionName>,
-    ) -> Result<BTreeSet<RevisionName>, PublishError> {
-        let is_orphan = |revision: &RevisionName| match published {
+    ) -> (BTreeSet<RevisionName>, BTreeSet<RevisionName>) {
+        let is_unnamed = |revision: &RevisionName| match published {
             Some(published) => revision.number >= published.number && *revision != published,
             None => true,
         };
-        let (mut orphans, mut undecided) = (BTreeSet::new(), BTreeSet::new());
+        let (mut unnamed, mut undecided) = (BTreeSet::new(), BTreeSet::new());
         let now = self.clock.now();
         for file in &listing.files {
-            let Some(revision) = revision_at(&file.path).filter(is_orphan) else { continue };
-            orphans.insert(revision);
+            let Some(revision) = revision_at(&file.path).filter(is_unnamed) else { continue };
+            unnamed.insert(revision);
             if self.destination.is_recent(file, now) {
                 undecided.insert(revision);
             }
         }
-        self.remove_revisions(listing, &(&orphans - &undecided)).await?;
-        Ok(undecided)
+        (&unnamed - &undecided, undecided)
     }
 
     async fn remove_revisions(

@@ -21,7 +21,7 @@ fn counts_in(root: &Path) -> Vec<(String, u64)> {
 async fn purge(output: Arc<dyn Destination>) -> Result<Purged, PurgeError> {
     let publisher = publisher(output);
     let lock = publisher.lock(Sample::new(0..1).task).await?;
-    publisher.purge(&lock, None, false).await
+    publisher.purge(&lock, &PurgeTerms::default()).await
 }
 
 fn files_of(purged: &Purged) -> u64 {
@@ -80,6 +80,67 @@ async fn a_lost_manifest_that_is_restored_from_its_revision_is_still_one_of_a_pu
 }
 
 #[tokio::test]
+async fn a_purged_task_whose_manifest_is_lost_is_not_published_anew() {
+    let root = published(&[Sample::new(0..30)]).await;
+    let task = Sample::new(0..1).task;
+    purge(local(root.path())).await.unwrap();
+    let place = root.path().join(layout::manifest(task).as_str());
+    let manifest = std::fs::read(&place).unwrap();
+    std::fs::remove_file(&place).unwrap();
+    let counts = names(root.path(), "");
+    for has_current_copies in [true, false] {
+        if !has_current_copies {
+            std::fs::remove_dir_all(root.path().join("guest_counts")).unwrap();
+        }
+        let error = Sample::new(0..30).hours_later(1).run(local(root.path())).await.unwrap_err();
+        assert!(matches!(error, PublishError::ManifestLost { was_purged: true, .. }), "{error}");
+        assert!(error.to_string().contains("its guests would be published again"), "{error}");
+        let error = purge(local(root.path())).await.unwrap_err();
+        assert!(
+            matches!(error, PurgeError::Publish(PublishError::ManifestLost { was_purged: true, .. })),
+            "{error}"
+        );
+        let findings = verified(root.path()).await.findings;
+        assert!(
+            findings
+                .iter()
+                .any(|of| of.path == layout::manifest(task).as_str() && of.problem.contains("missing")),
+            "{findings:#?}"
+        );
+        let revisions = |names: &[String]| names.iter().filter(|name| name.starts_with("revisions/")).count();
+        assert_eq!(revisions(&names(root.path(), "")), revisions(&counts), "nothing is swept");
+    }
+    std::fs::write(&place, manifest).unwrap();
+    let run = Sample::new(0..30).hours_later(1).run(local(root.path())).await.unwrap();
+    assert_eq!(run.status, PublicationStatus::Unchanged);
+    assert_eq!(rosters(root.path()), Vec::<String>::new());
+    assert_clean(root.path()).await;
+}
+
+#[tokio::test]
+async fn a_number_that_may_not_be_the_final_one_keeps_its_rosters() {
+    for state in [PeriodState::Open, PeriodState::Settling] {
+        let sample = Sample { state, ..Sample::new(0..30) };
+        let root = published(std::slice::from_ref(&sample)).await;
+        let untouched = inodes(root.path(), "revisions");
+        let error = purge(local(root.path())).await.unwrap_err();
+        let refused = matches!(error, PurgeError::NotFinal { state: seen, .. } if seen == state);
+        assert!(refused, "{error}");
+        assert_eq!(inodes(root.path(), "revisions"), untouched);
+        let closed = Sample { state: PeriodState::Closed, ..sample.clone() };
+        closed.hours_later(1).run(local(root.path())).await.unwrap();
+        assert_eq!(files_of(&purge(local(root.path())).await.unwrap()), 4);
+
+        let root = published(std::slice::from_ref(&sample)).await;
+        let publisher = publisher(local(root.path()));
+        let lock = publisher.lock(sample.task).await.unwrap();
+        let terms = PurgeTerms { not_final_accepted: true, ..PurgeTerms::default() };
+        assert_eq!(files_of(&publisher.purge(&lock, &terms).await.unwrap()), 4);
+        assert_clean(root.path()).await;
+    }
+}
+
+#[tokio::test]
 async fn no_later_run_brings_guests_back_and_a_restatement_has_counts_alone() {
     for mode in [RosterKind::Full, RosterKind::Pseudonymous] {
         let sample = |guests: std::ops::Range<u32>| Sample { mode, ..Sample::new(guests) };
@@ -134,7 +195,8 @@ async fn rosters_that_are_elsewhere_are_not_said_to_be_purged() {
     assert_eq!(read_manifest(&*local(root.path()), task).await.unwrap().unwrap().rosters_purged_at, None);
     let publisher = publisher(local(root.path()));
     let lock = publisher.lock(task).await.unwrap();
-    let purged = publisher.purge(&lock, None, true).await.unwrap();
+    let terms = PurgeTerms { already_removed: true, ..PurgeTerms::default() };
+    let purged = publisher.purge(&lock, &terms).await.unwrap();
     assert_eq!(files_of(&purged), 0);
     assert_clean(root.path()).await;
 }
