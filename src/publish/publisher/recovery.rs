@@ -48,16 +48,13 @@ impl Publisher {
     /// Finds what there is of a task, and touches nothing.
     pub(super) async fn find(&self, task: TaskKey) -> Result<Found, PublishError> {
         let listing = self.destination.list(&layout::task_revisions(task)).await?;
-        let standing = match read_published(&*self.destination, task).await? {
-            Some((published, version)) => {
-                let is_whole = is_whole(&published, &listing);
-                Some(Standing { published, version, is_whole })
-            }
-            None => {
-                self.refuse_lost_manifest(task, &listing).await?;
-                None
-            }
-        };
+        let standing = read_published(&*self.destination, task).await?.map(|(published, version)| {
+            let is_whole = is_whole(&published, &listing);
+            Standing { published, version, is_whole }
+        });
+        if standing.is_none() {
+            self.refuse_lost_manifest(task, &listing).await?;
+        }
         let published = standing.as_ref().map(|standing| standing.published.revision);
         let (orphans, undecided) = self.unnamed(&listing, published);
         Ok(Found { standing, undecided, orphans, listing })
@@ -226,8 +223,9 @@ impl Publisher {
         lock: &TaskLock,
         published: &PublishedManifest,
     ) -> Result<(), PublishError> {
-        self.align_current_copies(published).await?;
-        let Err(lost) = lock.lock.confirm().await else { return Ok(()) };
+        let aligned = self.align_current_copies(published).await;
+        // What it copied from may be gone by then, which says nothing that the loss of the lock does not.
+        let Err(lost) = lock.lock.confirm().await else { return aligned };
         if let Some((standing, _)) = read_published(&*self.destination, lock.task).await?
             && standing.manifest != published.manifest
         {

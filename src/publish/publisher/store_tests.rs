@@ -6,7 +6,7 @@ use chrono::{DateTime, TimeDelta, Utc};
 use object_store::ObjectStore;
 
 use super::*;
-use crate::publish::fixture::{Sample, publisher};
+use crate::publish::fixture::{BOTH, Sample, publisher};
 use crate::publish::shrink::ShrinkLimit;
 use crate::storage::ObjectDestination;
 use crate::storage::StoreUrl;
@@ -53,6 +53,24 @@ async fn restated_without_answer(fate: Fate) -> (Arc<Moody>, Sample) {
     (store, restated)
 }
 
+/// Returns the manifest of the newest revision, which is the one that got lost.
+async fn late_manifest(store: &Arc<Moody>, sample: &Sample) -> Vec<u8> {
+    let output = place(store);
+    let listing = output.list(&layout::task_revisions(sample.task)).await.unwrap();
+    let late = listing.files.iter().rfind(|file| file.path.as_str().ends_with("/manifest.json")).unwrap();
+    output.read(&late.path, MAX_MANIFEST_BYTES).await.unwrap().unwrap().bytes
+}
+
+/// Lets the manifest arrive that got lost, if its condition still holds.
+async fn arrives_late(
+    store: &Arc<Moody>,
+    sample: &Sample,
+    replaced: Version,
+) -> Result<Version, DestinationError> {
+    let late = late_manifest(store, sample).await;
+    place(store).put(late, &layout::manifest(sample.task), Precondition::Unchanged(replaced)).await
+}
+
 #[tokio::test(start_paused = true)]
 async fn a_manifest_that_was_put_without_an_answer_names_files_that_are_there() {
     let (store, restated) = restated_without_answer(Fate::Unanswered).await;
@@ -74,10 +92,7 @@ async fn a_manifest_that_takes_effect_after_the_next_run_has_begun_names_files_t
     // Now it arrives, and its condition still holds.
     let manifest = layout::manifest(restated.task);
     let standing = output.read(&manifest, MAX_MANIFEST_BYTES).await.unwrap().unwrap();
-    let listing = output.list(&layout::task_revisions(restated.task)).await.unwrap();
-    let late = listing.files.iter().rfind(|file| file.path.as_str().ends_with("/manifest.json")).unwrap();
-    let late = output.read(&late.path, MAX_MANIFEST_BYTES).await.unwrap().unwrap();
-    output.put(late.bytes, &manifest, Precondition::Unchanged(standing.version)).await.unwrap();
+    arrives_late(&store, &restated, standing.version).await.unwrap();
     let published = read_manifest(&*output, restated.task).await.unwrap().unwrap();
     assert_eq!(published.revision, 2);
     next.recover(&lock).await.unwrap();
@@ -103,33 +118,116 @@ async fn a_revision_that_no_manifest_can_name_any_more_is_swept() {
     assert_eq!(revisions(&store, &restated).await, 1);
 }
 
-#[tokio::test(start_paused = true)]
-async fn a_run_that_was_overtaken_while_it_copied_leaves_the_copies_of_what_is_published() {
-    let store = Moody::new(&[]);
-    Sample::new(0..250).run(place(&store)).await.unwrap();
-    let (slow, fast) = (Sample::new(0..260).hours_later(1), Sample::new(0..270).hours_later(2));
+/// Restates what is published, is overtaken while it copies, and goes on when somebody else has done something.
+async fn overtaken_while_it_copies(
+    store: &Arc<Moody>,
+    slow: &Sample,
+    meanwhile: impl AsyncFnOnce(Publisher, TaskLock),
+) -> PublishError {
     let held = store.hold_next_copy();
     let overtaken = tokio::spawn({
-        let (slow, place) = (slow.clone(), place(&store));
+        let (slow, place) = (slow.clone(), place(store));
         async move { slow.run(place).await }
     });
     while !store.holds_a_copy() {
         tokio::time::sleep(Duration::from_millis(10)).await;
     }
     // Somebody who saw no renewal for a term: the lease is replaced, and then as that of a dead run.
-    let output = place(&store);
+    let output = place(store);
     let name = layout::task_lock(slow.task);
     let lease = String::from_utf8(output.read(&name, 4096).await.unwrap().unwrap().bytes).unwrap();
     let lease = lease.replacen("\"nonce\":\"", "\"nonce\":\"f", 1).into_bytes();
     output.put(lease, &name, Precondition::Any).await.unwrap();
-    let next = publisher(place(&store));
-    let lock = next.lock(fast.task).await.unwrap();
-    next.publish(&lock, fast.publication()).await.unwrap();
-
+    let next = publisher(place(store));
+    let lock = next.lock(slow.task).await.unwrap();
+    meanwhile(next, lock).await;
     held.notify_one();
-    let error = overtaken.await.unwrap().unwrap_err();
+    overtaken.await.unwrap().unwrap_err()
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_run_that_was_overtaken_while_it_copied_leaves_the_copies_of_what_is_published() {
+    let store = Moody::new(&[]);
+    Sample::new(0..250).run(place(&store)).await.unwrap();
+    let (slow, fast) = (Sample::new(0..260).hours_later(1), Sample::new(0..270).hours_later(2));
+    let error = overtaken_while_it_copies(&store, &slow, async |next, lock| {
+        next.publish(&lock, fast.publication()).await.unwrap();
+    })
+    .await;
     assert!(matches!(error, PublishError::Destination(DestinationError::LockLost { .. })), "{error}");
-    assert_eq!(read_manifest(&*output, slow.task).await.unwrap().unwrap().revision, 3);
+    assert_eq!(read_manifest(&*place(&store), slow.task).await.unwrap().unwrap().revision, 3);
+    assert_whole_but_for_the_summary(&store).await;
+}
+
+async fn rosters(store: &Arc<Moody>) -> Vec<String> {
+    let everything = futures::TryStreamExt::try_collect::<Vec<_>>(store.list(None)).await.unwrap();
+    let names = everything.into_iter().map(|object| object.location.to_string());
+    names.filter(|name| name.contains("/guest_roster.")).collect()
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_run_that_was_held_up_while_it_copied_brings_back_no_guest_who_was_purged_meanwhile() {
+    // With one format nothing is left to copy; with two, the second roster is gone when its turn comes.
+    for formats in [vec![Format::Parquet], BOTH.to_vec()] {
+        let of = |guests| Sample { formats: formats.clone(), ..Sample::new(guests) };
+        let store = Moody::new(&[]);
+        of(0..250).run(place(&store)).await.unwrap();
+        let slow = of(0..260).hours_later(1);
+        let error = overtaken_while_it_copies(&store, &slow, async |next, lock| {
+            let purged = next.purge(&lock, &PurgeTerms::default()).await.unwrap();
+            assert!(matches!(purged, Purged::Now(_)), "{purged:?}");
+        })
+        .await;
+        assert!(matches!(error, PublishError::Destination(DestinationError::LockLost { .. })), "{error}");
+        assert_eq!(rosters(&store).await, Vec::<String>::new(), "{formats:?}");
+        assert_whole_but_for_the_summary(&store).await;
+    }
+}
+
+/// Purges what is published, as one that was told nothing.
+async fn purge(store: &Arc<Moody>, task: TaskKey) -> Purged {
+    let publisher = publisher(place(store));
+    let lock = publisher.lock(task).await.unwrap();
+    publisher.purge(&lock, &PurgeTerms::default()).await.unwrap()
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_second_purge_leaves_the_files_of_what_a_run_may_yet_publish() {
+    let store = Moody::new(&[]);
+    let sample = Sample::new(0..250);
+    sample.run(place(&store)).await.unwrap();
+    assert!(matches!(purge(&store, sample.task).await, Purged::Now(_)));
+    let restated = Sample::new(0..260).hours_later(1);
+    store.become_at("out/manifests/", &[Fate::Lost]);
+    restated.run(place(&store)).await.unwrap_err();
+    store.become_(&[Fate::Answered]);
+
+    let output = place(&store);
+    let manifest = layout::manifest(sample.task);
+    let before = output.read(&manifest, MAX_MANIFEST_BYTES).await.unwrap().unwrap();
+    assert_eq!(purge(&store, sample.task).await, Purged::Before);
+
+    // Now it arrives, with the condition that it was sent with.
+    arrives_late(&store, &restated, before.version).await.unwrap();
+    assert_eq!(read_manifest(&*output, sample.task).await.unwrap().unwrap().revision, 2);
+    let next = publisher(place(&store));
+    let lock = next.lock(sample.task).await.unwrap();
+    next.recover(&lock).await.unwrap();
+    assert_eq!(rosters(&store).await, Vec::<String>::new());
+    assert_whole_but_for_the_summary(&store).await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_first_purge_decides_what_no_run_can_publish_any_more() {
+    let (store, restated) = restated_without_answer(Fate::Lost).await;
+    let manifest = layout::manifest(restated.task);
+    let before = place(&store).read(&manifest, MAX_MANIFEST_BYTES).await.unwrap().unwrap();
+    let lists = late_manifest(&store, &restated).await;
+    assert!(matches!(purge(&store, restated.task).await, Purged::Now(_)));
+    assert_eq!(revisions(&store, &restated).await, 1, "what nobody can publish is swept");
+    let late = place(&store).put(lists, &manifest, Precondition::Unchanged(before.version)).await;
+    assert!(matches!(late, Err(DestinationError::Changed { .. })), "{late:?}");
+    assert_eq!(rosters(&store).await, Vec::<String>::new());
     assert_whole_but_for_the_summary(&store).await;
 }
 

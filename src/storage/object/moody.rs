@@ -58,7 +58,7 @@ impl Moody {
         *self.fates.lock().unwrap() = fates.iter().rev().copied().collect();
     }
 
-    /// Holds the next copy up until it is notified.
+    /// Holds the next copy up, between reading and writing, until it is notified.
     pub(crate) fn hold_next_copy(&self) -> Arc<Notify> {
         let held = Arc::new(Notify::new());
         *self.held.lock().unwrap() = Some(Arc::clone(&held));
@@ -145,9 +145,10 @@ impl ObjectStore for Moody {
 
     async fn copy_opts(&self, from: &Path, to: &Path, options: CopyOptions) -> Result<()> {
         let held = self.held.lock().unwrap().take();
-        if let Some(held) = held {
-            held.notified().await;
-        }
-        self.inner.copy_opts(from, to, options).await
+        let Some(held) = held else { return self.inner.copy_opts(from, to, options).await };
+        // It has read what it copies, which may be gone when it is written.
+        let read = self.inner.get_opts(from, GetOptions::default()).await?.bytes().await?;
+        held.notified().await;
+        self.inner.put_opts(to, read.into(), PutOptions::default()).await.map(drop)
     }
 }
