@@ -61,8 +61,8 @@ impl ServiceRefusal<'_> {
     }
 }
 
-/// Reads what the credential chain failed with.
-pub(super) fn chain_failure(error: &CredentialsError) -> ApiError {
+/// Reads what the credential chain failed with, which may have been told of a profile.
+pub(super) fn chain_failure(error: &CredentialsError, profile: Option<&str>) -> ApiError {
     if matches!(error, CredentialsError::ProviderTimedOut(_)) {
         return ApiError::CredentialsUnavailable(quotable(&error.to_string(), &[]));
     }
@@ -74,7 +74,15 @@ pub(super) fn chain_failure(error: &CredentialsError) -> ApiError {
         )),
         Some(Finding::Status(status)) if !is_temporary(status) => ApiError::NoCredentials(advice(error)),
         Some(_) => ApiError::CredentialsUnavailable(quotable(&error_chain(error), &[])),
-        None => ApiError::NoCredentials(advice(error)),
+        None => match (error, profile) {
+            // It says no more than that nobody has any.
+            (CredentialsError::CredentialsNotLoaded(_), Some(profile)) => ApiError::NoCredentials(format!(
+                "there is no profile `{}` with credentials; see to ~/.aws/config and ~/.aws/credentials, or to what \
+                 AWS_CONFIG_FILE and AWS_SHARED_CREDENTIALS_FILE name, or choose another with --profile",
+                quotable(profile, &[])
+            )),
+            _ => ApiError::NoCredentials(advice(error)),
+        },
     }
 }
 

@@ -67,8 +67,8 @@ type Fetch = Shared<BoxFuture<'static, Result<Credentials, ApiError>>>;
 
 /// Who gives credentials.
 enum Origin {
-    /// The credential chain, or one link of it.
-    Provider(SharedCredentialsProvider),
+    /// The credential chain, or one link of it, and the profile that it was told of.
+    Provider { provider: SharedCredentialsProvider, profile: Option<String> },
     /// STS, which lends a role to whomever the base credentials belong to.
     Role { role: AssumedRole, base: Arc<CachedCredentials>, sts: Box<SdkConfig> },
 }
@@ -77,7 +77,11 @@ impl CachedCredentials {
     /// Wraps a provider; nothing is asked of it yet.
     #[must_use]
     pub fn new(provider: SharedCredentialsProvider) -> Self {
-        Self { origin: Arc::new(Origin::Provider(provider)), known: Mutex::default() }
+        Self::of_profile(provider, None)
+    }
+
+    fn of_profile(provider: SharedCredentialsProvider, profile: Option<String>) -> Self {
+        Self { origin: Arc::new(Origin::Provider { provider, profile }), known: Mutex::default() }
     }
 
     /// Wraps a role that is assumed with `base`; nothing is asked yet. `sts` says where STS is and how it is reached.
@@ -134,7 +138,9 @@ impl CachedCredentials {
 impl Origin {
     async fn fetch(&self, now: DateTime<Utc>) -> Result<Credentials, ApiError> {
         match self {
-            Origin::Provider(provider) => ask(provider).await.map_err(|error| chain_failure(&error)),
+            Origin::Provider { provider, profile } => {
+                ask(provider).await.map_err(|error| chain_failure(&error, profile.as_deref()))
+            }
             Origin::Role { role, base, sts } => {
                 // One role stands on another's credentials, so that the future has no size of its own.
                 let base = Box::pin(base.current(now)).await?;
@@ -246,6 +252,8 @@ pub async fn load_aws_environment(
         Ok::<_, ApiError>(own.filter(|url| !url.is_empty()))
     };
     let (endpoint_url, s3_endpoint_url) = (endpoint_of("Wickr")?, endpoint_of("S3")?);
+    let variable = || std::env::var("AWS_PROFILE").ok().filter(|name| !name.is_empty());
+    let told_of = profile.clone().or_else(variable);
     let provider = match profile {
         // In the default chain, keys in the environment stand before any profile. Whoever names one means it.
         Some(profile) => {
@@ -261,7 +269,7 @@ pub async fn load_aws_environment(
             .credentials_provider()
             .ok_or_else(|| ApiError::NoCredentials("no credential provider is configured".to_owned()))?,
     };
-    let credentials = Arc::new(CachedCredentials::new(provider));
+    let credentials = Arc::new(CachedCredentials::of_profile(provider, told_of));
     Ok(AwsEnvironment {
         region: config.region().map(ToString::to_string),
         use_fips: config.use_fips().unwrap_or_default(),

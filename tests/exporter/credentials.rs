@@ -398,6 +398,13 @@ fn a_profile_that_is_named_stands_before_keys_in_the_environment() {
         "[profile other]\naws_access_key_id = AKIDOTHER\naws_secret_access_key = other\n",
     );
     scene.export(CLOSED).args(["--profile", "other"]).run().exits(77);
-    scene.export(CLOSED).args(["--profile", "nobody"]).run().exits(77);
+    for run in [
+        scene.export(CLOSED).args(["--profile", "nobody"]),
+        anonymous(&scene).env("AWS_PROFILE", "nobody"),
+        anonymous(&scene).env("AWS_SHARED_CREDENTIALS_FILE", "nowhere").args(["--profile", "nobody"]),
+    ] {
+        let refused = run.run().exits(77);
+        assert!(refused.stderr.contains("there is no profile `nobody`"), "{}", refused.stderr);
+    }
     scene.export(CLOSED).run().exits(0);
 }
