@@ -16,11 +16,12 @@ mod probe;
 mod upload;
 mod url;
 
+use std::collections::HashSet;
 use std::fs::File;
 use std::future::Future;
 use std::io::{Seek, SeekFrom, Write};
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use async_trait::async_trait;
@@ -95,6 +96,8 @@ pub struct ObjectDestination {
     ignores_conditions: Arc<AtomicBool>,
     /// What is still under way when nobody waits for it: locks that are given back.
     finishing: TaskTracker,
+    /// The leases that are held here, by their nonces.
+    held: Arc<Mutex<HashSet<String>>>,
 }
 
 impl ObjectDestination {
@@ -102,7 +105,17 @@ impl ObjectDestination {
     #[must_use]
     pub fn new(store: Arc<dyn ObjectStore>, url: StoreUrl, settings: StoreSettings) -> Self {
         let (ignores_conditions, finishing) = (Arc::default(), TaskTracker::new());
-        Self { store, url: Arc::new(url), settings: Arc::new(settings), ignores_conditions, finishing }
+        let (url, settings, held) = (Arc::new(url), Arc::new(settings), Arc::default());
+        Self { store, url, settings, ignores_conditions, finishing, held }
+    }
+
+    fn holding<T>(&self, work: impl FnOnce(&mut HashSet<String>) -> T) -> T {
+        work(&mut self.held.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    /// Says whether a lease is held here, whose holder then need not be watched to know that it lives.
+    fn holds(&self, nonce: &str) -> bool {
+        self.holding(|nonces| nonces.contains(nonce))
     }
 
     fn term(&self) -> LeaseTerm {

@@ -132,6 +132,7 @@ pub(super) async fn acquire(
             None => Some(Precondition::Absent),
             Some((lease, version)) => {
                 let is_free = lease.as_ref().is_none_or(|lease| lease.released);
+                watch.is_alive |= lease.as_ref().is_some_and(|lease| destination.holds(&lease.nonce));
                 let is_dead = !is_free && watch.finds_dead(version, term);
                 if is_dead {
                     tracing::warn!(lock = %name, "lock of a run that renews it no longer is taken over");
@@ -269,6 +270,7 @@ impl Held {
 impl LeaseGuard {
     fn begin(held: Held) -> Self {
         let (destination, released) = (held.destination.clone(), CancellationToken::new());
+        destination.holding(|nonces| nonces.insert(held.lease.nonce.clone()));
         let held = Arc::new(Mutex::new(held));
         destination.finish_later(keep(Arc::clone(&held), released.clone()));
         Self { held, released }
@@ -278,6 +280,17 @@ impl LeaseGuard {
 /// Renews a lease three times a term until it is released or lost, and then gives it back. A renewal under way is
 /// waited for: what nobody waits for may take effect after the release.
 async fn keep(held: Arc<Mutex<Held>>, released: CancellationToken) {
+    renew_until_released(&held, &released).await;
+    let mut held = held.lock().await;
+    held.destination.holding(|nonces| nonces.remove(&held.lease.nonce));
+    if !held.lost
+        && let Err(error) = held.release().await
+    {
+        tracing::warn!(lock = %held.name, %error, "lock not given back; it ends by itself");
+    }
+}
+
+async fn renew_until_released(held: &Mutex<Held>, released: &CancellationToken) {
     let mut pause = None;
     loop {
         let due = {
@@ -286,7 +299,7 @@ async fn keep(held: Arc<Mutex<Held>>, released: CancellationToken) {
             pause.take().unwrap_or_else(|| (term / 3).saturating_sub(held.renewed_at.elapsed()))
         };
         if released.run_until_cancelled(tokio::time::sleep(due)).await.is_none() {
-            break;
+            return;
         }
         let mut held = held.lock().await;
         if held.lost {
@@ -296,12 +309,6 @@ async fn keep(held: Arc<Mutex<Held>>, released: CancellationToken) {
             tracing::warn!(lock = %held.name, %error, "lock not renewed");
             pause = Some(held.destination.term().0 / 15);
         }
-    }
-    let mut held = held.lock().await;
-    if !held.lost
-        && let Err(error) = held.release().await
-    {
-        tracing::warn!(lock = %held.name, %error, "lock not given back; it ends by itself");
     }
 }
 

@@ -60,6 +60,19 @@ async fn a_lock_whose_holder_lives_is_refused_as_soon_as_it_is_renewed() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_lock_that_is_held_here_is_refused_at_once() {
+    let place = strict(&Moody::new(&[]));
+    let held = place.lock(&name(), &LockWait::none()).await.unwrap();
+    let begun = Instant::now();
+    let refused = place.clone().lock(&name(), &LockWait::none()).await;
+    assert!(matches!(refused, Err(DestinationError::Locked { .. })), "{refused:?}");
+    assert_eq!(begun.elapsed(), Duration::ZERO);
+    drop(held);
+    place.finish().await;
+    place.lock(&name(), &LockWait::none()).await.unwrap();
+}
+
+#[tokio::test(start_paused = true)]
 async fn told_to_stop_nobody_watches_any_longer() {
     let store = Moody::new(&[]);
     a_dead_run_holds_it(&strict(&store)).await;
