@@ -47,7 +47,8 @@ impl LocalDestination {
         match created {
             Ok(()) => {}
             Err(error) if error.kind() == io::ErrorKind::AlreadyExists && folder.is_dir() => {}
-            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
+            // Nobody prunes the root or what it is in: a filesystem that says so of them takes no folders.
+            Err(error) if error.kind() == io::ErrorKind::NotFound && self.is_ours(folder) => return Ok(()),
             Err(error) => return Err(failed(error)),
         }
         self.make_durable(folder).map_err(failed)
@@ -55,12 +56,16 @@ impl LocalDestination {
 
     /// Makes the name of a folder below the root durable, and those of the folders between.
     fn settle_folder(&self, folder: &Path) -> io::Result<()> {
-        let is_ours = folder != self.root && folder.starts_with(&self.root);
-        if !is_ours || self.durable.with(|durable| durable.contains(folder)) {
+        if !self.is_ours(folder) || self.durable.with(|durable| durable.contains(folder)) {
             return Ok(());
         }
         self.settle_folder(above(folder))?;
         self.make_durable(folder)
+    }
+
+    /// Says whether a folder is below the root.
+    fn is_ours(&self, folder: &Path) -> bool {
+        folder != self.root && folder.starts_with(&self.root)
     }
 
     fn make_durable(&self, folder: &Path) -> io::Result<()> {
