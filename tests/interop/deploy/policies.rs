@@ -70,7 +70,29 @@ fn no_policy_allows_more_than_its_purpose() {
             "{statement}"
         );
     }
-    for name in ["api.json", "bucket.json", "kms.json", "finance-reader.json", "assume-cross-account.json"] {
+    let (counts, rosters) = (policy("bucket.json"), policy("roster-bucket.json"));
+    for (counts, rosters) in counts["Statement"]
+        .as_array()
+        .expect("statements")
+        .iter()
+        .zip(rosters["Statement"].as_array().expect("statements"))
+    {
+        assert_eq!(counts["Action"], rosters["Action"], "both are published to alike");
+        assert!(
+            rosters["Resource"]
+                .as_str()
+                .expect("one ARN")
+                .starts_with("arn:aws:s3:::CHANGE-ME-billing-rosters")
+        );
+    }
+    for name in [
+        "api.json",
+        "bucket.json",
+        "roster-bucket.json",
+        "kms.json",
+        "finance-reader.json",
+        "assume-cross-account.json",
+    ] {
         for statement in policy(name)["Statement"].as_array().expect("statements") {
             assert!(!statement["Action"].to_string().contains('*'), "{name}: {statement}");
             let all = statement["Resource"] == "*";
