@@ -52,7 +52,12 @@ impl MetricsSettings {
             url.map(|SecretUrl(text)| PushgatewayUrl::parse(&text)).transpose().map_err(|error| {
                 UsageError(format!("--pushgateway-url or metrics.pushgateway cannot be used: {error}"))
             })?;
-        Ok(Self { job, file: overrides.file.or_else(|| definition.file.clone()), pushgateway })
+        let file = overrides.file.or_else(|| definition.file.clone());
+        if file.as_ref().is_some_and(|file| file.as_os_str().is_empty()) {
+            let advice = "--metrics-file or metrics.file is empty; name a file, or remove it";
+            return Err(UsageError(advice.to_owned()));
+        }
+        Ok(Self { job, file, pushgateway })
     }
 
     /// Gives each share of the networks a name and a file of its own: shares that run at once would write over each

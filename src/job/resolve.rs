@@ -178,6 +178,9 @@ pub enum JobError {
         /// Flag and key.
         setting: &'static str,
     },
+    /// A text that says nothing.
+    #[error("{0} is empty; write something, or remove it")]
+    Empty(&'static str),
     /// A value outside its bounds.
     #[error("{setting} is {value}; it must be {bounds}")]
     OutOfBounds {
@@ -312,7 +315,8 @@ impl Job {
         let periods = periods(selectors, as_of.unwrap_or(now), settle_days)?;
         let sources = sources(&overrides, &definition)?;
         let picks_networks = picks_networks(&overrides, &definition);
-        let output = overrides.output.or(definition.output.url).ok_or(NO_OUTPUT)?;
+        let output = filled("--output or output.url", overrides.output.or(definition.output.url))?;
+        let output = output.ok_or(NO_OUTPUT)?;
         let formats = formats(overrides.formats, definition.output.formats)?;
         let roster = roster_mode(
             definition.output.roster,
@@ -322,10 +326,12 @@ impl Job {
         )?;
         let resume = resume(overrides.state, definition.resume, &variable)?;
         let rosters = overrides.roster_url.or(definition.output.roster_url);
+        let rosters = filled("--roster-url or output.roster_url", rosters)?;
         let shard = overrides.shard.or(definition.shard);
         let shard = shard.map_or(Ok(Shard::WHOLE), |shard| shard.resolve(&variable))?;
         let places = [Some(output.as_str()), rosters.as_deref(), resume.state.as_deref()];
-        let (written, flag) = (definition.output.profile, overrides.profile.as_ref());
+        let (written, flag) =
+            (filled("output.profile", definition.output.profile)?, overrides.profile.as_ref());
         let output_profile = output_profile(written, flag, &definition.sources, places)?;
         let rate = overrides.max_requests_per_second.or(definition.max_requests_per_second).unwrap_or(10.0);
         let fresh_for = within(
@@ -389,8 +395,8 @@ impl Job {
             accept_zero: overrides.accept_zero.into_iter().chain(definition.accept_zero).collect(),
             roster_output: roster_output(rosters, &roster)?,
             output_profile,
-            output_region: definition.output.region,
-            kms_key: definition.output.kms_key,
+            output_region: filled("output.region", definition.output.region)?,
+            kms_key: filled("output.kms_key", definition.output.kms_key)?,
             output,
             storage_class: definition.output.storage_class,
             conditional_puts: definition.output.conditional_puts,
@@ -421,7 +427,7 @@ fn resume(
     )?;
     let suggested = || StateLocation::default_folder(variable);
     Ok(ResumeSettings {
-        state: flag.or(written.state).or_else(suggested),
+        state: filled("--state or resume.state", flag.or(written.state))?.or_else(suggested),
         max_age: TimeDelta::from_std(max_age).expect("a week is in range"),
         rows: within(
             written.rows.unwrap_or(DEFAULT_RESUME_ROWS),
@@ -442,6 +448,11 @@ fn share_of_rate(rate: f64, shard: Shard) -> Result<f64, JobError> {
 
 fn span(written: Option<Span>, default: Duration) -> Duration {
     written.map_or(default, |span| span.0)
+}
+
+/// Refuses a text that is written and says nothing.
+pub(super) fn filled(setting: &'static str, text: Option<String>) -> Result<Option<String>, JobError> {
+    if text.as_deref() == Some("") { Err(JobError::Empty(setting)) } else { Ok(text) }
 }
 
 fn within<T: PartialOrd + std::fmt::Debug>(

@@ -8,7 +8,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use super::definition::{
     JobDefinition, NetworksDefinition, SourceDefinition, SourceDefinitionKind, SourcesDefinition,
 };
-use super::resolve::{JobError, JobOverrides};
+use super::resolve::{JobError, JobOverrides, filled};
 use crate::guest::NetworkId;
 use crate::period::PeriodSpelling;
 use crate::storage::StoreUrl;
@@ -182,9 +182,9 @@ fn service(written: &SourceDefinition, definition: &JobDefinition) -> Result<Ser
                 return Err(JobError::WrongSource { setting: "[simulator]", kind: "wickr" });
             }
             Ok(Service::Wickr {
-                region: written.region.clone(),
-                profile: written.profile.clone(),
-                endpoint_url: written.endpoint_url.clone(),
+                region: filled("--region or source.region", written.region.clone())?,
+                profile: filled("--profile or source.profile", written.profile.clone())?,
+                endpoint_url: filled("--endpoint-url or source.endpoint_url", written.endpoint_url.clone())?,
                 role: role(written)?,
             })
         }

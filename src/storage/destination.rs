@@ -426,6 +426,14 @@ pub enum DestinationUrlError {
         /// What is wrong with it.
         reason: String,
     },
+    /// A folder that was hardly meant.
+    #[error("`{text}` would be a folder of that very name, which is written ./{text}; {meant}")]
+    HardlyAFolder {
+        /// What was written.
+        text: String,
+        /// How to write what was meant.
+        meant: &'static str,
+    },
     /// Another scheme.
     #[error(
         "`{0}` is of no scheme that can be written to; write a folder, s3://bucket/prefix, gs://bucket/prefix or az://container/prefix"
@@ -434,6 +442,17 @@ pub enum DestinationUrlError {
     /// A `file://` URL that names no absolute path of this machine.
     #[error("`{0}` names no folder of this machine; write file:///absolute/path")]
     NotLocal(String),
+}
+
+/// Says what was meant by a path that hardly anybody means.
+fn meant_by(text: &str) -> Option<&'static str> {
+    const SCHEMES: [&str; 8] = ["s3", "s3a", "gs", "az", "azure", "file", "http", "https"];
+    if text == "~" || text.starts_with("~/") {
+        return Some("what a shell makes of ~ is written out here");
+    }
+    let (scheme, _) = text.split_once(':')?;
+    let is_scheme = SCHEMES.iter().any(|known| known.eq_ignore_ascii_case(scheme));
+    is_scheme.then_some("a URL has `://`, as in s3://bucket/prefix")
 }
 
 /// Reads a folder of this machine: a path, or a `file://` URL. Nothing is touched.
@@ -445,7 +464,10 @@ pub fn local_path(text: &str) -> Result<PathBuf, DestinationUrlError> {
         return Err(DestinationUrlError::Empty);
     }
     let Some((scheme, rest)) = text.split_once("://") else {
-        return Ok(PathBuf::from(text));
+        return match meant_by(text) {
+            None => Ok(PathBuf::from(text)),
+            Some(meant) => Err(DestinationUrlError::HardlyAFolder { text: without_credentials(text), meant }),
+        };
     };
     match scheme.to_ascii_lowercase().as_str() {
         "file" => {
@@ -477,6 +499,12 @@ mod tests {
     fn what_cannot_be_written_to_is_refused_with_its_reason() {
         assert_eq!(local_path(""), Err(DestinationUrlError::Empty));
         assert!(matches!(local_path("ftp://host/x"), Err(DestinationUrlError::Scheme(_))));
+        for text in ["s3:/bucket/x", "S3:bucket", "file:/x", "~", "~/out"] {
+            let error = local_path(text).unwrap_err().to_string();
+            assert!(error.contains(&format!("is written ./{text}; ")), "{error}");
+            assert_eq!(local_path(&format!("./{text}")).unwrap(), PathBuf::from(format!("./{text}")));
+        }
+        assert_eq!(local_path("a:b/~").unwrap(), PathBuf::from("a:b/~"));
         for text in ["file://host/x", "file://x", "file:///a%20b", "file:///a?b"] {
             assert!(matches!(local_path(text), Err(DestinationUrlError::NotLocal(_))), "{text}");
         }

@@ -86,7 +86,10 @@ pub enum EndpointError {
     #[error("no AWS region is configured; set `source.region`, `--region` or AWS_REGION")]
     NoRegion,
     /// The region belongs to no known partition.
-    #[error("`{0}` is not an AWS region; it looks like us-east-1 or us-gov-west-1")]
+    #[error(
+        "`{0}` is not an AWS region; correct `source.region`, `--region` or AWS_REGION, which looks like us-east-1 or \
+         us-gov-west-1"
+    )]
     UnknownRegion(String),
     /// The custom endpoint is not a URL.
     #[error("the endpoint `{0}` is not a URL such as https://wickr.example.com: {1}")]

@@ -29,6 +29,14 @@ fn a_wrong_job_ends_with_2_before_any_request_and_names_key_and_remedy() {
         ("a key for nothing", format!("{whole}[output]\npseudonym_key_env = \"HOME\"\n")),
         ("a simulator of AWS", format!("{whole}[simulator]\nseed = 1\n")),
         ("no formats", format!("{whole}[output]\nformats = []\n")),
+        (
+            "an empty region",
+            format!("periods = [\"{CLOSED}\"]\nsource = {{ networks = [\"{NETWORK}\"], region = \"\" }}\n"),
+        ),
+        ("an empty region of the bucket", format!("{whole}[output]\nregion = \"\"\n")),
+        ("an empty place of rosters", format!("{whole}[output]\nroster_url = \"\"\n")),
+        ("an empty place of state", format!("{whole}[resume]\nstate = \"\"\n")),
+        ("an empty file of metrics", format!("{whole}[metrics]\nfile = \"\"\n")),
         ("no TOML", "periods = [\n".to_owned()),
     ] {
         let run = scene.job(&text).run().exits(2);
@@ -60,6 +68,9 @@ fn a_wrong_setting_outside_the_job_ends_with_2_before_any_request() {
     wrong("no certificates", export().env("AWS_CA_BUNDLE", "no/such/bundle.pem"));
     wrong("a log filter", export().env("RUST_LOG", "a=b=c"));
     wrong("a store", export().replacing("--output", "ftp://host/billing"));
+    wrong("no store", export().replacing("--output", ""));
+    wrong("a slash too few", export().replacing("--output", "s3:/bucket/billing"));
+    wrong("a home", export().args(["--state", "~/state"]));
     wrong("a day to come", export().replacing("--as-of", "2999-01-01T00:00:00Z"));
     wrong("all and one", export().args(["--network", "all"]));
     wrong("no speed", export().replacing("--max-requests-per-second", "0"));
@@ -74,6 +85,9 @@ fn an_output_that_cannot_be_written_ends_with_73_before_any_request() {
     let file = scene.write("a-file", "");
     let run = scene.export(CLOSED).replacing("--output", &format!("{file}/out")).run().exits(73);
     insta::assert_snapshot!(settled(&scene, &run.error()));
+    // It says of each folder that is created there that what it is in does not exist.
+    let run = scene.export(CLOSED).replacing("--output", "/proc/wickr-guest-export").run().exits(73);
+    assert!(run.error().contains("/proc/wickr-guest-export cannot be created"), "{}", run.error());
     assert_eq!(scene.simulator.stats().connections, 0);
 }
 
