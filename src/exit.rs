@@ -258,7 +258,7 @@ impl ExitStatus {
             | DestinationError::OwnedByAnother { .. }
             | DestinationError::Unconditional { .. } => Self::Destination,
             DestinationError::Unauthorized { .. } => Self::Credentials,
-            DestinationError::Misaddressed { .. } => Self::Usage,
+            DestinationError::Misaddressed { .. } | DestinationError::RostersElsewhere { .. } => Self::Usage,
             DestinationError::Changed { .. }
             | DestinationError::Unavailable { .. }
             | DestinationError::Locked { .. }

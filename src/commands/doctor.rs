@@ -21,8 +21,11 @@ use crate::job::{Job, MetricsSettings};
 use crate::pacing::RetryPolicy;
 use crate::period::BillingPeriod;
 use crate::publish::SourceKind;
-use crate::storage::{Destination, LockWait, StoreUrl};
+use crate::publish::divided::check_undivided;
+use crate::storage::{Destination, DestinationError, LockWait, StoreUrl};
 
+/// Whether the rosters are where this output has them.
+const ROSTERS: &str = "rosters: output";
 /// How long the sources are asked, at most: whoever looks on does not wait as long as a run may.
 const LONGEST_QUESTIONS: Duration = Duration::from_mins(2);
 
@@ -83,7 +86,14 @@ async fn examine(
     let answered = examine_sources(job, clock, telling).await?;
     let output = match (output, rosters, &job.roster_output) {
         (Some(counts), Some(rosters), Some(_)) => divided(counts, rosters, telling).await?,
-        (Some(output), None, None) => Some(output),
+        (Some(output), None, None) => {
+            if job.puts_rosters_beside_counts()
+                && let Err(error) = check_undivided(&*output).await
+            {
+                telling.tell([misplaced(&error)])?;
+            }
+            Some(output)
+        }
         _ => None,
     };
     if let Some(output) = output {
@@ -98,22 +108,23 @@ async fn divided(
     rosters: Arc<dyn Destination>,
     telling: &mut Telling,
 ) -> anyhow::Result<Option<Arc<dyn Destination>>> {
-    const NAME: &str = "rosters: output";
     let divided = match places::divide(counts, rosters) {
         Ok(divided) => divided,
         Err(error) => {
-            let check = Check::failed(NAME, ExitStatus::Usage, error.to_string());
+            let check = Check::failed(ROSTERS, ExitStatus::Usage, error.to_string());
             telling.tell([check.ending_the_run()])?;
             return Ok(None);
         }
     };
     telling.tell([match divided.check_owner().await {
-        Ok(()) => Check::passed(NAME, "no other output has its rosters there"),
-        Err(error) => {
-            Check::failed(NAME, ExitStatus::of_destination(&error), error.to_string()).ending_the_run()
-        }
+        Ok(()) => Check::passed(ROSTERS, "no other output has its rosters there"),
+        Err(error) => misplaced(&error),
     }])?;
     Ok(Some(Arc::new(divided)))
+}
+
+fn misplaced(error: &DestinationError) -> Check {
+    Check::failed(ROSTERS, ExitStatus::of_destination(error), error.to_string()).ending_the_run()
 }
 
 fn told(name: &str, job: &Job) -> Check {

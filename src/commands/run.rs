@@ -28,6 +28,7 @@ use crate::export::{
 use crate::job::{Job, Networks, OnMismatch};
 use crate::ledger::{Closing, Ledger};
 use crate::pacing::{RequestCount, RetryPolicy};
+use crate::publish::divided::check_undivided;
 use crate::publish::{
     AttemptedTask, Publisher, PublisherSettings, SourceKind, Summary, TaskKey, layout, read_manifest,
 };
@@ -88,6 +89,9 @@ async fn export_job(
     let state = places::open_state(&job, &place, &lock_wait).await?;
     if let Some(state) = &state {
         places::keep_apart(state, destination.as_ref())?;
+    }
+    if job.puts_rosters_beside_counts() {
+        check_undivided(&*destination).await?;
     }
     if !arguments.dry_run {
         destination.probe_writable().await?;

@@ -289,6 +289,12 @@ impl Job {
         regions.all(|region| region == Some(first)).then_some(first)
     }
 
+    /// Says whether rosters go where the counts go.
+    #[must_use]
+    pub const fn puts_rosters_beside_counts(&self) -> bool {
+        self.roster_output.is_none() && !matches!(self.roster, RosterMode::CountsOnly)
+    }
+
     /// Works out what a job means at an instant.
     ///
     /// `variable` reads the environment: the pseudonym key, which pod of an Indexed Job this is, and where the state
@@ -326,7 +332,6 @@ impl Job {
         )?;
         let resume = resume(overrides.state, definition.resume, &variable)?;
         let rosters = overrides.roster_url.or(definition.output.roster_url);
-        let rosters = filled("--roster-url or output.roster_url", rosters)?;
         let shard = overrides.shard.or(definition.shard);
         let shard = shard.map_or(Ok(Shard::WHOLE), |shard| shard.resolve(&variable))?;
         let places = [Some(output.as_str()), rosters.as_deref(), resume.state.as_deref()];
@@ -518,7 +523,7 @@ fn periods(
 }
 
 fn roster_output(written: Option<String>, roster: &RosterMode) -> Result<Option<String>, JobError> {
-    match (written, roster) {
+    match (filled("--roster-url or output.roster_url", written)?, roster) {
         (Some(_), RosterMode::CountsOnly) => Err(JobError::RosterPlace(
             "with output.roster = \"none\" there are no rosters; remove the one or change the other",
         )),

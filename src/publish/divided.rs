@@ -1,6 +1,7 @@
 //! An output whose rosters lie elsewhere, so that whoever reads counts reads no personal data.
 //!
-//! It is one destination to all who publish and verify: every path is what it was, and which place a file is in is
+//! Each place says what the other is, so that none is taken for another output's, and no run that is not told of the
+//! rosters' place puts some beside the counts. It is one destination to all who publish and verify: every path is what it was, and which place a file is in is
 //! decided by its path alone ([`layout::holds_guests`]). Manifests, locks and the summary stay with the counts.
 
 use std::collections::BTreeSet;
@@ -9,6 +10,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
+use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
 use super::layout;
@@ -31,8 +33,57 @@ struct Owner {
     output: String,
 }
 
+/// Where an output has its rosters.
+#[derive(Debug, PartialEq, Eq, Serialize, Deserialize)]
+struct RostersPlace {
+    /// The full name of the place.
+    rosters: String,
+}
+
+fn place_file() -> RelativePath {
+    RelativePath::known(".rosters-in.json".to_owned())
+}
+
 fn owner_file() -> RelativePath {
     RelativePath::known(".rosters-of.json".to_owned())
+}
+
+/// Reads what a place says of the other; an error is what to call it if it says nothing that can be understood.
+async fn read_other<T: DeserializeOwned>(
+    place: &dyn Destination,
+    file: &RelativePath,
+) -> Result<Option<Result<T, &'static str>>, DestinationError> {
+    let found = place.read(file, MAX_OWNER_BYTES).await?;
+    Ok(found.map(|found| serde_json::from_slice(&found.bytes).map_err(|_| "an unreadable file")))
+}
+
+/// Makes sure that the rosters of an output are where they are looked for: beside its counts, or in another place.
+async fn check_place(
+    counts: &dyn Destination,
+    rosters: Option<&dyn Destination>,
+) -> Result<(), DestinationError> {
+    let Some(found) = read_other::<RostersPlace>(counts, &place_file()).await? else { return Ok(()) };
+    let name = rosters.map(Destination::full_name);
+    if matches!(&found, Ok(RostersPlace { rosters }) if Some(rosters) == name.as_ref()) {
+        return Ok(());
+    }
+    let recorded =
+        found.map_or_else(str::to_owned, |RostersPlace { rosters }| excerpt(&rosters, MAX_SHOWN_CHARACTERS));
+    Err(DestinationError::RostersElsewhere {
+        output: counts.describe(),
+        recorded,
+        wanted: rosters
+            .map_or_else(|| "beside its counts".to_owned(), |rosters| format!("to {}", rosters.describe())),
+        file: place_file().to_string(),
+    })
+}
+
+/// Makes sure that an output has no other place for its rosters.
+///
+/// # Errors
+/// [`DestinationError::RostersElsewhere`], or what the place fails with.
+pub async fn check_undivided(output: &dyn Destination) -> Result<(), DestinationError> {
+    check_place(output, None).await
 }
 
 /// Two places that are one output.
@@ -54,43 +105,43 @@ impl DividedOutput {
     }
 
     /// Makes sure that the place of the rosters is no other output's: nothing but that output's manifests and locks
-    /// keeps its rosters from being swept away as what a dead run has left.
+    /// keeps its rosters from being swept away as what a dead run has left. And that this output has no other.
     ///
     /// # Errors
-    /// [`DestinationError::OwnedByAnother`], or what the place fails with.
+    /// [`DestinationError::OwnedByAnother`], [`DestinationError::RostersElsewhere`], or what a place fails with.
     pub async fn check_owner(&self) -> Result<(), DestinationError> {
-        match self.rosters.read(&owner_file(), MAX_OWNER_BYTES).await? {
-            None => Ok(()),
-            Some(found)
-                if serde_json::from_slice::<Owner>(&found.bytes).is_ok_and(|owner| owner == self.owner()) =>
-            {
-                Ok(())
-            }
+        match read_other::<Owner>(&*self.rosters, &owner_file()).await? {
+            None => {}
+            Some(Ok(owner)) if owner == self.owner() => {}
             Some(found) => {
-                let owner = serde_json::from_slice(&found.bytes).map_or_else(
-                    |_| "an unreadable file".to_owned(),
-                    |Owner { output }| excerpt(&output, MAX_SHOWN_CHARACTERS),
-                );
+                let owner = found
+                    .map_or_else(str::to_owned, |Owner { output }| excerpt(&output, MAX_SHOWN_CHARACTERS));
                 let (place, file) = (self.rosters.describe(), owner_file().to_string());
-                Err(DestinationError::OwnedByAnother { place, owner, file })
+                return Err(DestinationError::OwnedByAnother { place, owner, file });
             }
         }
+        check_place(&*self.counts, Some(&*self.rosters)).await
     }
 
     fn owner(&self) -> Owner {
         Owner { output: self.counts.full_name() }
     }
 
-    /// Makes the place of the rosters this output's, if it is nobody's yet.
+    /// Makes the place of the rosters this output's, if it is nobody's yet, and lets each place name the other.
     async fn claim(&self) -> Result<(), DestinationError> {
         self.check_owner().await?;
-        let json = serde_json::to_vec_pretty(&self.owner()).expect("an owner has a JSON form");
-        match self.rosters.put(json, &owner_file(), Precondition::Absent).await {
-            Ok(_) => Ok(()),
-            // Somebody was faster, or it has been ours for long.
-            Err(DestinationError::Changed { .. }) => self.check_owner().await,
-            Err(error) => Err(error),
+        let place = RostersPlace { rosters: self.rosters.full_name() };
+        let owner = serde_json::to_vec_pretty(&self.owner()).expect("an owner has a JSON form");
+        let place = serde_json::to_vec_pretty(&place).expect("a place has a JSON form");
+        for (at, file, json) in [(&self.rosters, owner_file(), owner), (&self.counts, place_file(), place)] {
+            match at.put(json, &file, Precondition::Absent).await {
+                Ok(_) => {}
+                // Somebody was faster, or it has been ours for long.
+                Err(DestinationError::Changed { .. }) => self.check_owner().await?,
+                Err(error) => return Err(error),
+            }
         }
+        Ok(())
     }
 
     /// Says that rosters from before the output was divided are still where only counts should be, and which of them
@@ -228,7 +279,10 @@ mod tests {
 
     fn names(root: &std::path::Path) -> Vec<String> {
         let found = walk(root);
-        let own = |name: &String| name.starts_with(".locks/") || name == owner_file().as_str();
+        let own = |name: &String| {
+            name.starts_with(".locks/")
+                || [owner_file(), place_file()].iter().any(|file| name == file.as_str())
+        };
         found.into_iter().filter(|name| !own(name)).collect()
     }
 
@@ -282,5 +336,28 @@ mod tests {
                 taken => panic!("{taken:?}"),
             }
         }
+    }
+    #[tokio::test]
+    async fn an_output_has_one_place_for_its_rosters() {
+        let [counts, rosters, other] = [(); 3].map(|()| tempfile::tempdir().unwrap());
+        let divided =
+            |rosters: &tempfile::TempDir| DividedOutput::new(local(counts.path()), local(rosters.path()));
+        check_undivided(&*local(counts.path())).await.unwrap();
+        divided(&rosters).probe_writable().await.unwrap();
+        divided(&rosters).probe_writable().await.unwrap();
+        let refused = [
+            check_undivided(&*local(counts.path())).await,
+            divided(&other).check_owner().await,
+            divided(&other).probe_writable().await,
+        ];
+        for refused in refused {
+            match refused {
+                Err(DestinationError::RostersElsewhere { recorded, .. }) => {
+                    assert_eq!(recorded, local(rosters.path()).full_name());
+                }
+                taken => panic!("{taken:?}"),
+            }
+        }
+        assert!(!other.path().join(owner_file().as_str()).exists(), "what is refused claims nothing");
     }
 }

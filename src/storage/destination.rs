@@ -290,6 +290,21 @@ pub enum DestinationError {
         /// What is wrong, and the remedy.
         cause: String,
     },
+    /// Rosters would go to another place than those that are there already (exit 2).
+    #[error(
+        "{output} says in {file} that its rosters are in {recorded}; give that as output.roster_url or --roster-url, or \
+         move its revisions and guest_roster folders {wanted} and remove {file}"
+    )]
+    RostersElsewhere {
+        /// The place of the counts.
+        output: String,
+        /// The place that has its rosters.
+        recorded: String,
+        /// Where they would go.
+        wanted: String,
+        /// The file that says so.
+        file: String,
+    },
     /// A store that does not do what publications rest on (exit 73).
     #[error(
         "{place} ignores conditional puts, so nothing would keep two runs at the same time from overwriting each \

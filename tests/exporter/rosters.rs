@@ -1,6 +1,6 @@
 //! Rosters in a place of their own: whose it is, and what is moved there.
 
-use crate::support::{CLOSED, Exporter, NETWORK, Scene, guests, population};
+use crate::support::{CLOSED, Exporter, NETWORK, Scene, files_below, guests, population};
 
 fn divided(scene: &Scene, rosters: &str) -> Exporter {
     scene.export(CLOSED).args(["--roster-url", rosters])
@@ -57,4 +57,47 @@ fn a_roster_that_was_published_before_its_place_was_named_is_published_there_how
         verified.stdout
     );
     assert!(scene.output().is_published(NETWORK, CLOSED));
+}
+
+#[test]
+fn a_run_that_is_not_told_where_the_rosters_are_puts_none_beside_the_counts() {
+    let (scene, rosters) = scene();
+    let elsewhere = scene.path("elsewhere").display().to_string();
+    divided(&scene, &rosters).run().exits(0);
+    let before = files_below(&scene.path(""));
+    let pages = scene.pages_asked();
+    for export in [
+        scene.export(CLOSED),
+        scene.export(CLOSED).args(["--dry-run"]),
+        scene.export(CLOSED).args(["--roster-url", &elsewhere]),
+    ] {
+        let error = export.run().exits(2).error();
+        assert!(
+            error.contains(&format!("its rosters are in {rosters}; give that as output.roster_url")),
+            "{error}"
+        );
+        assert!(error.contains("and remove .rosters-in.json"), "{error}");
+    }
+    assert_eq!(scene.pages_asked(), pages);
+    let doctor = scene.export(CLOSED).examining().run().exits(2);
+    assert!(doctor.stdout.contains("its rosters are in"), "{}", doctor.stdout);
+    assert_eq!(files_below(&scene.path("")), before);
+
+    // Counts alone may stand there, whoever has the rosters.
+    let counts_only =
+        scene.job("[output]\nroster = \"none\"\n").args(["--network", NETWORK, "--period", CLOSED]);
+    counts_only.args(["--dry-run"]).run().exits(0);
+
+    // Whoever wants them beside the counts moves them there.
+    for folder in ["revisions", "guest_roster"] {
+        let from = scene.path("rosters").join(folder);
+        for file in files_below(&from) {
+            let to = scene.path("out").join(folder).join(file.strip_prefix(&from).expect("a file within"));
+            std::fs::create_dir_all(to.parent().expect("a folder")).expect("a folder");
+            std::fs::rename(file, to).expect("moved");
+        }
+    }
+    std::fs::remove_file(scene.path("out/.rosters-in.json")).expect("a file");
+    assert_eq!(scene.export(CLOSED).run().exits(0).task()["status"], "unchanged");
+    scene.exporter().verifying(&scene.path("out")).run().exits(0);
 }
