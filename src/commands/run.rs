@@ -25,7 +25,7 @@ use crate::export::{
     DescribedSources, Description, ExportContext, Exported, FailedSource, KnownNetworks, Source, Task,
     TaskError,
 };
-use crate::job::{Job, Networks, OnMismatch};
+use crate::job::{Job, NetworkScope, Networks, OnMismatch};
 use crate::ledger::{Closing, Ledger};
 use crate::pacing::{RequestCount, RetryPolicy};
 use crate::publish::divided::check_undivided;
@@ -146,7 +146,7 @@ async fn export_job(
         update_summary(&context, &summaries).await;
     }
     // Whoever exports a part knows nothing of the rest.
-    if failed.is_empty() && share.is_none() && !context.job.picks_networks {
+    if failed.is_empty() && share.is_none() && context.job.scope != NetworkScope::Picked {
         close_periods(&context, &summaries).await;
     }
     // What a source that was left out has published is not known here, nor what it has not.
@@ -374,16 +374,18 @@ async fn update_summary(context: &ExportContext, tasks: &[TaskSummary]) {
 /// and changes nothing else: the next run makes it good.
 async fn close_periods(context: &ExportContext, tasks: &[TaskSummary]) {
     let output = &**context.publisher.destination();
-    for (period, networks) in closed_by(tasks) {
-        match Ledger::close_exported(output, period, &networks, context.clock.now()).await {
+    let all = context.job.scope == NetworkScope::All;
+    for (period, closing) in Ledger::close_exported(output, closed_by(tasks), all, context.clock.now()).await
+    {
+        match closing {
             Ok(Closing::Closed(closed)) => {
-                tracing::info!(%period, networks = closed.networks.len(), "period closed");
+                tracing::info!(%period, networks = closed.networks.len(), "period marked closed");
             }
             Ok(Closing::ClosedBefore) => {}
             Ok(Closing::Waits(awaited)) => {
-                tracing::info!(%period, awaited = %awaited, "period not closed yet");
+                tracing::info!(%period, awaited = %awaited, "period not marked closed yet");
             }
-            Err(error) => tracing::warn!(%period, error = %error_chain(&error), "period not closed"),
+            Err(error) => tracing::warn!(%period, error = %error_chain(&error), "period not marked closed"),
         }
     }
 }

@@ -13,4 +13,4 @@ pub use definition::{JobDefinition, JobFileError, OnMismatch, SecretUrl, Span};
 pub use metrics::{MetricsOverrides, MetricsSettings};
 pub use resolve::{Job, JobError, JobOverrides, UsageError};
 pub use shard::{Shard, ShardDefinition, ShardError};
-pub use sources::{JobSource, Networks, Service};
+pub use sources::{JobSource, NetworkScope, Networks, Service};

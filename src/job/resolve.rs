@@ -10,7 +10,7 @@ use chrono::{DateTime, Datelike, TimeDelta, Utc};
 
 use super::definition::{JobDefinition, OnMismatch, ResumeDefinition, Span, StorageClass};
 use super::shard::{Shard, ShardDefinition, ShardError};
-use super::sources::{JobSource, Networks, output_profile, picks_networks, sources};
+use super::sources::{JobSource, NetworkScope, Networks, output_profile, scope, sources};
 use crate::checkpoint::{LONGEST_MAX_AGE, StateLocation};
 use crate::dataset::Format;
 use crate::dataset::csv::CsvOptions;
@@ -98,8 +98,8 @@ pub struct ResumeSettings {
 pub struct Job {
     /// Where the guests come from, at least one.
     pub sources: Vec<JobSource>,
-    /// Set if `--network` picks some of the networks that the job file names.
-    pub picks_networks: bool,
+    /// Which of the networks that there are these sources have.
+    pub scope: NetworkScope,
     /// Which periods, earliest first, each once.
     pub periods: Vec<SelectedPeriod>,
     /// How many days a period settles after its end.
@@ -320,7 +320,7 @@ impl Job {
         let selectors = if overrides.periods.is_empty() { written } else { &overrides.periods[..] };
         let periods = periods(selectors, as_of.unwrap_or(now), settle_days)?;
         let sources = sources(&overrides, &definition)?;
-        let picks_networks = picks_networks(&overrides, &definition);
+        let scope = scope(&overrides, &definition);
         let output = filled("--output or output.url", overrides.output.or(definition.output.url))?;
         let output = output.ok_or(NO_OUTPUT)?;
         let formats = formats(overrides.formats, definition.output.formats)?;
@@ -347,7 +347,7 @@ impl Job {
         )?;
         Ok(Self {
             sources,
-            picks_networks,
+            scope,
             periods,
             settle_days,
             as_of,

@@ -6,7 +6,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::definition::{
-    JobDefinition, NetworksDefinition, SourceDefinition, SourceDefinitionKind, SourcesDefinition,
+    AllNetworks, JobDefinition, NetworksDefinition, SourceDefinition, SourceDefinitionKind, SourcesDefinition,
 };
 use super::resolve::{JobError, JobOverrides, filled};
 use crate::guest::NetworkId;
@@ -24,6 +24,17 @@ pub enum Networks {
     Among(BTreeSet<NetworkId>),
     /// Those of these, each once, in order.
     Listed(Vec<NetworkId>),
+}
+
+/// Which of the networks that there are a run exports, as far as its job tells.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum NetworkScope {
+    /// All that the job file names, or that the account has.
+    All,
+    /// Those that flags name, and no job file says whether there are others.
+    ByHand,
+    /// Some of those that the job file names.
+    Picked,
 }
 
 /// What answers.
@@ -128,10 +139,22 @@ pub(super) fn sources(
     }
 }
 
-/// Says whether flags pick among the networks that the job file names, so that a run does not export all of the job.
-pub(super) fn picks_networks(overrides: &JobOverrides, definition: &JobDefinition) -> bool {
-    let names_networks = definition.sources.0.iter().any(|source| source.networks.is_some());
-    names_networks && overrides.networks.iter().any(|flag| *flag != Networks::All)
+/// Says which of the networks that there are a run exports, as far as its job tells.
+pub(super) fn scope(overrides: &JobOverrides, definition: &JobDefinition) -> NetworkScope {
+    let flags = &overrides.networks;
+    if flags.is_empty() || flags.contains(&Networks::All) {
+        return NetworkScope::All;
+    }
+    let mut of_file = definition.sources.0.iter().filter_map(|source| source.networks.as_ref()).peekable();
+    if of_file.peek().is_none() {
+        return NetworkScope::ByHand;
+    }
+    let flagged: BTreeSet<NetworkId> = ids_of(flags).collect();
+    let is_whole = of_file.all(|networks| match networks {
+        NetworksDefinition::Ids(ids) => ids.iter().all(|id| flagged.contains(id)),
+        NetworksDefinition::Word(AllNetworks::All) => false,
+    });
+    if is_whole { NetworkScope::All } else { NetworkScope::Picked }
 }
 
 /// Finds the profile that reaches buckets: the one that is named for them, or the one of all sources.

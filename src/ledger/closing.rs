@@ -1,9 +1,8 @@
 //! Whether a month's numbers are all there, and the event that says so.
 //!
-//! Nobody tells this program which networks a month had. So every one is expected that whoever closes it names, every
-//! one that is published for the month, and every one that was published for the month before: a network that vanishes
-//! holds up the event until somebody says that it is gone. And whoever waits for the event reads the summary next, so
-//! it is not given before the summary says the same.
+//! A month that misses a network waits until somebody says that it is gone, and the first month of an output waits for
+//! somebody who knows all its networks, as nothing that is published says which it had. And whoever waits for the event
+//! reads the summary next, so it is not given before the summary says the same.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
@@ -11,6 +10,7 @@ use std::fmt;
 use chrono::{DateTime, SubsecRound as _, Utc};
 
 use super::Ledger;
+use super::missed::{Attendance, Roll, Told};
 use crate::guest::NetworkId;
 use crate::period::{BillingPeriod, PeriodState};
 use crate::publish::closed::{CLOSED_VERSION, WriteClosedError};
@@ -51,7 +51,11 @@ pub enum ClosingError {
 /// What a period waits for before it is closed.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Awaited {
-    /// Networks that are expected and not published for it.
+    /// Nothing at all is published for it.
+    pub is_empty: bool,
+    /// Nothing is published before it, and whoever asks does not know all networks.
+    pub is_roll_unknown: bool,
+    /// Networks that are missed.
     pub unpublished: BTreeSet<NetworkId>,
     /// Networks whose published numbers are not those of the closed period.
     pub unclosed: BTreeSet<NetworkId>,
@@ -65,8 +69,9 @@ impl Awaited {
     /// Says whether nothing is awaited.
     #[must_use]
     pub fn is_nothing(&self) -> bool {
-        let Self { unpublished, unclosed, unreadable, unsummarised } = self;
-        [unpublished, unclosed, unreadable, unsummarised].into_iter().all(BTreeSet::is_empty)
+        let Self { is_empty, is_roll_unknown, unpublished, unclosed, unreadable, unsummarised } = self;
+        let networks = [unpublished, unclosed, unreadable, unsummarised];
+        !is_empty && !is_roll_unknown && networks.into_iter().all(BTreeSet::is_empty)
     }
 }
 
@@ -79,8 +84,18 @@ impl fmt::Display for Awaited {
             (&self.unsummarised, "not in the summary as published, which the next run mends"),
         ];
         let reasons = reasons.into_iter().filter(|(networks, _)| !networks.is_empty());
-        let texts: Vec<String> =
+        let mut texts: Vec<String> =
             reasons.map(|(networks, reason)| format!("{} {reason}", named(networks))).collect();
+        if self.is_empty && self.unpublished.is_empty() {
+            texts.push("nothing is published for it".to_owned());
+        }
+        if self.is_roll_unknown {
+            texts.push(
+                "it is the first month, and nobody says which networks it has: name them all in the job file, or with \
+                 `status --networks … --mark-closed`"
+                    .to_owned(),
+            );
+        }
         formatter.write_str(&texts.join("; "))
     }
 }
@@ -97,47 +112,23 @@ pub fn named(networks: &BTreeSet<NetworkId>) -> String {
 }
 
 impl Ledger {
-    /// Says what a period waits for, as far as manifests tell. `networks` are those that whoever asks expects; `gone`
-    /// are expected no more after the last month that was published of them.
-    ///
-    /// A network is expected between its first and its last month, and in the first published month after its last:
-    /// that a month before was skipped makes nobody stop missing it. One that is known is expected from its first
-    /// month on, and if it was never published, in the latest month.
+    /// Says what a period waits for, as far as manifests tell.
     #[must_use]
-    pub fn awaited(
-        &self,
-        period: BillingPeriod,
-        networks: &BTreeSet<NetworkId>,
-        gone: &BTreeSet<NetworkId>,
-    ) -> Awaited {
-        let mut awaited = Awaited::default();
-        let mut lives: BTreeMap<NetworkId, (BillingPeriod, BillingPeriod)> = BTreeMap::new();
-        for TaskKey { network, period } in self.tasks() {
-            let (first, last) = lives.entry(network).or_insert((period, period));
-            (*first, *last) = ((*first).min(period), (*last).max(period));
-        }
-        let periods = self.periods();
-        let before = periods.range(..period).next_back();
-        let is_latest = periods.range(period..).all(|later| *later == period);
-        let is_expected = |network: &NetworkId| match lives.get(network) {
-            Some((first, last)) if (*first..=*last).contains(&period) => true,
-            Some((first, _)) if period < *first => false,
-            Some((_, last)) => {
-                !gone.contains(network) && (before == Some(last) || networks.contains(network))
-            }
-            None => is_latest && !gone.contains(network),
+    pub fn awaited(&self, period: BillingPeriod, told: &Told) -> Awaited {
+        let attendance = Attendance::of(self, told);
+        let mut awaited = Awaited {
+            is_empty: true,
+            is_roll_unknown: attendance.is_unknown(period),
+            unpublished: attendance.missed(period).into_keys().collect(),
+            ..Awaited::default()
         };
-        let expected: BTreeSet<NetworkId> =
-            networks.iter().chain(lives.keys()).copied().filter(is_expected).collect();
-        for network in expected {
-            let task = TaskKey::new(network, period);
-            let found = match self.publications.get(&task) {
-                Some(manifest) if manifest.period_state == PeriodState::Closed => continue,
-                Some(_) => &mut awaited.unclosed,
-                None if self.unreadable.contains_key(&task) => &mut awaited.unreadable,
-                None => &mut awaited.unpublished,
-            };
-            found.insert(network);
+        for network in self.networks_of(period) {
+            awaited.is_empty = false;
+            match self.publications.get(&TaskKey::new(network, period)) {
+                Some(manifest) if manifest.period_state == PeriodState::Closed => {}
+                Some(_) => drop(awaited.unclosed.insert(network)),
+                None => drop(awaited.unreadable.insert(network)),
+            }
         }
         awaited
     }
@@ -158,25 +149,39 @@ impl Ledger {
         self.tasks().filter(move |task| task.period == period).map(|task| task.network)
     }
 
-    /// Closes a period, unless that was done, after a run that has exported all that it knows of.
+    /// Closes the periods that a run has exported whole, with the networks of each, unless that was done. `all` says
+    /// whether those are all that there are, as far as the run can know.
     ///
     /// # Errors
-    /// [`ClosingError`], and it is not closed.
+    /// [`ClosingError`], and the period is not closed.
     pub async fn close_exported(
         output: &dyn Destination,
-        period: BillingPeriod,
-        networks: &BTreeSet<NetworkId>,
+        exported: BTreeMap<BillingPeriod, BTreeSet<NetworkId>>,
+        all: bool,
         now: DateTime<Utc>,
-    ) -> Result<Closing, ClosingError> {
-        if read_closed(output, period).await?.is_some() {
-            return Ok(Closing::ClosedBefore);
+    ) -> Vec<(BillingPeriod, Result<Closing, ClosingError>)> {
+        // Which networks a month misses is in the months around it, however far away.
+        let mut whole: Option<Self> = None;
+        let mut closings = Vec::new();
+        for (period, networks) in exported {
+            let closing = async {
+                if read_closed(output, period).await?.is_some() {
+                    return Ok(Closing::ClosedBefore);
+                }
+                let ledger = match whole.take() {
+                    Some(ledger) => ledger,
+                    None => Self::read(output, |_| true).await?,
+                };
+                let roll = if all { Roll::All(networks) } else { Roll::Some(networks) };
+                let told = Told { roll, ..Told::default() };
+                whole.insert(ledger).close(output, period, &told, now).await
+            };
+            closings.push((period, closing.await));
         }
-        let recent = period.plus_months(-1)..=period;
-        let ledger = Self::read(output, |task| recent.contains(&task.period)).await?;
-        ledger.close(output, period, networks, &BTreeSet::new(), now).await
+        closings
     }
 
-    /// Closes a period that waits for nothing. The ledger holds it and the month before whole.
+    /// Closes a period that waits for nothing. The ledger is a whole one.
     ///
     /// # Errors
     /// [`ClosingError`], and it is not closed.
@@ -184,11 +189,10 @@ impl Ledger {
         &self,
         output: &dyn Destination,
         period: BillingPeriod,
-        networks: &BTreeSet<NetworkId>,
-        gone: &BTreeSet<NetworkId>,
+        told: &Told,
         now: DateTime<Utc>,
     ) -> Result<Closing, ClosingError> {
-        let mut awaited = self.awaited(period, networks, gone);
+        let mut awaited = self.awaited(period, told);
         if !awaited.is_nothing() {
             return Ok(Closing::Waits(awaited));
         }
@@ -236,9 +240,14 @@ mod tests {
             let sample = Sample { state, ..Sample::new(0..20).of(task(network, period)) };
             sample.run(local(folder.path())).await.unwrap();
         };
+        let told = |networks: &[&str], gone: &[&str]| Told {
+            roll: Roll::All(set(networks)),
+            as_of: Some(october),
+            gone: set(gone),
+        };
         let awaited = async |networks: &[&str], gone: &[&str]| {
             let ledger = Ledger::read(&*output, |_| true).await.unwrap();
-            ledger.awaited(october, &set(networks), &set(gone)).to_string()
+            ledger.awaited(october, &told(networks, gone)).to_string()
         };
         run("11111111", "2026-09", PeriodState::Closed).await;
         run("22222222", "2026-10", PeriodState::Settling).await;
@@ -256,8 +265,8 @@ mod tests {
 
         let close = async || {
             let ledger = Ledger::read(&*output, |_| true).await.unwrap();
-            let (none, gone, now) = (set(&[]), set(&["11111111"]), "2026-11-05T00:00:00.5Z".parse().unwrap());
-            ledger.close(&*output, october, &none, &gone, now).await.unwrap()
+            let (told, now) = (told(&[], &["11111111"]), "2026-11-05T00:00:00.5Z".parse().unwrap());
+            ledger.close(&*output, october, &told, now).await.unwrap()
         };
         let stale = std::fs::read(folder.path().join("summary/parquet/guest_counts.parquet")).unwrap();
         Sample::new(0..21).of(task("22222222", "2026-10")).run(local(folder.path())).await.unwrap();
@@ -276,35 +285,61 @@ mod tests {
         assert_eq!(damaged, "network 22222222 is published with a damaged manifest");
     }
 
+    /// What a run that has exported these networks of a month makes of it.
+    async fn exported(folder: &std::path::Path, month: &str, networks: &[&str], all: bool) -> Closing {
+        let exported = BTreeMap::from([(month.parse().unwrap(), set(networks))]);
+        let now = "2026-11-05T00:00:00Z".parse().unwrap();
+        let mut closings = Ledger::close_exported(&*local(folder), exported, all, now).await;
+        closings.pop().unwrap().1.unwrap()
+    }
+
     #[tokio::test]
-    async fn a_month_that_was_skipped_makes_nobody_stop_missing_a_network() {
+    async fn the_first_month_is_closed_by_whoever_knows_all_its_networks() {
         let folder = tempfile::tempdir().unwrap();
-        let (one, two, new) = ("11111111", "22222222", "33333333");
-        for (network, period) in [
+        let (one, september, october) = ("11111111", "2026-09", "2026-10");
+        for month in [september, october] {
+            Sample::new(0..20).of(task(one, month)).run(local(folder.path())).await.unwrap();
+        }
+        let Closing::Waits(awaited) = exported(folder.path(), september, &[one], false).await else {
+            panic!("others may be exported later")
+        };
+        assert!(awaited.is_roll_unknown && awaited.unpublished.is_empty());
+        assert!(awaited.to_string().starts_with("it is the first month, and nobody says"), "{awaited}");
+        assert!(matches!(exported(folder.path(), october, &[one], false).await, Closing::Closed(_)));
+        assert!(matches!(exported(folder.path(), september, &[one], true).await, Closing::Closed(_)));
+    }
+
+    #[tokio::test]
+    async fn a_run_misses_what_is_published_before_a_gap_and_after_its_month() {
+        let folder = tempfile::tempdir().unwrap();
+        let (one, two, three) = ("11111111", "22222222", "33333333");
+        for (network, month) in [
             (one, "2026-06"),
             (two, "2026-06"),
+            (three, "2026-06"),
             // Nothing for July.
             (one, "2026-08"),
             (one, "2026-09"),
-            (two, "2026-10"),
-            (one, "2026-10"),
+            (three, "2026-10"),
         ] {
-            Sample::new(0..20).of(task(network, period)).run(local(folder.path())).await.unwrap();
+            Sample::new(0..20).of(task(network, month)).run(local(folder.path())).await.unwrap();
         }
-        let ledger = Ledger::read(&*local(folder.path()), |_| true).await.unwrap();
-        let awaited = |period: &str, networks: &[&str], gone: &[&str]| {
-            let awaited = ledger.awaited(period.parse().unwrap(), &set(networks), &set(gone));
-            let Awaited { unpublished, .. } = awaited;
-            unpublished.iter().map(ToString::to_string).collect::<Vec<_>>()
+        for (month, missed) in [("2026-08", &[two, three][..]), ("2026-09", &[three])] {
+            let Closing::Waits(awaited) = exported(folder.path(), month, &[one], true).await else {
+                panic!("{month} misses a network")
+            };
+            assert_eq!(awaited.unpublished, set(missed), "{month}");
+        }
+    }
+
+    #[tokio::test]
+    async fn a_month_of_which_nothing_is_published_is_not_closed() {
+        let folder = tempfile::tempdir().unwrap();
+        let one = "11111111";
+        Sample::new(0..20).of(task(one, "2026-09")).run(local(folder.path())).await.unwrap();
+        let Closing::Waits(awaited) = exported(folder.path(), "2026-08", &[one], true).await else {
+            panic!("there is nothing to close")
         };
-        assert_eq!(awaited("2026-08", &[], &[]), [two], "it was there in the month before the gap");
-        assert_eq!(awaited("2026-09", &[], &[two]), [two], "it is not gone between two of its months");
-        assert_eq!(awaited("2026-11", &[], &[two]), [one]);
-        assert_eq!(
-            awaited("2026-09", &[new], &[two]),
-            [two],
-            "a network that came later is not expected before"
-        );
-        assert_eq!(awaited("2026-10", &[new], &[]), [new]);
+        assert_eq!(awaited.to_string(), "nothing is published for it");
     }
 }

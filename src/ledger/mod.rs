@@ -6,14 +6,14 @@
 
 mod attempts;
 mod closing;
-
-pub use closing::{Awaited, Closing, ClosingError, named};
+pub mod missed;
 
 use std::collections::BTreeMap;
 
 use futures::{StreamExt as _, stream};
 
 pub use self::attempts::Attempts;
+pub use self::closing::{Awaited, Closing, ClosingError, named};
 use crate::error_chain::error_chain;
 use crate::publish::layout::{self, Place, RevisionName, TaskKey};
 use crate::publish::{MANIFESTS_AT_ONCE, Manifest, PublishError, read_manifest, read_revision_manifest};

@@ -1,10 +1,8 @@
 //! What an output has published and what it lacks, by period and network.
 //!
-//! It is told from manifests alone, on every destination, and changes nothing. Nobody says which networks a month had:
-//! one is missed if it was published before and after, or for the latest published month before, or if it is known and
-//! was published for none of the months since. What is wrong with a month that is not closed yet may still come right,
-//! so it is shown and is no finding; what is wrong with a closed one ends with 3, and what is not to be believed with
-//! 65.
+//! It is told from manifests alone, on every destination, and changes nothing. Which networks a month misses is the
+//! ledger's rule, [`crate::ledger::missed`]. What is wrong with a month that is not closed yet may still come right, so
+//! it is shown and is no finding; what is wrong with a closed one ends with 3, and what is not to be believed with 65.
 
 mod shown;
 
@@ -17,6 +15,7 @@ use serde::Serialize;
 use crate::evidence::{ConfirmedBy, Reconciliation};
 use crate::exit::ExitStatus;
 use crate::guest::NetworkId;
+use crate::ledger::missed::{Absence, Attendance, Roll, Told};
 use crate::ledger::{Closing, ClosingError, Ledger};
 use crate::period::{BillingPeriod, PeriodState, latest_closed, months_between};
 use crate::publish::{ClosedNetwork, ClosedPeriod, Manifest, SourceKind, read_closed};
@@ -198,16 +197,16 @@ pub async fn close_periods(
     question: &StatusQuestion,
     closed_at: DateTime<Utc>,
 ) -> Result<BTreeMap<BillingPeriod, String>, ClosingError> {
-    let known: BTreeSet<NetworkId> = question.known.iter().flat_map(KnownNetworks::keys).copied().collect();
+    let told = question.told();
     let mut awaited = BTreeMap::new();
     for period in question.periods_of(ledger) {
         let is_closed = question.state_of(period) == PeriodState::Closed;
         if !is_closed || read_closed(output, period).await?.is_some() {
             continue;
         }
-        match ledger.close(output, period, &known, &question.gone, closed_at).await? {
+        match ledger.close(output, period, &told, closed_at).await? {
             Closing::Closed(closed) => {
-                tracing::info!(%period, networks = closed.networks.len(), "period closed");
+                tracing::info!(%period, networks = closed.networks.len(), "period marked closed");
             }
             Closing::ClosedBefore => {}
             Closing::Waits(waits_for) => drop(awaited.insert(period, waits_for.to_string())),
@@ -223,6 +222,16 @@ impl StatusQuestion {
 
     fn latest_closed(&self) -> BillingPeriod {
         latest_closed(self.now, self.settle_days)
+    }
+
+    /// Returns what is said of networks beside what is published.
+    #[must_use]
+    pub fn told(&self) -> Told {
+        let roll = match &self.known {
+            Some(known) => Roll::All(known.keys().copied().collect()),
+            None => Roll::Unknown,
+        };
+        Told { roll, as_of: Some(self.latest_closed()), gone: self.gone.clone() }
     }
 
     /// Lists the periods that the answer is about.
@@ -257,12 +266,13 @@ impl StatusQuestion {
         let reading = stream::iter(periods.iter().copied())
             .map(async |period| read_closed(output, period).await.map(|closed| (period, closed)));
         let closed: BTreeMap<_, _> = reading.buffer_unordered(READ_AT_ONCE).try_collect().await?;
-        let history = History::of(self, ledger);
+        let told = self.told();
+        let history = History::of(self, ledger, &told);
         let periods =
             periods.iter().rev().map(|period| history.period(*period, closed[period].as_ref(), awaited));
         let periods: Vec<PeriodStatus> = periods.collect();
         let known = self.known.iter().flat_map(KnownNetworks::keys);
-        let never = known.filter(|network| !history.published.contains_key(network)).copied().collect();
+        let never = known.filter(|network| !history.attendance.has_published(**network)).copied().collect();
         let mut status = Status {
             status_version: STATUS_VERSION,
             output: output.describe(),
@@ -289,21 +299,18 @@ impl Status {
     }
 }
 
-/// What is published, by network: what tells whether one is missed.
+/// What is published, and what is missed.
 struct History<'a> {
     question: &'a StatusQuestion,
     ledger: &'a Ledger,
+    told: &'a Told,
+    attendance: Attendance<'a>,
     periods: BTreeSet<BillingPeriod>,
-    published: BTreeMap<NetworkId, BTreeSet<BillingPeriod>>,
 }
 
 impl<'a> History<'a> {
-    fn of(question: &'a StatusQuestion, ledger: &'a Ledger) -> Self {
-        let mut published: BTreeMap<NetworkId, BTreeSet<BillingPeriod>> = BTreeMap::new();
-        for task in ledger.tasks() {
-            published.entry(task.network).or_default().insert(task.period);
-        }
-        Self { question, ledger, periods: ledger.periods(), published }
+    fn of(question: &'a StatusQuestion, ledger: &'a Ledger, told: &'a Told) -> Self {
+        Self { question, ledger, told, attendance: Attendance::of(ledger, told), periods: ledger.periods() }
     }
 
     fn period(
@@ -313,19 +320,27 @@ impl<'a> History<'a> {
         awaited: &BTreeMap<BillingPeriod, String>,
     ) -> PeriodStatus {
         let question = self.question;
-        let known = question.known.iter().flat_map(KnownNetworks::keys);
-        let all: BTreeSet<NetworkId> = self.published.keys().chain(known).copied().collect();
-        let networks: Vec<NetworkStatus> =
-            all.iter().filter_map(|network| self.network(TaskKey::new(*network, period))).collect();
-        let published = networks.iter().filter(|network| network.problems != [Problem::Missing]).count();
+        let state = question.state_of(period);
+        let mut networks: BTreeMap<NetworkId, NetworkStatus> = BTreeMap::new();
+        for network in self.ledger.networks_of(period) {
+            networks.insert(network, self.published(TaskKey::new(network, period), state));
+        }
+        let published = networks.len();
+        for (network, absence) in self.attendance.missed(period) {
+            networks.insert(network, self.without(network, Problem::Missing, absent(network, absence)));
+        }
+        let networks: Vec<NetworkStatus> = networks.into_values().collect();
         let is_between = |ends: (Option<&BillingPeriod>, Option<&BillingPeriod>)| {
             ends.0.is_some_and(|first| *first < period) && ends.1.is_some_and(|last| period < *last)
         };
-        let state = question.state_of(period);
-        let (known, gone) = (all_known(question.known.as_ref()), &question.gone);
         let waits_for = || match awaited.get(&period) {
             Some(found) => found.clone(),
-            None => self.ledger.awaited(period, &known, gone).to_string(),
+            None => match self.ledger.awaited(period, self.told) {
+                nothing if nothing.is_nothing() => {
+                    "nothing but `status --mark-closed`, or the next run".to_owned()
+                }
+                awaited => awaited.to_string(),
+            },
         };
         PeriodStatus {
             billing_period: period,
@@ -368,19 +383,23 @@ impl<'a> History<'a> {
         status
     }
 
-    /// Tells of one network in one period; nothing if nobody misses it.
-    fn network(&self, task: TaskKey) -> Option<NetworkStatus> {
-        let state = self.question.state_of(task.period);
-        if let Some(manifest) = self.ledger.publications.get(&task) {
-            return Some(NetworkStatus::published(manifest, state));
+    /// Tells of a network that has a manifest.
+    fn published(&self, task: TaskKey, state: PeriodState) -> NetworkStatus {
+        match self.ledger.publications.get(&task) {
+            Some(manifest) => NetworkStatus::published(manifest, state),
+            None => self.without(
+                task.network,
+                Problem::Damaged,
+                self.ledger.unreadable.get(&task).cloned().unwrap_or_default(),
+            ),
         }
-        let (problem, message) = match self.ledger.unreadable.get(&task) {
-            Some(reason) => (Problem::Damaged, reason.clone()),
-            None => (Problem::Missing, self.absence(task)?),
-        };
-        let known = self.question.known.as_ref().and_then(|known| known.get(&task.network));
-        Some(NetworkStatus {
-            network_id: task.network,
+    }
+
+    /// Tells of a network without a number.
+    fn without(&self, network: NetworkId, problem: Problem, message: String) -> NetworkStatus {
+        let known = self.question.known.as_ref().and_then(|known| known.get(&network));
+        NetworkStatus {
+            network_id: network,
             network_name: known.cloned().flatten(),
             problems: vec![problem],
             message: Some(message),
@@ -391,38 +410,24 @@ impl<'a> History<'a> {
             confirmed_by: None,
             revision: None,
             checked_at: None,
-        })
+        }
     }
+}
 
-    /// Says why a network is missed that is not published for a period.
-    fn absence(&self, TaskKey { network, period }: TaskKey) -> Option<String> {
-        let is_known = self.question.known.as_ref().map(|known| known.contains_key(&network));
-        let Some(published) = self.published.get(&network) else {
-            let is_recent = period >= self.question.latest_closed();
-            return (is_known == Some(true) && is_recent)
-                .then(|| "the network is known, and was never published".to_owned());
-        };
-        let (first, last) = (*published.first()?, *published.last()?);
-        if period < first {
-            return None;
+/// Says why a network is missed.
+fn absent(network: NetworkId, absence: Absence) -> String {
+    let unless_gone = format!("if it is no more, say so with --gone {network}");
+    match absence {
+        Absence::Between => "the network is published for months before and after".to_owned(),
+        Absence::Never => "the network is known, and was never published".to_owned(),
+        Absence::Since { last, is_there: Some(true) } => {
+            format!("the network was published for {last}, and not since")
         }
-        if period < last {
-            return Some("the network is published for months before and after".to_owned());
-        }
-        if self.question.gone.contains(&network) {
-            return None;
-        }
-        let was_last_published_before = self.periods.range(..period).next_back() == Some(&last);
-        let unless_gone = format!("if it is no more, say so with --gone {network}");
-        match is_known {
-            Some(true) => Some(format!("the network was published for {last}, and not since")),
-            Some(false) if was_last_published_before => Some(format!(
-                "the network was published for {last}, and is not among those that are known now; {unless_gone}"
-            )),
-            None if was_last_published_before => {
-                Some(format!("the network was published for {last}, and not since; {unless_gone}"))
-            }
-            Some(false) | None => None,
+        Absence::Since { last, is_there: Some(false) } => format!(
+            "the network was published for {last}, and is not among those that are known now; {unless_gone}"
+        ),
+        Absence::Since { last, is_there: None } => {
+            format!("the network was published for {last}, and not since; {unless_gone}")
         }
     }
 }
@@ -430,10 +435,6 @@ impl<'a> History<'a> {
 /// Adds up guests; whoever can seal a document may have it claim anything.
 fn sum(guests: impl Iterator<Item = u64>) -> u64 {
     guests.fold(0, u64::saturating_add)
-}
-
-fn all_known(known: Option<&KnownNetworks>) -> BTreeSet<NetworkId> {
-    known.into_iter().flat_map(KnownNetworks::keys).copied().collect()
 }
 
 impl NetworkStatus {

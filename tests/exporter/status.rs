@@ -155,7 +155,7 @@ fn a_network_that_disappears_is_missed_until_somebody_says_that_it_is_gone() {
     scene.becomes(networks(&[FIRST]));
     let export = export_all(&scene, "2025-09..2025-10").replacing("--as-of", LATER).run().exits(0);
     let awaited = "network 22222222 is not published for it";
-    assert!(export.stderr.contains("period not closed yet") && export.stderr.contains(awaited));
+    assert!(export.stderr.contains("period not marked closed yet") && export.stderr.contains(awaited));
     assert_eq!(closing(&scene, CLOSED), None);
     assert_eq!(closed_networks(&scene, SETTLING), [FIRST], "for September it is not missed any more");
 
@@ -202,7 +202,7 @@ fn a_run_closes_a_month_once_and_a_restatement_leaves_it_as_it_is() {
     scene.run(SETTLING).exits(0);
     assert_eq!(closing(&scene, SETTLING), None, "it settles");
     let run = scene.run(CLOSED).exits(0);
-    assert!(run.stderr.contains("period closed"), "{}", run.stderr);
+    assert!(run.stderr.contains("period marked closed"), "{}", run.stderr);
     let closed = closing(&scene, CLOSED).expect("a closing");
     assert_eq!((closed.networks[0].revision, closed.networks[0].guests), (1, 100));
 
@@ -245,11 +245,64 @@ fn a_run_that_cannot_know_closes_no_month() {
     let job = scene.write("shards.toml", &job);
     status(&scene, &["--job", &job, "--mark-closed"]).run().exits(0);
     assert_eq!(closed_networks(&scene, CLOSED), [FIRST, SECOND]);
+}
+
+#[test]
+fn networks_that_are_named_by_hand_close_no_first_month() {
+    let scene = Scene::new(networks(&[FIRST, SECOND]));
+    let by_hand = |month: &str| scene.job("").args(["--network", FIRST, "--period", month]).run().exits(0);
+    let first = by_hand(OLD);
+    assert!(
+        first.stderr.contains("it is the first month, and nobody says which networks it has"),
+        "{first:?}"
+    );
+    assert_eq!(closing(&scene, OLD), None, "the second network may be exported later");
+    let waits = status(&scene, &[]).run().summary();
+    let awaited = waits["periods"][1]["awaited"].as_str().expect("text").to_owned();
+    assert!(awaited.contains("nobody says which networks it has"), "{awaited}");
+
+    // The month before says which networks there are.
+    by_hand(CLOSED);
+    assert_eq!(closed_networks(&scene, CLOSED), [FIRST]);
+    let names_it = format!("[source]\nnetworks = [\"{FIRST}\"]\n");
+    scene.job(&names_it).args(["--network", FIRST, "--period", OLD]).run().exits(0);
+    assert_eq!(
+        closed_networks(&scene, OLD),
+        [FIRST],
+        "a flag that names what the job file names picks nothing"
+    );
+}
+
+#[test]
+fn a_network_that_came_later_is_not_awaited_in_the_months_before() {
+    let mut scene = Scene::new(networks(&[FIRST]));
+    scene.job("").args(["--network", FIRST, "--period", CLOSED]).run().exits(0);
+    assert_eq!(closing(&scene, CLOSED), None);
+    scene.becomes(networks(&[FIRST, SECOND]));
+    let mark = ["--networks", "all", "--mark-closed"];
+    let mark = || status(&scene, &mark).replacing("--as-of", LATER).run();
+    // The new network was never published; that it is there now says nothing of September.
+    let waits = mark().exits(3).summary();
+    assert_eq!(closed_networks(&scene, CLOSED), [FIRST]);
+    let awaited = waits["periods"][0]["awaited"].as_str().expect("text").to_owned();
+    assert_eq!(awaited, "networks 11111111, 22222222 are not published for it");
+    assert_eq!(row(&waits, SECOND, CLOSED), Value::Null);
 
     fs::remove_file(scene.path("out/manifests/period=2025-09/_CLOSED.json")).expect("a closing");
-    unpublish(&scene, SECOND, CLOSED);
-    scene.job("").args(["--network", FIRST, "--period", CLOSED]).run().exits(0);
-    assert_eq!(closed_networks(&scene, CLOSED), [FIRST], "flags alone are the job");
+    export_all(&scene, SETTLING).replacing("--as-of", LATER).run().exits(0);
+    mark().exits(0);
+    assert_eq!(closed_networks(&scene, CLOSED), [FIRST]);
+    assert_eq!(closed_networks(&scene, SETTLING), [FIRST, SECOND]);
+}
+
+#[test]
+fn a_month_of_which_nothing_is_published_is_not_marked_closed() {
+    let scene = Scene::new(networks(&[FIRST]));
+    export_all(&scene, CLOSED).run().exits(0);
+    let mark = ["--networks", FIRST, "--mark-closed", "--period", "2025-07"];
+    let waits = status(&scene, &mark).run().exits(3).summary();
+    assert_eq!(waits["periods"][0]["awaited"], "nothing is published for it");
+    assert_eq!(closing(&scene, "2025-07"), None);
 }
 
 #[test]

@@ -27,8 +27,8 @@ pub(crate) const OLD: &str = "2025-08";
 /// The network of most tests.
 pub(crate) const NETWORK: &str = "12345678";
 
-/// A job that gives up early: the tests wait for nobody.
-const IMPATIENT: &str = "[request]\nattempts = 2\ntimeout = \"10s\"\n";
+/// A job of the network that gives up early: the tests wait for nobody.
+const IMPATIENT: &str = "[source]\nnetworks = [\"12345678\"]\n[request]\nattempts = 2\ntimeout = \"10s\"\n";
 
 pub(crate) fn network(digits: &str) -> NetworkId {
     digits.parse().expect("eight digits")
