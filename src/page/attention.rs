@@ -10,8 +10,9 @@ use super::months::{Month, Months, is_contradicted, spans};
 use super::number::{Change, grouped};
 use crate::exit::ExitStatus;
 use crate::guest::NetworkId;
+use crate::ledger::missed::Absence;
 use crate::ledger::{Attempts, Ledger};
-use crate::period::{BillingPeriod, PeriodState};
+use crate::period::{BillingPeriod, PeriodState, latest_closed};
 use crate::publish::SourceKind;
 use crate::reconcile::comparison::Comparison;
 use crate::reconcile::verdict::Verdict;
@@ -38,7 +39,7 @@ pub enum Trouble {
     /// A run tried it, and it was never published.
     NeverPublished,
     /// A month is closed by now, and was published before it was.
-    NotClosed,
+    Stale,
     /// The summary cannot be believed.
     Summary,
     /// A month is not final yet, as it should be.
@@ -61,13 +62,13 @@ impl Trouble {
     pub const fn title(self) -> &'static str {
         match self {
             Self::Simulated => "Not real guests",
-            Self::Damaged => "Records that cannot be believed",
+            Self::Damaged => "Damaged: records that cannot be believed",
             Self::Invoiced => "The invoice says something else",
-            Self::Contradicted => "AWS counts another number",
-            Self::MissingMonth => "Months without any number",
-            Self::MissingNetwork => "Networks without a number",
+            Self::Contradicted => "Mismatch: AWS counts another number",
+            Self::MissingMonth => "Missing: months without any number",
+            Self::MissingNetwork => "Missing: networks without a number",
             Self::NeverPublished => "Tried and never exported",
-            Self::NotClosed => "Ended, and not exported since",
+            Self::Stale => "Stale: not exported since the month closed",
             Self::Summary => "The summary file cannot be read",
             Self::NotFinal => "Not final yet",
             Self::Ended => "Networks that are no longer exported",
@@ -103,7 +104,7 @@ impl Trouble {
                  Export them, or see who deleted the network."
             }
             Self::NeverPublished => "The last run that tried failed. Its log says why; run it again.",
-            Self::NotClosed => {
+            Self::Stale => {
                 "The number was read before the month was closed, and guests may have come since. Export the month again."
             }
             Self::Summary => {
@@ -116,7 +117,8 @@ impl Trouble {
                 "They have no number in any later month. That is right if the network was deleted."
             }
             Self::InvoiceAgrees => {
-                "No line of it is further off than it may be. What is not closed was not judged; reconcile shows each line."
+                "No line of it is further off than it may be. What is not closed, or damaged, was not judged; reconcile \
+                 shows each line."
             }
         }
     }
@@ -175,8 +177,9 @@ pub(super) fn gather(
     }
     match attempts {
         Attempts::Known(tasks) => {
-            let absent =
-                |network, period| months.month(period).is_some_and(|month| month.absent.contains(network));
+            let absent = |network, period| {
+                months.month(period).is_some_and(|month| month.absent.contains_key(network))
+            };
             let published =
                 |task| ledger.publications.contains_key(task) || ledger.unreadable.contains_key(task);
             let tried = tasks.iter().filter(|task| !published(task) && !absent(&task.network, task.period));
@@ -194,7 +197,8 @@ pub(super) fn gather(
 
 /// Tells of an invoice that was held against the output.
 pub(super) fn of_invoice(comparison: &Comparison) -> Vec<(Trouble, Matter)> {
-    let findings = comparison.lines.iter().filter(|line| line.verdict.exit() != ExitStatus::Success);
+    // A manifest that is damaged says nothing of the invoice, and stands among the damaged ones.
+    let findings = comparison.lines.iter().filter(|line| line.verdict.exit() == ExitStatus::Refused);
     let told: Vec<_> = findings
         .map(|line| {
             let whose =
@@ -203,7 +207,8 @@ pub(super) fn of_invoice(comparison: &Comparison) -> Vec<(Trouble, Matter)> {
             (Trouble::Invoiced, Matter { network: line.network_id, months: line.period.to_string(), text })
         })
         .collect();
-    if !told.is_empty() {
+    let nothing_judged = comparison.lines.iter().all(|line| line.verdict.exit() == ExitStatus::Untrusted);
+    if !told.is_empty() || nothing_judged {
         return told;
     }
     let counted = |verdict: &Verdict| {
@@ -241,14 +246,19 @@ fn of_month(month: &Month<'_>) -> Vec<(Trouble, Matter)> {
                 manifest.period_state,
                 history_horizon(month.period).format("%Y-%m-%d")
             );
-            told.push((Trouble::NotClosed, Matter { network: Some(*network), months: months.clone(), text }));
+            told.push((Trouble::Stale, Matter { network: Some(*network), months: months.clone(), text }));
         }
     }
     if month.calendar != PeriodState::Closed && !month.publications.is_empty() {
-        let text = match month.calendar {
+        let mut text = match month.calendar {
             PeriodState::Open => format!("open until {}", last_day(month.period)),
             PeriodState::Settling | PeriodState::Closed => "ended, and AWS may still correct it".to_owned(),
         };
+        match month.absent.len() {
+            0 => {}
+            1 => text.push_str("; 1 network is not exported for it yet"),
+            networks => text.push_str(&format!("; {networks} networks are not exported for it yet")),
+        }
         told.push((Trouble::NotFinal, Matter { network: None, months, text }));
     }
     told
@@ -262,8 +272,8 @@ fn last_day(period: BillingPeriod) -> String {
 fn missing_months(months: &Months<'_>, as_of: DateTime<Utc>, settle_days: u32) -> String {
     let present: Vec<BillingPeriod> = months.months.iter().map(|month| month.period).collect();
     let Some(last) = present.last() else { return String::new() };
-    let unsettled = BillingPeriod::containing(as_of - TimeDelta::days(i64::from(settle_days)));
-    let after = (*last < unsettled.plus_months(-1)).then_some(unsettled);
+    let closed = latest_closed(as_of, settle_days);
+    let after = (*last < closed).then(|| closed.plus_months(1));
     let ends: Vec<BillingPeriod> = present.into_iter().chain(after).collect();
     let gaps = ends.windows(2).map(|pair| (pair[0].plus_months(1), pair[1].plus_months(-1)));
     let gaps = gaps.filter(|(start, end)| start <= end);
@@ -273,32 +283,33 @@ fn missing_months(months: &Months<'_>, as_of: DateTime<Utc>, settle_days: u32) -
     gaps.map(text).collect::<Vec<_>>().join(", ")
 }
 
-/// Tells of networks that have no number where they belong; of one that ended long ago only that it did.
+/// Tells of networks that closed months miss; of one that ended long ago only that it did.
 fn absent_networks(months: &Months<'_>) -> Vec<(Trouble, Matter)> {
     let recent = months.months.iter().rev().nth(RECENT_MONTHS - 1).map(|month| month.period);
-    let mut of_networks: BTreeMap<NetworkId, BTreeSet<BillingPeriod>> = BTreeMap::new();
-    for month in &months.months {
-        for network in &month.absent {
-            of_networks.entry(*network).or_default().insert(month.period);
+    let mut between: BTreeMap<NetworkId, BTreeSet<BillingPeriod>> = BTreeMap::new();
+    let mut since: BTreeMap<NetworkId, (BillingPeriod, BillingPeriod)> = BTreeMap::new();
+    for month in months.months.iter().filter(|month| month.calendar == PeriodState::Closed) {
+        for (network, absence) in &month.absent {
+            match absence {
+                Absence::Since { last, .. } => drop(since.insert(*network, (month.period, *last))),
+                Absence::Between | Absence::Never => {
+                    between.entry(*network).or_default().insert(month.period);
+                }
+            }
         }
     }
-    let latest = months.latest();
     let mut told = Vec::new();
-    for (network, mut absent) in of_networks {
-        let last_published = latest.get(&network).map(|manifest| manifest.billing_period);
-        let ended = absent.last().copied().filter(|month| last_published.is_some_and(|last| *month > last));
-        if let (Some(ended), Some(last)) = (ended, last_published) {
-            absent.remove(&ended);
-            let is_recent = recent.is_none_or(|recent| ended >= recent);
-            let trouble = if is_recent { Trouble::MissingNetwork } else { Trouble::Ended };
-            let text = format!("published up to {last}, and not since");
-            told.push((trouble, Matter { network: Some(network), months: ended.to_string(), text }));
-        }
-        if !absent.is_empty() {
-            let (months, text) = (spans(absent), "published before and after".to_owned());
-            told.push((Trouble::MissingNetwork, Matter { network: Some(network), months, text }));
-        }
+    for (network, (month, last)) in since {
+        let is_recent = recent.is_none_or(|recent| month >= recent);
+        let trouble = if is_recent { Trouble::MissingNetwork } else { Trouble::Ended };
+        let text = format!("published up to {last}, and not since");
+        told.push((trouble, Matter { network: Some(network), months: month.to_string(), text }));
     }
+    for (network, absent) in between {
+        let (months, text) = (spans(absent), "published before and after".to_owned());
+        told.push((Trouble::MissingNetwork, Matter { network: Some(network), months, text }));
+    }
+    told.sort_by_key(|(_, matter)| matter.network);
     told
 }
 
@@ -364,7 +375,7 @@ mod tests {
                 "MissingNetwork: network 11111111: 2026-08: published before and after",
                 "MissingNetwork: network 22222222: 2026-09: published up to 2026-08, and not since",
                 "NeverPublished: network 33333333: 2026-11",
-                "NotClosed: network 11111111: 2026-09: last read on 2026-11-05 while it was open; AWS's count can \
+                "Stale: network 11111111: 2026-09: last read on 2026-11-05 while it was open; AWS's count can \
                  confirm it until 2026-11-30",
                 "NotFinal: 2026-11: ended, and AWS may still correct it",
             ]

@@ -1,19 +1,20 @@
-//! What is published, month by month, and which networks a month should have and has not.
+//! What is published, month by month, and what two months can be held against each other by.
 //!
-//! Nobody says which networks there ought to be, so it is taken from the output itself: a network that is published
-//! before a month and after it belongs into it, and so does one that was there the last time. One that has been gone
-//! for longer has ended, and does not make every later month incomplete for ever.
+//! Which networks a month misses is the ledger's rule, [`crate::ledger::missed`], with nothing said beside what is
+//! published. A total says nothing of a change if a network has a number on one side only, so months are compared by the
+//! networks that have one for both.
 
 use std::collections::{BTreeMap, BTreeSet};
 
 use chrono::{DateTime, Utc};
 
+use super::number::Change;
 use crate::evidence::Reconciliation;
 use crate::guest::NetworkId;
 use crate::ledger::Ledger;
+use crate::ledger::missed::{Absence, Attendance, Told};
 use crate::period::{BillingPeriod, PeriodState};
 use crate::publish::Manifest;
-use crate::task::TaskKey;
 
 /// One billing period of which something is published, or should be readable.
 #[derive(Debug)]
@@ -25,8 +26,38 @@ pub(super) struct Month<'a> {
     pub(super) publications: BTreeMap<NetworkId, &'a Manifest>,
     /// Networks whose manifest is not to be believed.
     pub(super) damaged: BTreeSet<NetworkId>,
-    /// Networks that belong into it and are not published.
-    pub(super) absent: BTreeSet<NetworkId>,
+    /// Networks that it misses, and why.
+    pub(super) absent: BTreeMap<NetworkId, Absence>,
+}
+
+/// Two months, held against each other by the networks that have a number for both.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Comparison {
+    /// The months.
+    pub(super) before: BillingPeriod,
+    pub(super) after: BillingPeriod,
+    /// The guests of these networks.
+    pub(super) change: Change,
+    /// How many they are.
+    pub(super) networks: usize,
+    /// How many networks have a number for each month.
+    pub(super) of_before: usize,
+    pub(super) of_after: usize,
+}
+
+impl Comparison {
+    /// Says which networks were left out, if any were.
+    pub(super) fn left_out(&self) -> Option<String> {
+        let lacking = |all: usize, month: BillingPeriod| {
+            let lacking = all - self.networks;
+            let have = if lacking == 1 { "has" } else { "have" };
+            let networks = if all == 1 { "network" } else { "networks" };
+            (lacking > 0).then(|| format!("{lacking} of {all} {networks} {have} no number for {month}"))
+        };
+        let left_out = [lacking(self.of_after, self.before), lacking(self.of_before, self.after)];
+        let left_out: Vec<String> = left_out.into_iter().flatten().collect();
+        (!left_out.is_empty()).then(|| format!("not comparable: {}", left_out.join(", ")))
+    }
 }
 
 impl Month<'_> {
@@ -36,19 +67,39 @@ impl Month<'_> {
     }
 
     /// Says whether something is published, all of it as closed.
-    pub(super) fn is_closed(&self) -> bool {
+    pub(super) fn is_published_as_closed(&self) -> bool {
         let closed = |manifest: &&Manifest| manifest.period_state == PeriodState::Closed;
         !self.publications.is_empty() && self.publications.values().all(closed)
     }
 
     /// Returns how many networks belong into it and have no number.
     pub(super) fn lacking(&self) -> usize {
-        self.damaged.union(&self.absent).count()
+        self.damaged.len() + self.absent.len()
+    }
+
+    /// Holds it against the month before.
+    pub(super) fn since(&self, before: &Month<'_>) -> Comparison {
+        let guests = |manifest: &Manifest| u128::from(manifest.counts.guests);
+        let shared = self
+            .publications
+            .iter()
+            .filter_map(|(network, now)| Some((guests(before.publications.get(network)?), guests(now))));
+        let (networks, then, now) = shared.fold((0, 0, 0), |(networks, then, now), (before, after)| {
+            (networks + 1, then + before, now + after)
+        });
+        Comparison {
+            before: before.period,
+            after: self.period,
+            change: Change::between(then, now),
+            networks,
+            of_before: before.publications.len(),
+            of_after: self.publications.len(),
+        }
     }
 
     /// Says whether its number is final: every network has one, and all are closed.
     pub(super) fn is_final(&self) -> bool {
-        self.is_closed() && self.lacking() == 0
+        self.is_published_as_closed() && self.lacking() == 0
     }
 }
 
@@ -62,16 +113,17 @@ impl<'a> Months<'a> {
     /// Sorts a ledger into months as they stand at an instant.
     pub(super) fn of(ledger: &'a Ledger, as_of: DateTime<Utc>, settle_days: u32) -> Self {
         let mut months: BTreeMap<BillingPeriod, Month<'a>> = BTreeMap::new();
-        let mut of_networks: BTreeMap<NetworkId, BTreeSet<BillingPeriod>> = BTreeMap::new();
-        for TaskKey { network, period } in ledger.publications.keys().chain(ledger.unreadable.keys()) {
-            of_networks.entry(*network).or_default().insert(*period);
-            months.entry(*period).or_insert_with(|| Month {
-                period: *period,
+        let told = Told::default();
+        let attendance = Attendance::of(ledger, &told);
+        for period in ledger.periods() {
+            let month = Month {
+                period,
                 calendar: period.state_at(as_of, settle_days),
                 publications: BTreeMap::new(),
                 damaged: BTreeSet::new(),
-                absent: BTreeSet::new(),
-            });
+                absent: attendance.missed(period),
+            };
+            months.insert(period, month);
         }
         for (task, manifest) in &ledger.publications {
             let month = months.get_mut(&task.period).expect("a month of every task");
@@ -80,17 +132,13 @@ impl<'a> Months<'a> {
         for task in ledger.unreadable.keys() {
             months.get_mut(&task.period).expect("a month of every task").damaged.insert(task.network);
         }
-        let mut months: Vec<Month<'a>> = months.into_values().collect();
-        for (network, periods) in of_networks {
-            miss(&mut months, network, &periods);
-        }
-        Self { months }
+        Self { months: months.into_values().collect() }
     }
 
     /// Returns the latest month that is published as closed; if none is, the latest one.
     pub(super) fn headline(&self) -> Option<&Month<'a>> {
         let published = || self.months.iter().rev().filter(|month| !month.publications.is_empty());
-        published().find(|month| month.is_closed()).or_else(|| published().next())
+        published().find(|month| month.is_published_as_closed()).or_else(|| published().next())
     }
 
     /// Returns a month, if something of it is published or should be readable.
@@ -112,21 +160,6 @@ impl<'a> Months<'a> {
             .iter()
             .flat_map(|month| month.publications.iter().map(|(id, manifest)| (*id, *manifest)))
             .collect()
-    }
-}
-
-/// Notes a network as absent where it belongs: within its span, and in the first month after it.
-fn miss(months: &mut [Month<'_>], network: NetworkId, periods: &BTreeSet<BillingPeriod>) {
-    let (Some(first), Some(last)) = (periods.first(), periods.last()) else { return };
-    let mut has_ended = false;
-    for month in months.iter_mut().filter(|month| month.period > *first) {
-        if has_ended {
-            break;
-        }
-        if !periods.contains(&month.period) {
-            month.absent.insert(network);
-            has_ended = month.period > *last;
-        }
     }
 }
 
@@ -155,28 +188,30 @@ mod tests {
     use super::*;
     use crate::page::sample::{ledger, manifest};
 
-    fn of(published: &[(&str, &str)]) -> Vec<(String, Vec<String>)> {
-        let manifests = published.iter().map(|(network, period)| manifest(network, period, 10));
-        let ledger = ledger(manifests);
-        let months = Months::of(&ledger, "2026-12-15T00:00:00Z".parse().unwrap(), 3);
-        let absent = |month: &Month<'_>| month.absent.iter().map(ToString::to_string).collect();
-        months.months.iter().map(|month| (month.period.to_string(), absent(month))).collect()
-    }
-
     #[test]
-    fn a_network_is_missed_between_its_months_and_once_after_them() {
-        let (one, two) = ("11111111", "22222222");
-        let periods = ["2026-05", "2026-06", "2026-07", "2026-08", "2026-09"];
-        let mut published: Vec<(&str, &str)> = periods.iter().map(|period| (one, *period)).collect();
-        published.extend([(two, "2026-05"), (two, "2026-07")]);
-        let absent: Vec<Vec<String>> = of(&published).into_iter().map(|(_, absent)| absent).collect();
-        let gone = vec![two.to_owned()];
-        assert_eq!(absent, [vec![], gone.clone(), vec![], gone, vec![]]);
-        let new = of(&[(one, "2026-05"), (one, "2026-06"), (two, "2026-06")]);
-        assert!(
-            new.iter().all(|(_, absent)| absent.is_empty()),
-            "a network that begins is missed nowhere: {new:?}"
-        );
+    fn months_are_compared_by_the_networks_that_have_a_number_for_both() {
+        let (one, two, new) = ("11111111", "22222222", "33333333");
+        let numbers = [
+            (one, "2026-08", 100),
+            (two, "2026-08", 50),
+            (one, "2026-09", 110),
+            (new, "2026-09", 500),
+            (new, "2026-10", 400),
+        ];
+        let ledger = ledger(numbers.map(|(network, period, guests)| manifest(network, period, guests)));
+        let months = Months::of(&ledger, "2026-12-15T00:00:00Z".parse().unwrap(), 3);
+        let since = |month: usize| months.months[month].since(&months.months[month - 1]);
+        let september = since(1);
+        assert_eq!((september.networks, september.change), (1, Change::between(100, 110)));
+        let left_out = "not comparable: 1 of 2 networks has no number for 2026-08, 1 of 2 networks has no number for 2026-09";
+        assert_eq!(september.left_out().unwrap(), left_out);
+        let october = since(2);
+        assert_eq!(october.change, Change::between(500, 400));
+        assert_eq!(october.left_out().unwrap(), "not comparable: 1 of 2 networks has no number for 2026-10");
+        let whole = months.months[0].since(&months.months[0]);
+        assert_eq!(whole.left_out(), None);
+        let absent: Vec<_> = months.months[1].absent.keys().map(ToString::to_string).collect();
+        assert_eq!(absent, [two], "as the ledger's rule has it");
     }
 
     #[test]

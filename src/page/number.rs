@@ -28,6 +28,11 @@ impl Change {
         Self { before, after }
     }
 
+    /// Returns the number before.
+    pub(super) const fn before(self) -> u128 {
+        self.before
+    }
+
     /// Says how much more or less it is than what something else says.
     pub(super) fn against(self, other: &str) -> String {
         let difference = grouped(self.after.abs_diff(self.before));

@@ -51,7 +51,6 @@ pub(super) struct View {
     months: Folded<MonthRow>,
     networks: NetworksView,
     arrivals: Folded<ArrivalsRow>,
-    arrivals_unknown: String,
     corrections: Folded<Correction>,
 }
 
@@ -116,7 +115,8 @@ struct MonthRow {
     guests: String,
     change: String,
     networks: usize,
-    lacking: usize,
+    /// How many networks have no number, and why.
+    lacking: Option<String>,
     confirmed: String,
 }
 
@@ -173,9 +173,6 @@ impl View {
         let bars = bars(months, last);
         let chart_from = bars.first().map(|bar| bar.period).filter(|charted| *charted > first);
         let arrivals = Folded::after(arrivals_rows(facts.arrivals), ROWS);
-        let known = |row: &ArrivalsRow| row.known.is_some();
-        let arrivals_unknown = arrivals.first.first().map(|row| row.known_for.clone());
-        let arrivals = if arrivals.first.iter().any(known) { arrivals } else { Folded::after(Vec::new(), 0) };
         Self {
             css: include_str!("page.css"),
             program: concat!("wickr-guest-export ", env!("CARGO_PKG_VERSION")).to_owned(),
@@ -202,8 +199,6 @@ impl View {
             months: Folded::after(month_rows(months), ROWS),
             networks: networks(months, headline_month, &labels),
             arrivals,
-            arrivals_unknown: arrivals_unknown
-                .unwrap_or_else(|| "rosters were not read for this page".to_owned()),
             corrections: Folded::after(corrections(facts.ledger, &labels), ROWS),
             span,
         }
@@ -291,24 +286,30 @@ fn confirmation<'a>(manifests: impl Iterator<Item = &'a Manifest>) -> String {
     text
 }
 
-/// Says how final a month is.
+/// Says which state a month is in, and whether its numbers are from an earlier one.
 fn state(month: &Month<'_>) -> String {
-    let state = match (month.is_closed(), month.calendar) {
-        (true, _) => "closed",
-        (false, PeriodState::Open) => "open",
-        (false, PeriodState::Settling) => "settling",
-        (false, PeriodState::Closed) => "not exported since it closed",
-    };
-    state.to_owned()
+    let is_stale = !month.publications.is_empty() && !month.is_published_as_closed();
+    match month.calendar {
+        PeriodState::Closed if is_stale => "closed, stale".to_owned(),
+        state => state.to_string(),
+    }
+}
+
+/// Counts the networks that have no number for a month, by what they lack it for; none if all have one.
+fn lacking(month: &Month<'_>) -> Option<String> {
+    let missing = if month.calendar == PeriodState::Closed { "missing" } else { "not yet" };
+    let counts = [(month.absent.len(), missing), (month.damaged.len(), "damaged")];
+    let counts = counts.into_iter().filter(|(count, _)| *count > 0);
+    let counts: Vec<String> = counts.map(|(count, word)| format!("{count} {word}")).collect();
+    (!counts.is_empty()).then(|| counts.join(", "))
 }
 
 fn headline(months: &Months<'_>, month: &Month<'_>, facts: PageFacts<'_>) -> Headline {
     let period = month.period;
-    let lacking = month.lacking();
-    let title = match (month.is_closed(), lacking) {
+    let title = match (month.is_published_as_closed(), month.lacking()) {
         (true, 0) => format!("The latest closed month: {period}"),
         (true, _) => format!("The latest closed month, incomplete: {period}"),
-        (false, _) => format!("No month is closed yet. The latest: {period}"),
+        (false, _) => format!("No month has final numbers yet. The latest: {period}"),
     };
     let confirmed = confirmation(month.publications.values().copied());
     let guests = month.guests();
@@ -326,11 +327,8 @@ fn headline(months: &Months<'_>, month: &Month<'_>, facts: PageFacts<'_>) -> Hea
             period: None,
             value: data(month.publications.len() as u128),
             is_known: true,
-            detail: if lacking == 0 {
-                "none is missing".to_owned()
-            } else {
-                format!("{lacking} more missing")
-            },
+            detail: lacking(month)
+                .map_or_else(|| "none is missing".to_owned(), |lacking| format!("and {lacking}")),
         },
         new_tile(month, facts.arrivals),
     ];
@@ -359,17 +357,27 @@ fn change_tile(months: &Months<'_>, month: &Month<'_>) -> Tile {
     let Some(earlier) = months.month(before).filter(|month| !month.publications.is_empty()) else {
         return tile(None, "nothing is published for it".to_owned());
     };
-    let came = month.publications.keys().filter(|id| !earlier.publications.contains_key(id)).count();
-    let went = earlier.publications.keys().filter(|id| !month.publications.contains_key(id)).count();
-    let change = Change::between(earlier.guests(), month.guests());
-    let mut detail = format!("{} guests then", grouped(earlier.guests()));
-    if let Some(share) = change.share() {
+    let compared = month.since(earlier);
+    let left_out = compared.left_out();
+    if compared.networks == 0 {
+        return tile(None, left_out.unwrap_or_else(|| "no network has a number for both".to_owned()));
+    }
+    let mut detail = format!("{} guests then", grouped(compared.change.before()));
+    if let Some(share) = compared.change.share() {
         detail = format!("{share}, {detail}");
     }
-    if came + went > 0 {
-        detail = format!("{detail}; networks: {came} new, {went} no longer there");
+    if let Some(left_out) = left_out {
+        detail = format!("{detail}, {}; {left_out}", in_both(compared.networks));
     }
-    tile(Some(change.difference()), detail)
+    tile(Some(compared.change.difference()), detail)
+}
+
+/// Names the networks that two months are compared by.
+fn in_both(networks: usize) -> String {
+    match networks {
+        1 => "in the 1 network with a number for both".to_owned(),
+        networks => format!("in the {networks} networks with a number for both"),
+    }
 }
 
 fn new_tile(month: &Month<'_>, arrivals: &Arrivals) -> Tile {
@@ -402,18 +410,21 @@ fn chart_text(bars: &[Bar]) -> String {
     let most = known.iter().max_by_key(|(_, guests)| *guests);
     let fewest = known.iter().min_by_key(|(_, guests)| *guests);
     let (Some(most), Some(fewest)) = (most, fewest) else { return "No month has a number.".to_owned() };
-    let not_final = known.len() - bars.iter().filter(|bar| bar.is_final).count();
-    format!(
-        "One bar a month. Most guests: {} in {}. Fewest: {} in {}. {} of {} months are not final. {} have no number. \
-         The table below has every number.",
-        grouped(most.1),
-        most.0,
-        grouped(fewest.1),
-        fewest.0,
-        not_final,
-        bars.len(),
-        bars.len() - known.len()
-    )
+    let final_bars = bars.iter().filter(|bar| bar.is_final).count();
+    let months = |count: usize, one: &str, many: &str| match count {
+        0 => None,
+        1 => Some(format!("1 month {one}.")),
+        count => Some(format!("{count} months {many}.")),
+    };
+    let sentences = [
+        Some(format!("One bar a month. Most guests: {} in {}.", grouped(most.1), most.0)),
+        Some(format!("Fewest: {} in {}.", grouped(fewest.1), fewest.0)),
+        months(final_bars, "is final", "are final"),
+        months(known.len() - final_bars, "is not final", "are not final"),
+        months(bars.len() - known.len(), "has no number", "have no number"),
+        Some("The table below has every number.".to_owned()),
+    ];
+    sentences.into_iter().flatten().collect::<Vec<_>>().join(" ")
 }
 
 fn month_rows(months: &Months<'_>) -> Vec<MonthRow> {
@@ -424,15 +435,19 @@ fn month_rows(months: &Months<'_>) -> Vec<MonthRow> {
         // What has not ended has not shrunk either.
         let has_ended =
             is_published && month.publications.values().all(|manifest| manifest.period_state.has_ended());
-        let change =
-            before.filter(|_| has_ended).map(|before| Change::between(before.guests(), month.guests()));
+        let compared = before.filter(|_| has_ended).map(|before| month.since(before));
+        let change = compared.map(|compared| match compared.left_out() {
+            None => compared.change.to_string(),
+            Some(left_out) if compared.networks == 0 => left_out,
+            Some(_) => format!("{} {}", compared.change, in_both(compared.networks)),
+        });
         MonthRow {
             period: month.period,
             state: state(month),
             guests: if is_published { data(month.guests()) } else { "not known".to_owned() },
-            change: change.map(|change| change.to_string()).unwrap_or_default(),
+            change: change.unwrap_or_default(),
             networks: month.publications.len(),
-            lacking: month.lacking(),
+            lacking: lacking(month),
             confirmed: confirmation(month.publications.values().copied()),
         }
     };
@@ -498,7 +513,7 @@ fn arrivals_rows(arrivals: &Arrivals) -> Vec<ArrivalsRow> {
                 (0, _) => reasons,
                 (1, 1) => "the network".to_owned(),
                 (count, all) if count == all => format!("all {all} networks"),
-                (count, all) => format!("{count} of {all} networks; else {reasons}"),
+                (count, all) => format!("{count} of {all} networks; not for the rest: {reasons}"),
             };
             let sums = (!known.is_empty()).then(|| KnownArrivals {
                 new: sum(|compared| compared.new),
