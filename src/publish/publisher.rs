@@ -306,7 +306,7 @@ impl Publisher {
         let lost = changes
             .map_or_else(|| before.saturating_sub(publication.counts.guests), |changes| changes.removed);
         if !publication.allow_shrink {
-            self.settings.shrink.check(task, before, lost)?;
+            self.settings.shrink.check(task, before, lost, publication.counts.guests)?;
         }
         let number = standing.published.revision.number.checked_add(1).ok_or_else(|| {
             let cause = ManifestError::Inconsistent("its revision is the last possible one".to_owned());

@@ -24,8 +24,8 @@ impl Default for ShrinkLimit {
 /// A roster that lost too many guests (exit 3).
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error(
-    "{lost} of the {before} guests published for {task} are gone, so the published roster stays; if that is \
-     right, run again with --allow-shrink {task}"
+    "{lost} of the {before} guests published for {task} are gone, and the new roster has {after}, so the published \
+     roster stays; if that is right, run again with --allow-shrink {task}"
 )]
 pub struct ShrinkRefused {
     /// The task.
@@ -34,6 +34,8 @@ pub struct ShrinkRefused {
     pub before: u64,
     /// How many of them are gone.
     pub lost: u64,
+    /// How many guests the new roster has.
+    pub after: u64,
 }
 
 impl ShrinkLimit {
@@ -42,9 +44,9 @@ impl ShrinkLimit {
     /// # Errors
     /// [`ShrinkRefused`] if it exceeds both.
     #[expect(clippy::cast_precision_loss, reason = "guests are counted in far fewer than 2^53")]
-    pub fn check(self, task: TaskKey, before: u64, lost: u64) -> Result<(), ShrinkRefused> {
+    pub fn check(self, task: TaskKey, before: u64, lost: u64, after: u64) -> Result<(), ShrinkRefused> {
         let too_many = lost > self.guests && lost as f64 > self.share * before as f64;
-        if too_many { Err(ShrinkRefused { task, before, lost }) } else { Ok(()) }
+        if too_many { Err(ShrinkRefused { task, before, lost, after }) } else { Ok(()) }
     }
 }
 
@@ -67,13 +69,19 @@ mod tests {
             (110, 11, false),
             (109, 11, true),
         ] {
-            assert_eq!(limit.check(task, before, lost).is_err(), refused, "{lost} of {before}");
+            assert_eq!(
+                limit.check(task, before, lost, before - lost).is_err(),
+                refused,
+                "{lost} of {before}"
+            );
         }
         let none = ShrinkLimit { share: 0.0, guests: 0 };
-        assert!(none.check(task, 5, 1).is_err() && none.check(task, 5, 0).is_ok());
-        let error = limit.check(task, 1000, 500).unwrap_err().to_string();
+        assert!(none.check(task, 5, 1, 4).is_err() && none.check(task, 5, 0, 5).is_ok());
+        let error = limit.check(task, 1000, 500, 512).unwrap_err().to_string();
         assert!(
-            error.contains("500 of the 1000") && error.contains("--allow-shrink 12345678/2026-10"),
+            error.starts_with(
+                "500 of the 1000 guests published for 12345678/2026-10 are gone, and the new roster has 512,"
+            ) && error.contains("--allow-shrink 12345678/2026-10"),
             "{error}"
         );
     }

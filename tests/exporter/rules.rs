@@ -377,8 +377,8 @@ fn a_roster_that_lost_too_many_guests_does_not_replace_the_old_one() {
 
     scene.becomes(population(&[(CLOSED, guests(11..100))]));
     let run = scene.run(CLOSED).exits(3);
-    let said = "11 of the 100 guests published for 12345678/2025-09 are gone, so the published roster stays; if that \
-                is right, run again with --allow-shrink 12345678/2025-09";
+    let said = "11 of the 100 guests published for 12345678/2025-09 are gone, and the new roster has 89, so the \
+                published roster stays; if that is right, run again with --allow-shrink 12345678/2025-09";
     assert!(run.message().starts_with(said), "{}", run.message());
     assert_eq!(scene.output().manifest(NETWORK, CLOSED), published, "the old one stays");
     let data =

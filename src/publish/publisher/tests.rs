@@ -362,7 +362,7 @@ fn an_error_says_its_cause_once_and_the_remedy_last() {
     let task = task("12345678", "2026-10");
     let io = |kind| DestinationError::io("written", "out", std::io::Error::from(kind));
     let place = layout::manifest(task).to_string();
-    let shrink = ShrinkRefused { task, before: 9, lost: 8 };
+    let shrink = ShrinkRefused { task, before: 9, lost: 8, after: 1 };
     let errors: [PublishError; 6] = [
         io(std::io::ErrorKind::PermissionDenied).into(),
         io(std::io::ErrorKind::StorageFull).into(),
@@ -380,7 +380,7 @@ fn an_error_says_its_cause_once_and_the_remedy_last() {
     error: out cannot be written: permission denied; give this user the right to write there, or choose another place
     error: out cannot be written: no storage space; free some space and run again
     error: out cannot be written: broken pipe
-    error: 8 of the 9 guests published for 12345678/2026-10 are gone, so the published roster stays; if that is right, run again with --allow-shrink 12345678/2026-10
+    error: 8 of the 9 guests published for 12345678/2026-10 are gone, and the new roster has 1, so the published roster stays; if that is right, run again with --allow-shrink 12345678/2026-10
     error: manifests/period=2026-10/network=12345678/manifest.json was altered since it was written: its manifest_sha256 does not hold; restore it from the manifest.json of its newest revision under revisions/, or move the task's files away to publish it anew
     error: nothing was published for 12345678/2026-10, because its manifest contradicts itself: it lists no files; this is a bug, please report it
     ");
