@@ -38,9 +38,10 @@ Exit codes:
    2  the command line or the job definition is wrong
    3  a mismatch with --on-mismatch fail, or a roster that shrank too much (the old one stays);
        reconcile: the invoice is wrong, or something is missing;
-       status: a number of a closed month is missing, outdated or contradicted
+       status: a number of a closed month is missing, stale or a mismatch
   65  the answers broke the API's contract or could not be confirmed; verify: not whole;
-       reconcile, status: a manifest is damaged; report: nothing to believe
+       reconcile, status: a manifest is damaged; diff: a roster is; report: nothing to believe;
+       all of these and purge: nothing is published there
   70  a bug
   73  the destination refuses or is full
   75  temporary: run again

@@ -44,10 +44,10 @@ pub struct VerifyArguments {
 /// The arguments of `status`.
 #[derive(Debug, Args)]
 #[command(after_help = "\
-It ends with 3 if a number of a closed month is missing, from before the month had closed, or
-contradicted by AWS's own count, and with 65 if a manifest is damaged. A network is missed that was
-published for months before and after, or for the latest published month before, or that is known
-and published for no month since.
+It ends with 3 if a number of a closed month is missing, stale (from before the month had closed),
+or a mismatch (AWS's own count is another), and with 65 if a manifest is damaged or nothing is
+published. A network is missing that was published for months before and after, or for the latest
+published month before, or that is known and published for no month since.
 
 Which networks are known: --networks names them; --networks all asks AWS for those of the account,
 as region, profile and role say; --job takes those that the job exports, asked for as its sources
@@ -71,8 +71,8 @@ pub struct StatusArguments {
     #[arg(long, value_name = "JOB.toml", env = "WICKR_GUEST_EXPORT_JOB")]
     pub job: Option<PathBuf>,
 
-    /// Do not miss this network after the last month that was published of it: it is no more. May be
-    /// repeated.
+    /// Do not miss this network after the last month that was published of it: it is no more. Without effect
+    /// it says so. May be repeated.
     #[arg(long, value_name = "ID", value_delimiter = ',')]
     pub gone: Vec<NetworkId>,
 

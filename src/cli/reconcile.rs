@@ -42,8 +42,8 @@ closed. All months from the first to the last of the invoice are compared, or
 those of --period; what either side has not, or neither has between two months, is a finding
 whatever the tolerance.
 
-Exit codes: 3 if a line is off by more than the tolerance, or missing; 65 if a manifest cannot be
-believed; 2 if the invoice or the mapping cannot be used.
+Exit codes: 3 if a line is off by more than the tolerance, or missing; 65 if a manifest is damaged,
+or nothing is published; 2 if the invoice or the mapping cannot be used.
 
 Examples:
   wickr-guest-export reconcile ./billing --invoice october.csv --tolerance 0.5%
@@ -68,8 +68,8 @@ pub struct ReconcileArguments {
     #[arg(long, value_name = "SELECTOR", value_delimiter = ',')]
     pub period: Vec<PeriodSelector>,
 
-    /// Do not miss this network after the last month that was published of it: it is no more. May be
-    /// repeated.
+    /// Do not miss this network after the last month that was published of it: it is no more. Without effect
+    /// it says so. May be repeated.
     #[arg(long, value_name = "ID", value_delimiter = ',')]
     pub gone: Vec<NetworkId>,
 

@@ -3,6 +3,21 @@
 //!
 //! Nothing but manifests is read, so that a ledger of thousands of rosters is small. What cannot be believed is no
 //! number and no error: it stands in the ledger by itself, for whoever reports on it.
+//!
+//! # Words
+//!
+//! `status`, `reconcile` and the page say the same of the same:
+//!
+//! | word | meaning |
+//! |---|---|
+//! | `open`, `settling`, `closed` | the state of a month, by the calendar alone: it has not ended; it ended less than `settle_days` ago, and AWS may still correct it; neither. Of a number (`period_state` in its manifest and in the summary, `published_as` in `status` and `reconcile`): the state that its month had when it was last read |
+//! | marked closed | of a closed month: all its numbers are there, each published as closed, and `_CLOSED.json` says so |
+//! | `missing` | a network has no number for a closed month that should have one ([`missed`]) |
+//! | `not yet` | the same of a month that has not closed |
+//! | `stale` | a number was published as an earlier state than its month has now |
+//! | `mismatch` | another count contradicts a number: AWS's own one of an ended month or, in `reconcile`, the invoice |
+//! | `damaged` | a manifest is not to be believed |
+//! | final | a number of a closed month that is neither stale nor damaged |
 
 mod attempts;
 mod closing;
@@ -16,8 +31,29 @@ pub use self::attempts::Attempts;
 pub use self::closing::{Awaited, Closing, ClosingError, named};
 use crate::error_chain::error_chain;
 use crate::publish::layout::{self, Place, RevisionName, TaskKey};
-use crate::publish::{MANIFESTS_AT_ONCE, Manifest, PublishError, read_manifest, read_revision_manifest};
+use crate::publish::{
+    MANIFESTS_AT_ONCE, Manifest, PublishError, SourceKind, read_manifest, read_revision_manifest,
+};
 use crate::storage::{Destination, DestinationError};
+
+/// What is said first wherever numbers of the simulator are shown.
+pub const SIMULATED: &str =
+    "not real guests: the numbers are the simulator's, for trying things out; do not bill from them";
+
+/// An output of which nothing is published: mostly another place than was meant (exit 65).
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("nothing is published at {0}; check the path or url")]
+pub struct NothingPublished(String);
+
+impl NothingPublished {
+    /// Refuses an output of which nothing is published, for whoever only reads.
+    ///
+    /// # Errors
+    /// [`NothingPublished`], unless something is.
+    pub fn unless(is_published: bool, place: &str) -> Result<(), Self> {
+        if is_published { Ok(()) } else { Err(Self(place.to_owned())) }
+    }
+}
 
 /// All that an output has published.
 #[derive(Clone, Debug, Default)]
@@ -29,6 +65,18 @@ pub struct Ledger {
 }
 
 impl Ledger {
+    /// Says whether anything has a manifest, to be believed or not.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.publications.is_empty() && self.unreadable.is_empty()
+    }
+
+    /// Says whether the numbers are the simulator's; they never stand beside real ones.
+    #[must_use]
+    pub fn is_simulated(&self) -> bool {
+        self.publications.values().any(|manifest| manifest.source.kind == SourceKind::Simulator)
+    }
+
     /// Reads the manifests of the networks and periods that are wanted.
     ///
     /// # Errors
@@ -53,6 +101,15 @@ impl Ledger {
         }
         Ok(ledger)
     }
+}
+
+/// Says whether an output has any manifest, to be believed or not.
+///
+/// # Errors
+/// [`DestinationError`] if the output cannot be listed, or does not answer.
+pub async fn is_anything_published(output: &dyn Destination) -> Result<bool, DestinationError> {
+    let files = output.list(&layout::manifests()).await?.files;
+    Ok(files.iter().any(|file| Place::task_of_manifest(&file.path).is_some()))
 }
 
 /// Reads the manifests of the revisions that are kept of one network and period, the earliest first. One that is not

@@ -65,6 +65,7 @@ pub struct ComparedLine {
     /// Those that should be in it, and are not published for the period.
     pub missing_networks: BTreeSet<NetworkId>,
     /// The state that the numbers were published in, the least final one.
+    #[serde(rename = "published_as")]
     pub period_state: Option<PeriodState>,
     /// The guests published.
     pub guests: Option<u64>,

@@ -160,7 +160,7 @@ impl<'a> ReconciliationSummary<'a> {
         }
         columns.push(("PERIOD BEFORE", Right, Box::new(move |row| number(row.line.guests_of_period_before))));
         let state = |row: &Row<'_>| row.line.period_state.map_or_else(absent, |state| state.to_string());
-        columns.push(("STATE", Left, Box::new(state)));
+        columns.push(("PUBLISHED AS", Left, Box::new(state)));
         columns.push(("VERDICT", Left, Box::new(|row| row.line.verdict.to_string())));
         let titles: Vec<(&str, CellAlignment)> =
             columns.iter().map(|(title, alignment, _)| (*title, *alignment)).collect();
@@ -257,7 +257,7 @@ const CSV_COLUMNS: [&str; 21] = [
     "region",
     "networks",
     "missing_networks",
-    "period_state",
+    "published_as",
     "guests",
     "api_guests",
     "invoiced",

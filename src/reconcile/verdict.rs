@@ -27,8 +27,10 @@ pub enum Verdict {
     /// Neither has anything, of a period that is asked for or between two that have.
     Gap,
     /// The period is closed, and its number was read before it was.
+    #[serde(rename = "stale")]
     NotFinal,
     /// A manifest of it is not to be believed.
+    #[serde(rename = "damaged")]
     Unbelievable,
 }
 
@@ -59,8 +61,8 @@ impl Verdict {
             Self::NotInvoiced => "NOT INVOICED",
             Self::NotPublished => "NOT PUBLISHED",
             Self::Gap => "GAP",
-            Self::NotFinal => "NOT FINAL",
-            Self::Unbelievable => "UNBELIEVABLE",
+            Self::NotFinal => "STALE",
+            Self::Unbelievable => "DAMAGED",
         }
     }
 

@@ -319,7 +319,8 @@ fn a_number_that_was_read_before_its_period_closed_is_none_to_judge_by() {
     scene.run(OPEN).exits(0);
     let text = "period,network,quantity\n2025-11,12345678,5\n";
     let run = against(&scene, text, &[]).exits(3);
-    let named = "NOT FINAL: 12345678 in 2025-11: the number was read while the period was open, and it has closed since";
+    let named =
+        "STALE: 12345678 in 2025-11: the number was read while the period was open, and it has closed since";
     assert!(run.stdout.contains(named), "{}", run.stdout);
 }
 
@@ -330,16 +331,12 @@ fn a_manifest_that_is_not_to_be_believed_makes_no_invoice_right() {
     let manifest = fs::read_to_string(&path).expect("a manifest");
     fs::write(&path, manifest.replace("\"guests\": 9", "\"guests\": 8")).expect("a file");
     let (code, found) = findings(&scene, RIGHT, &[]);
-    assert_eq!((code, found), (65, vec!["2025-09 01234567 unbelievable".to_owned()]));
+    assert_eq!((code, found), (65, vec!["2025-09 01234567 damaged".to_owned()]));
     let total = "period,quantity\n2025-08,48\n2025-09,59\n";
     let (code, found) = findings(&scene, total, &[]);
-    assert_eq!(
-        (code, found),
-        (65, vec!["2025-09 - unbelievable".to_owned()]),
-        "a sum that lacks one is no sum"
-    );
+    assert_eq!((code, found), (65, vec!["2025-09 - damaged".to_owned()]), "a sum that lacks one is no sum");
     let run = against(&scene, total, &[]).exits(65);
-    assert!(run.stdout.contains("UNBELIEVABLE: all networks in 2025-09: the manifest of 01234567/2025-09"));
+    assert!(run.stdout.contains("DAMAGED: all networks in 2025-09: the manifest of 01234567/2025-09"));
     let summary: Value = against(&scene, total, &["--summary", "json"]).summary();
-    assert_eq!((&summary["verdicts"]["match"], &summary["verdicts"]["unbelievable"]), (&1.into(), &1.into()));
+    assert_eq!((&summary["verdicts"]["match"], &summary["verdicts"]["damaged"]), (&1.into(), &1.into()));
 }
