@@ -9,6 +9,7 @@ use crate::checkpoint::CheckpointError;
 use crate::evidence::ConfirmError;
 use crate::export::{NetworkOfTwoSources, NetworksError, SourceError, TaskError};
 use crate::job::{JobError, JobFileError, UsageError};
+use crate::ledger::NothingPublished;
 use crate::page::NothingToShow;
 use crate::page::file::PageFileError;
 use crate::publish::summary::SummaryError;
@@ -36,8 +37,8 @@ pub enum ExitStatus {
     /// A mismatch that was to fail, a shrink that nobody allowed, a period that was further when published, a purge
     /// of what is not final, or an invoice that disagrees.
     Refused = 3,
-    /// The answers broke the contract or could not be confirmed; for `verify`, what is published is not
-    /// whole; for `report`, none of it can be believed.
+    /// The answers broke the contract or could not be confirmed; for what reads an output, nothing is published
+    /// there, or it is not whole or cannot be believed.
     Untrusted = 65,
     /// A bug.
     Bug = 70,
@@ -109,7 +110,7 @@ impl ExitStatus {
         if cause.is::<PrintError>() || cause.is::<PageFileError>() {
             return Some(Self::Destination);
         }
-        if cause.is::<NothingToShow>() {
+        if cause.is::<NothingPublished>() || cause.is::<NothingToShow>() {
             return Some(Self::Untrusted);
         }
         cause

@@ -71,6 +71,8 @@ pub struct Expired {
     output: Arc<dyn Destination>,
     terms: PurgeTerms,
     tasks: BTreeSet<TaskKey>,
+    /// Set if the output holds anything of this program, of whichever period.
+    holds_anything: bool,
     ledger: Ledger,
 }
 
@@ -149,7 +151,7 @@ pub struct PurgeReport {
 }
 
 impl Expired {
-    /// Looks through an output. None if it holds nothing at all of this program.
+    /// Looks through an output.
     ///
     /// # Errors
     /// [`DestinationError`] if a place cannot be listed or does not answer.
@@ -157,17 +159,22 @@ impl Expired {
         output: Arc<dyn Destination>,
         terms: PurgeTerms,
         expiry: Expiry,
-    ) -> Result<Option<Self>, DestinationError> {
+    ) -> Result<Self, DestinationError> {
         let mut tasks = BTreeSet::new();
         for place in terms.beside.iter().chain([&output]) {
             tasks.extend(tasks_with_files(&**place).await?);
         }
-        if tasks.is_empty() {
-            return Ok(None);
-        }
+        let holds_anything = !tasks.is_empty();
         tasks.retain(|task| expiry.takes_in(*task));
         let ledger = Ledger::read(&*output, |task| expiry.takes_in(task)).await?;
-        Ok(Some(Self { expiry, output, terms, tasks, ledger }))
+        Ok(Self { expiry, output, terms, tasks, holds_anything, ledger })
+    }
+
+    /// Says whether the output holds manifests or rosters at all, of whichever period: what a run that died has left
+    /// is purged too.
+    #[must_use]
+    pub const fn holds_anything(&self) -> bool {
+        self.holds_anything
     }
 
     /// Says what a purge would do, and touches nothing.

@@ -5,12 +5,14 @@ use super::print;
 use crate::cli::{DiffArguments, SummaryFormat};
 use crate::dataset::Format;
 use crate::exit::ExitStatus;
+use crate::ledger::{NothingPublished, is_anything_published};
 use crate::report::turnover;
 use crate::turnover::{ListSettings, Question, compare};
 
 pub(super) async fn diff(arguments: DiffArguments) -> anyhow::Result<ExitStatus> {
     let settings = PlaceSettings::default();
     let output = places::open_output(&arguments.output, arguments.roster_url.as_deref(), &settings).await?;
+    NothingPublished::unless(is_anything_published(&*output).await?, &output.describe())?;
     let lists = match &arguments.lists {
         Some(place) => {
             let place = places::open(place, &settings).await?;

@@ -12,6 +12,7 @@ use crate::cli::{PurgeArguments, SummaryFormat};
 use crate::clock::{Clock as _, SystemClock};
 use crate::exit::ExitStatus;
 use crate::job::UsageError;
+use crate::ledger::NothingPublished;
 use crate::publish::{Publisher, PublisherSettings, PurgeTerms, ShrinkLimit};
 use crate::report::purged;
 use crate::retention::{Expired, Expiry};
@@ -36,12 +37,8 @@ pub(super) async fn purge(arguments: PurgeArguments) -> anyhow::Result<ExitStatu
         already_removed: arguments.already_removed,
         not_final_accepted: arguments.accept_not_final,
     };
-    let expired = Expired::find(Arc::clone(&output), terms, expiry).await?.ok_or_else(|| {
-        UsageError(format!(
-            "{} holds nothing that was published; see whether this is the right output",
-            output.describe()
-        ))
-    })?;
+    let expired = Expired::find(Arc::clone(&output), terms, expiry).await?;
+    NothingPublished::unless(expired.holds_anything(), &output.describe())?;
     // What touches nothing needs no end.
     let stop = if arguments.dry_run { CancellationToken::new() } else { stop::on_signal()? };
     let deadline = Instant::now() + NO_DEADLINE;

@@ -11,6 +11,7 @@ use crate::cli::{ComparisonFormat, ReconcileArguments};
 use crate::clock::{Clock as _, SystemClock};
 use crate::exit::ExitStatus;
 use crate::job::UsageError;
+use crate::ledger::{NothingPublished, is_anything_published};
 use crate::period::BillingPeriod;
 use crate::reconcile::comparison::Terms;
 use crate::reconcile::invoice::Invoice;
@@ -35,6 +36,7 @@ pub(super) async fn reconcile(arguments: ReconcileArguments) -> anyhow::Result<E
         settle_days: arguments.settle_days,
     };
     let output = places::open_output(&arguments.output, None, &PlaceSettings::default()).await?;
+    NothingPublished::unless(is_anything_published(&*output).await?, &output.describe())?;
     let comparison = hold_against(&*output, &invoice, &terms).await?;
     let summary = ReconciliationSummary::of(&comparison, &arguments.output, &arguments.invoice, &invoice);
     print(&match arguments.summary {

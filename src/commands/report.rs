@@ -15,14 +15,15 @@ use crate::clock::{Clock as _, SystemClock};
 use crate::dataset::csv::CsvOptions;
 use crate::exit::ExitStatus;
 use crate::job::UsageError;
-use crate::ledger::{Attempts, Ledger};
-use crate::page::attention::Attention;
+use crate::ledger::{Attempts, Ledger, SIMULATED};
+use crate::page::attention::{Attention, Trouble};
 use crate::page::{NothingToShow, PageFacts, arrivals, file, make};
 use crate::publish::summary::SummaryTotals;
 use crate::publish::{SourceKind, Summary};
 use crate::reconcile::comparison::Terms;
 use crate::reconcile::invoice::Invoice;
 use crate::reconcile::{months_of, reconcile as hold_against};
+use crate::status::StatusQuestion;
 use crate::storage::LockWait;
 
 pub(super) async fn report(arguments: ReportArguments) -> anyhow::Result<ExitStatus> {
@@ -31,13 +32,21 @@ pub(super) async fn report(arguments: ReportArguments) -> anyhow::Result<ExitSta
     let ledger = Ledger::read(&*output, |_| true).await?;
     NothingToShow::check(&ledger, &output.describe())?;
     let as_of = instant(arguments.as_of, &ledger)?;
-    let mut made = Made { output: output.describe(), ..Made::default() };
+    let mut made = Made { output: output.describe(), simulated: ledger.is_simulated(), ..Made::default() };
     if arguments.rebuild_summary {
         let lock_wait = LockWait::of(arguments.lock_wait.0);
         let summary = Summary::new(Arc::clone(&output), csv_options(&ledger), lock_wait);
         let rebuilt = summary.merge(&[]).await;
         output.finish().await;
-        made.summary = Some(rebuilt?.into());
+        let question = StatusQuestion {
+            periods: BTreeSet::new(),
+            known: None,
+            gone: BTreeSet::new(),
+            now: as_of,
+            settle_days: arguments.settle_days,
+        };
+        let SummaryTotals { published, missing: tried } = rebuilt?;
+        made.summary = Some(MadeSummary { published, tried, missing: question.missing(&ledger) });
     }
     if let Some(path) = arguments.html {
         let attempts = Attempts::read(&*output).await?;
@@ -112,6 +121,8 @@ fn csv_options(ledger: &Ledger) -> CsvOptions {
 #[derive(Debug, Default, Serialize)]
 struct Made {
     output: String,
+    /// Set if the numbers are the simulator's, not those of real guests.
+    simulated: bool,
     page: Option<MadePage>,
     summary: Option<MadeSummary>,
 }
@@ -129,13 +140,10 @@ struct MadePage {
 #[derive(Debug, Serialize)]
 struct MadeSummary {
     published: u64,
-    missing: u64,
-}
-
-impl From<SummaryTotals> for MadeSummary {
-    fn from(SummaryTotals { published, missing }: SummaryTotals) -> Self {
-        Self { published, missing }
-    }
+    /// Rows of what a run has tried and none has published.
+    tried: u64,
+    /// Numbers that closed months miss, as `status` finds them: no run need have tried them.
+    missing: usize,
 }
 
 /// Writes what needs attention, a line each.
@@ -153,14 +161,23 @@ fn told(attention: &Attention, notes: bool) -> Vec<String> {
 impl Made {
     fn text(&self) -> String {
         let mut lines = Vec::new();
-        if let Some(MadeSummary { published, missing }) = self.summary {
+        if self.simulated {
+            lines.push(format!("WARNING  {SIMULATED}"));
+        }
+        if let Some(MadeSummary { published, tried, missing }) = self.summary {
+            let missing = match missing {
+                0 => "no number of a closed month is missing".to_owned(),
+                1 => "1 number of a closed month is missing, see status".to_owned(),
+                missing => format!("{missing} numbers of closed months are missing, see status"),
+            };
             lines.push(format!(
-                "{}: summary made anew, {published} rows published, {missing} missing",
+                "{}: summary made anew, {published} rows published, {tried} tried and never published; {missing}",
                 self.output
             ));
         }
         if let Some(page) = &self.page {
-            lines.extend(page.warnings.iter().map(|warning| format!("WARNING  {warning}")));
+            let warnings = page.warnings.iter().filter(|warning| *warning != Trouble::Simulated.title());
+            lines.extend(warnings.map(|warning| format!("WARNING  {warning}")));
             lines.extend(page.notes.iter().map(|note| format!("note     {note}")));
             lines.push(format!(
                 "{}: page of {} written: {}, {}, {}; {}",

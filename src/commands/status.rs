@@ -18,7 +18,7 @@ use crate::clock::{Clock, SystemClock};
 use crate::exit::ExitStatus;
 use crate::export::Description;
 use crate::job::{Job, JobDefinition, JobOverrides, Networks, UsageError};
-use crate::ledger::Ledger;
+use crate::ledger::{Ledger, NothingPublished};
 use crate::pacing::RetryPolicy;
 use crate::period::{DEFAULT_SETTLE_DAYS, PeriodSelector};
 use crate::status::{KnownNetworks, StatusQuestion, close_periods, today};
@@ -31,8 +31,7 @@ pub(super) async fn status(arguments: StatusArguments) -> anyhow::Result<ExitSta
     let job = job(&arguments, clock.now())?;
     let place = job.as_ref().map(PlaceSettings::of).unwrap_or_default();
     let output = places::open_output(&arguments.output, None, &place).await?;
-    let known = known(&arguments.networks, job.as_ref(), &clock).await?;
-    if arguments.mark_closed && known.is_none() {
+    if arguments.mark_closed && arguments.networks.is_empty() && job.is_none() {
         return Err(UsageError(
             "--mark-closed wants to know all networks of a month; name them with --networks, ask AWS for them with \
              --networks all, or give the job with --job"
@@ -41,6 +40,8 @@ pub(super) async fn status(arguments: StatusArguments) -> anyhow::Result<ExitSta
         .into());
     }
     let ledger = Ledger::read(&*output, |_| true).await?;
+    NothingPublished::unless(!ledger.is_empty(), &output.describe())?;
+    let known = known(&arguments.networks, job.as_ref(), &clock).await?;
     let as_of = arguments.as_of.or_else(|| job.as_ref()?.as_of);
     let now = today(&ledger, as_of, clock.now()).map_err(|error| UsageError(error.to_string()))?;
     let of_job = || job.as_ref().map_or(DEFAULT_SETTLE_DAYS, |job| job.settle_days);
@@ -56,6 +57,7 @@ pub(super) async fn status(arguments: StatusArguments) -> anyhow::Result<ExitSta
         let selected = selector.select(now, settle_days).map_err(|error| UsageError(error.to_string()))?;
         question.periods.extend(selected.into_iter().map(|selected| selected.period));
     }
+    question.check_gone(&ledger).map_err(|error| UsageError(error.to_string()))?;
     let awaited = if arguments.mark_closed {
         close_periods(&*output, &ledger, &question, clock.now()).await?
     } else {

@@ -22,7 +22,7 @@ pub use self::arrivals::Arrivals;
 pub use self::attention::Attention;
 use self::months::Months;
 use self::view::View;
-use crate::ledger::{Attempts, Ledger};
+use crate::ledger::{Attempts, Ledger, NothingPublished};
 use crate::reconcile::comparison::Comparison;
 
 /// What a page is made of.
@@ -61,8 +61,8 @@ pub struct Page {
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum NothingToShow {
     /// There is no manifest.
-    #[error("{0} holds no publication; see whether this is the right output, and run the export if it is")]
-    Published(String),
+    #[error(transparent)]
+    Published(#[from] NothingPublished),
     /// There is none that can be believed.
     #[error(
         "{place}: none of its {manifests} manifests can be believed, so there is no number to show: {first}"
@@ -86,14 +86,9 @@ impl NothingToShow {
         if !ledger.publications.is_empty() {
             return Ok(());
         }
-        let place = output.to_owned();
-        match ledger.unreadable.values().next() {
-            None => Err(Self::Published(place)),
-            Some(first) => {
-                let (manifests, first) = (ledger.unreadable.len(), first.clone());
-                Err(Self::Believed { place, manifests, first })
-            }
-        }
+        NothingPublished::unless(!ledger.is_empty(), output)?;
+        let first = ledger.unreadable.values().next().cloned().unwrap_or_default();
+        Err(Self::Believed { place: output.to_owned(), manifests: ledger.unreadable.len(), first })
     }
 }
 

@@ -65,7 +65,7 @@ fn two_hundred_networks_are_ranked_and_folded() {
 fn nothing_to_believe_is_no_page() {
     let mut ledger = ledger([]);
     let nothing = NothingToShow::check(&ledger, "out").unwrap_err().to_string();
-    assert!(nothing.contains("holds no publication"), "{nothing}");
+    assert!(nothing.contains("nothing is published at out"), "{nothing}");
     ledger.unreadable.insert("12345678/2026-10".parse().unwrap(), "was altered".to_owned());
     let nothing = NothingToShow::check(&ledger, "out").unwrap_err().to_string();
     assert!(nothing.contains("none of its 1 manifests") && nothing.contains("was altered"), "{nothing}");

@@ -58,12 +58,16 @@ pub struct Status {
     pub as_of: DateTime<Utc>,
     /// What the command ends with.
     pub exit_code: u8,
+    /// Set if the numbers are the simulator's, not those of real guests.
+    pub simulated: bool,
     /// All of it in a sentence.
     pub conclusion: String,
     /// The periods, latest first.
     pub periods: Vec<PeriodStatus>,
     /// Networks that are known and of which nothing is published at all.
     pub never_published: Vec<NetworkId>,
+    /// Networks that are said to be gone, and that no period of these would miss if they were not.
+    pub gone_without_effect: Vec<NetworkId>,
     #[serde(skip)]
     exit: ExitStatus,
 }
@@ -186,6 +190,13 @@ pub fn today(
     if sources.any(|kind| kind == SourceKind::Wickr) { Err(PretendedDay) } else { Ok(as_of) }
 }
 
+/// A network is said to be gone that nothing is known of (exit 2).
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error(
+    "--gone {0}: nothing is published of this network, so nothing misses it; check the id, or leave it out"
+)]
+pub struct NeverThere(NetworkId);
+
 /// Gives the event for every closed period that is asked for, has none and waits for nothing. Returns what the others
 /// wait for.
 ///
@@ -234,6 +245,27 @@ impl StatusQuestion {
         Told { roll, as_of: Some(self.latest_closed()), gone: self.gone.clone() }
     }
 
+    /// Refuses networks that are said to be gone and were never there.
+    ///
+    /// # Errors
+    /// [`NeverThere`] for the first of them.
+    pub fn check_gone(&self, ledger: &Ledger) -> Result<(), NeverThere> {
+        let told = self.told();
+        let attendance = Attendance::of(ledger, &told);
+        let unknown = self.gone.iter().find(|network| !attendance.knows(**network));
+        unknown.map_or(Ok(()), |network| Err(NeverThere(*network)))
+    }
+
+    /// Counts the numbers that closed months miss.
+    #[must_use]
+    pub fn missing(&self, ledger: &Ledger) -> usize {
+        let told = self.told();
+        let attendance = Attendance::of(ledger, &told);
+        let periods = self.periods_of(ledger).into_iter();
+        let closed = periods.filter(|period| self.state_of(*period) == PeriodState::Closed);
+        closed.map(|period| attendance.missed(period).len()).sum()
+    }
+
     /// Lists the periods that the answer is about.
     fn periods_of(&self, ledger: &Ledger) -> BTreeSet<BillingPeriod> {
         if !self.periods.is_empty() {
@@ -246,7 +278,6 @@ impl StatusQuestion {
                 let months = (0..).map(|months| first.plus_months(months));
                 periods.extend(months.take_while(|period| *period <= latest));
             }
-            None if self.known.is_some() => drop(periods.insert(latest)),
             None => {}
         }
         periods
@@ -268,19 +299,26 @@ impl StatusQuestion {
         let closed: BTreeMap<_, _> = reading.buffer_unordered(READ_AT_ONCE).try_collect().await?;
         let told = self.told();
         let history = History::of(self, ledger, &told);
-        let periods =
-            periods.iter().rev().map(|period| history.period(*period, closed[period].as_ref(), awaited));
+        let periods_asked = periods;
+        let periods = periods_asked
+            .iter()
+            .rev()
+            .map(|period| history.period(*period, closed[period].as_ref(), awaited));
         let periods: Vec<PeriodStatus> = periods.collect();
         let known = self.known.iter().flat_map(KnownNetworks::keys);
         let never = known.filter(|network| !history.attendance.has_published(**network)).copied().collect();
+        let had_effect = |network: &&NetworkId| history.attendance.excuses(**network, &periods_asked);
+        let gone_without_effect = self.gone.iter().filter(|network| !had_effect(network)).copied().collect();
         let mut status = Status {
             status_version: STATUS_VERSION,
             output: output.describe(),
             as_of: self.now.trunc_subsecs(0),
             exit_code: 0,
+            simulated: ledger.is_simulated(),
             conclusion: String::new(),
             periods,
             never_published: never,
+            gone_without_effect,
             exit: ExitStatus::Success,
         };
         let tally = Tally::of(&status, !awaited.is_empty(), self.latest_closed());
@@ -480,7 +518,6 @@ struct Tally {
     months_to_export: u32,
     /// Periods that were to be closed and still wait.
     waiting: usize,
-    is_empty: bool,
 }
 
 impl Tally {
@@ -521,7 +558,6 @@ impl Tally {
             } else {
                 0
             },
-            is_empty: status.periods.is_empty(),
         }
     }
 
@@ -529,8 +565,7 @@ impl Tally {
         let is_refused = self.missing + self.stale + self.mismatched + self.waiting > 0
             || !self.unpublished_periods.is_empty();
         let refused = if is_refused { ExitStatus::Refused } else { ExitStatus::Success };
-        let untrusted =
-            if self.damaged > 0 || self.is_empty { ExitStatus::Untrusted } else { ExitStatus::Success };
+        let untrusted = if self.damaged > 0 { ExitStatus::Untrusted } else { ExitStatus::Success };
         ExitStatus::of_all([refused, untrusted])
     }
 }

@@ -3,7 +3,7 @@
 use std::fmt;
 
 use super::{NetworkStatus, PeriodStatus, Problem, Status, Tally};
-use crate::ledger::named;
+use crate::ledger::{SIMULATED, named};
 use crate::period::{MAX_SELECTED_PERIODS, PeriodState};
 use crate::report::{Alignment, laid_out};
 
@@ -12,6 +12,10 @@ impl Status {
     #[must_use]
     pub fn table(&self, with_awaited: bool) -> String {
         let mut parts = Vec::new();
+        if self.simulated {
+            parts.push(format!("WARNING: {SIMULATED}"));
+            parts.push(String::new());
+        }
         if !self.periods.is_empty() {
             parts.push(self.period_grid());
             parts.push(String::new());
@@ -27,6 +31,14 @@ impl Status {
             let networks = self.never_published.iter().copied().collect();
             parts.push(format!("never published: {} known and published for no month", named(&networks)));
         }
+        if !self.gone_without_effect.is_empty() {
+            let networks = self.gone_without_effect.iter().copied().collect();
+            parts.push(format!(
+                "--gone without effect: {} missed in no month after the last one that is published; check the id, or \
+                 leave it out",
+                named(&networks)
+            ));
+        }
         parts.push(format!("{}: {}", self.output, self.conclusion));
         parts.join("\n")
     }
@@ -40,7 +52,7 @@ impl Status {
             ("EXPECTED", Right),
             ("GUESTS", Right),
             ("AWS HISTORY", Right),
-            ("CLOSED AT", Left),
+            ("MARKED CLOSED", Left),
         ];
         let rows = self.periods.iter().map(|period| {
             let closed_at = match (&period.closed, &period.closed_problem) {
@@ -130,12 +142,12 @@ impl PeriodStatus {
             {
                 if !networks.is_empty() {
                     let networks = named(&networks.iter().copied().collect());
-                    lines.push(format!("since {period} was closed: {networks} {what}"));
+                    lines.push(format!("since {period} was marked closed: {networks} {what}"));
                 }
             }
         }
         if let (true, Some(awaited)) = (with_awaited, &self.awaited) {
-            lines.push(format!("not closed: {period}: {awaited}"));
+            lines.push(format!("not marked closed: {period}: {awaited}"));
         }
         lines
     }
@@ -153,11 +165,6 @@ impl NetworkStatus {
 
 impl fmt::Display for Tally {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        if self.is_empty {
-            return formatter.write_str(
-                "nothing is published; see whether this is the right output, and run the export if it is",
-            );
-        }
         let counted = |count: usize, one: &str, many: &str| match count {
             0 => None,
             1 => Some(format!("1 {one}")),
@@ -180,7 +187,7 @@ impl fmt::Display for Tally {
                 "numbers are contradicted by AWS's counts",
             ),
             counted(self.damaged, "document is damaged", "documents are damaged"),
-            counted(self.waiting, "month could not be closed", "months could not be closed"),
+            counted(self.waiting, "month could not be marked closed", "months could not be marked closed"),
         ]
         .into_iter()
         .flatten()

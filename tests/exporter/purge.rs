@@ -376,8 +376,8 @@ fn what_cannot_be_purged_is_said_with_the_reason_and_stops_nothing_else() {
     let run = purging(&scene, "9000-01").run().exits(2);
     assert!(run.error().contains("takes in 8999-12, which is open"), "{}", run.error());
     let nowhere = scene.path("nowhere").display().to_string();
-    let run = scene.exporter().args(["purge", &nowhere, "--rosters-before", KEPT]).run().exits(2);
-    assert!(run.error().contains("holds nothing that was published"), "{}", run.error());
+    let run = scene.exporter().args(["purge", &nowhere, "--rosters-before", KEPT]).run().exits(65);
+    assert!(run.error().contains("nothing is published at"), "{}", run.error());
     assert!(!scene.path("nowhere").exists());
 
     fs::write(scene.output().manifest_path(NETWORK, OLD), "{}").expect("a manifest");

@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 use quick_xml::Reader;
 use quick_xml::events::{BytesStart, Event};
 use serde_json::Value;
-use wickr_guest_export::simulator::SimulatorConfig;
+use wickr_guest_export::simulator::{Population, SimulatorConfig};
 
 use crate::support::{
     AS_OF, CLOSED, Exporter, NETWORK, OLD, OPEN, SETTLING, Scene, guests, network, period, population,
@@ -207,8 +207,8 @@ fn what_needs_attention_stands_first_and_on_stdout_and_changes_no_code() {
     });
     let html = fs::read_to_string(scene.path("page.html")).expect("a page");
     let at = |text: &str| html.find(text).unwrap_or_else(|| panic!("{text} is not in {html}"));
-    let order = ["What needs attention", "Records that cannot be believed", "AWS counts another number"];
-    assert!(order.map(at).is_sorted() && at("AWS counts another number") < at("The latest closed month"));
+    let order = ["What needs attention", "Damaged: records that", "Mismatch: AWS counts another"];
+    assert!(order.map(at).is_sorted() && at("Mismatch: AWS counts another") < at("The latest closed month"));
     assert_is_accessible_and_self_contained(&elements(&html));
     let elements = elements(&html);
     let names: BTreeSet<&str> = named(&elements, "bdi").into_iter().map(|name| name.text.as_str()).collect();
@@ -238,7 +238,7 @@ fn nothing_to_believe_ends_with_65_and_leaves_the_page_as_it_was() {
     let nowhere = scene.path("nowhere").display().to_string();
     let words = ["report", &nowhere, "--html", "page.html", "--rebuild-summary"];
     let error = scene.exporter().args(words).run().exits(65).error();
-    assert!(error.contains("holds no publication"), "{error}");
+    assert!(error.contains("nothing is published at"), "{error}");
     assert!(!Path::new(&nowhere).exists(), "nothing is made of nothing");
 }
 
@@ -273,7 +273,11 @@ fn rosters_that_are_elsewhere_tell_who_is_new_only_where_they_may_be_read() {
     let job = format!("[output]\nroster_url = '{rosters}'\n");
     scene.job(&job).args(["--network", NETWORK, "--period", &format!("{OLD},{CLOSED}")]).run().exits(0);
     let html = page(&scene);
-    assert!(html.contains("Not known: a roster is not there"), "{html}");
+    assert!(html.contains("not known: a roster is not there"), "{html}");
+    assert!(
+        html.contains("not known: nothing is published for the month before"),
+        "each month has its reason"
+    );
     report(&scene).args(["--compare-rosters", "0"]).run().exits(0);
     let html = fs::read_to_string(scene.path("page.html")).expect("a page");
     assert!(html.contains("Not known: rosters were not read for this page"), "{html}");
@@ -296,12 +300,79 @@ fn the_summary_is_made_anew_from_the_manifests_as_it_was() {
         fs::write(scene.path("out").join(file), "damaged").expect("a file");
     }
     let run = rebuild();
-    assert!(run.stdout.contains("summary made anew, 4 rows published, 0 missing"), "{}", run.stdout);
+    assert!(
+        run.stdout.contains("summary made anew, 4 rows published, 0 tried and never published"),
+        "{}",
+        run.stdout
+    );
     assert_eq!(summary(), before);
     fs::remove_dir_all(scene.path("out").join("summary")).expect("a folder");
     rebuild();
     assert_eq!(summary(), before);
     scene.exporter().verifying(&scene.path("out")).run().exits(0);
+}
+
+/// The text of a page without its tags.
+fn shown(html: &str) -> String {
+    let texts = html.split('<').filter_map(|part| part.split_once('>')).map(|(_, text)| text);
+    let words = texts.flat_map(|text| text.split([' ', '\n'])).filter(|word| !word.is_empty());
+    words.collect::<Vec<_>>().join(" ")
+}
+
+#[test]
+fn a_network_without_a_number_for_a_month_is_missing_and_no_new_one_the_month_after() {
+    let (one, two) = ("11111111", "22222222");
+    let lists = [OLD, CLOSED, SETTLING].into_iter().enumerate().flat_map(|(at, month)| {
+        let more = 10 * u32::try_from(at).expect("few");
+        [(one, 0..20 + more), (two, 100..300)]
+            .map(|(id, numbers)| (network(id), period(month), guests(numbers)))
+    });
+    let scene = Scene::new(SimulatorConfig {
+        networks: [one, two].map(network).to_vec(),
+        population: Population::explicit(lists),
+        ..population(&[])
+    });
+    scene.job("").args(["--network", "all", "--period", &format!("{OLD}..{SETTLING}")]).run().exits(0);
+    fs::remove_file(scene.output().manifest_path(two, CLOSED)).expect("a manifest");
+    let late = "2025-11-05T00:00:00Z";
+    scene.output().edit_manifest(one, SETTLING, |manifest| manifest["period_state"] = "closed".into());
+    scene.output().edit_manifest(two, SETTLING, |manifest| manifest["period_state"] = "closed".into());
+    let run = report(&scene).replacing("--as-of", late).args(["--rebuild-summary"]).run().exits(0);
+    // What the summary has no row for, as no run has tried it in vain, is missing all the same.
+    let made = "summary made anew, 5 rows published, 0 tried and never published; 1 number of a closed month is missing";
+    assert!(run.stdout.contains(made), "{}", run.stdout);
+    assert!(
+        run.stdout.contains("Missing: networks without a number: network 22222222: 2025-09"),
+        "{}",
+        run.stdout
+    );
+    let html = fs::read_to_string(scene.path("page.html")).expect("a page");
+    let shown = shown(&html);
+    let change = "+10 +33.3\u{a0}%, 30 guests then, in the 1 network with a number for both; not comparable: 1 of 2 networks \
+                  has no number for 2025-09";
+    assert!(shown.contains(change), "{shown}");
+    assert!(!shown.contains("1 new,"), "{shown}");
+    assert!(
+        shown.contains("1 missing")
+            && shown.contains("1 of 2 networks; not for the rest: nothing is published")
+    );
+    let drawn = "2 months are final. 1 month is not final. The table below";
+    assert!(shown.contains(drawn), "{shown}");
+}
+
+#[test]
+fn a_damaged_record_stands_among_the_damaged_ones_and_not_under_the_invoice() {
+    let scene = exported();
+    fs::write(scene.output().manifest_path(NETWORK, OLD), "{}").expect("a manifest");
+    let lines = "period,network,quantity\n2025-08,12345678,30\n2025-09,12345678,35\n";
+    let invoice = scene.write("invoice.csv", lines);
+    let run = report(&scene).args(["--invoice", &invoice]).run().exits(0);
+    assert!(
+        run.stdout.contains("WARNING  Damaged: records that cannot be believed: network 12345678: 2025-08")
+    );
+    assert!(!run.stdout.contains("The invoice says something else"), "{}", run.stdout);
+    let agrees = "Nothing of the invoice disagrees: lines by network: 1 match, 1 DAMAGED";
+    assert!(run.stdout.contains(agrees), "{}", run.stdout);
 }
 
 /// Makes a page of a generated output, for a browser to look at.

@@ -98,10 +98,6 @@ fn every_state_is_told_by_period_and_network() {
 #[test]
 fn the_exit_code_says_whether_finance_has_to_look() {
     let scene = Scene::new(networks(&[FIRST, SECOND]));
-    let empty = status(&scene, &[]).run().exits(65);
-    assert!(empty.summary()["conclusion"].as_str().expect("text").starts_with("nothing is published"));
-    status(&scene, &["--networks", FIRST]).run().exits(3);
-
     export_all(&scene, "closed:1").run().exits(0);
     let well = status(&scene, &[]).run().exits(0).summary();
     assert_eq!(well["periods"].as_array().expect("periods").len(), 1);
@@ -172,9 +168,11 @@ fn a_network_that_disappears_is_missed_until_somebody_says_that_it_is_gone() {
     let mark = ["--networks", "all", "--mark-closed"];
     let waits =
         status(&scene, &mark).replacing("--as-of", LATER).replacing("--summary", "text").run().exits(3);
-    assert!(waits.stdout.contains(&format!("not closed: {CLOSED}: {awaited}")), "{}", waits.stdout);
+    assert!(waits.stdout.contains(&format!("not marked closed: {CLOSED}: {awaited}")), "{}", waits.stdout);
     let gone = status(&scene, &mark).args(["--gone", SECOND]).replacing("--as-of", LATER).run().exits(0);
-    assert_eq!(gone.summary()["periods"][1]["closed"]["networks"], 1);
+    let gone = gone.summary();
+    assert_eq!(gone["periods"][1]["closed"]["networks"], 1);
+    assert_eq!(gone["gone_without_effect"], json!([]));
     assert_eq!(closed_networks(&scene, CLOSED), [FIRST]);
     scene.exporter().verifying(&scene.path("out")).run().exits(0);
 }
@@ -324,4 +322,74 @@ fn a_service_that_does_not_say_which_networks_it_has_ends_it() {
     let refused = status(&scene, &["--networks", "all"]).run().exits(77);
     assert!(refused.error().contains("wickr:ListNetworks"), "{}", refused.error());
     status(&scene, &["--networks", FIRST]).run().exits(0);
+}
+
+#[test]
+fn a_network_that_is_gone_without_effect_is_said_and_one_that_never_was_there_refused() {
+    let scene = Scene::new(networks(&[FIRST]));
+    export_all(&scene, CLOSED).run().exits(0);
+    let refused = status(&scene, &["--gone", "99999999"]).run().exits(2).error();
+    assert!(refused.contains("--gone 99999999: nothing is published of this network"), "{refused}");
+    assert!(refused.contains("check the id, or leave it out"), "{refused}");
+
+    let gone =
+        |format: &str| status(&scene, &["--gone", FIRST]).replacing("--summary", format).run().exits(0);
+    assert_eq!(gone("json").summary()["gone_without_effect"], json!([FIRST]));
+    let told = gone("text").stdout;
+    assert!(told.contains("--gone without effect: network 11111111 is missed in no month"), "{told}");
+    // In November it would be missed.
+    let later = status(&scene, &["--gone", FIRST]).replacing("--as-of", LATER).run().exits(3).summary();
+    assert_eq!(later["gone_without_effect"], json!([]));
+}
+
+#[test]
+fn nothing_published_is_one_error_for_whatever_reads_an_output() {
+    let scene = Scene::new(networks(&[FIRST]));
+    let invoice = scene.write("invoice.csv", "period,network,quantity\n2025-09,11111111,1\n");
+    fs::create_dir(scene.path("empty")).expect("a folder");
+    for place in ["empty", "nowhere"] {
+        let place = scene.path(place).display().to_string();
+        for command in [
+            &["status"][..],
+            &["status", "--networks", FIRST],
+            &["report", "--html", "page.html"],
+            &["report", "--rebuild-summary"],
+            &["diff", "--from", OLD, "--to", CLOSED],
+            &["diff", "--from", "2025-09@1", "--to", "2025-09@2", "--network", FIRST],
+            &["reconcile", "--invoice", &invoice],
+            &["purge", "--rosters-before", OLD],
+            &["purge", "--rosters-before", OLD, "--dry-run"],
+        ] {
+            let run = scene.exporter().args([command, &[place.as_str()]].concat()).run().exits(65);
+            let said = format!("nothing is published at {place}; check the path or url");
+            assert_eq!(run.error(), said, "{command:?}");
+            assert_eq!(run.stdout, "", "{command:?}");
+        }
+    }
+    assert!(!scene.path("nowhere").exists(), "nothing is made of nothing");
+}
+
+#[test]
+fn numbers_of_the_simulator_are_called_so_first() {
+    let scene = Scene::new(networks(&[FIRST]));
+    export_all(&scene, CLOSED).run().exits(0);
+    let simulated = || status(&scene, &[]).run().exits(0).summary()["simulated"].clone();
+    let text = || status(&scene, &[]).replacing("--summary", "text").run().exits(0).stdout;
+    let output = scene.path("out").display().to_string();
+    let report = |format: &str| {
+        scene
+            .exporter()
+            .args(["report", &output, "--rebuild-summary", "--summary", format])
+            .run()
+            .exits(0)
+            .stdout
+    };
+    assert_eq!(simulated(), true);
+    assert!(text().starts_with("WARNING: not real guests: "), "{}", text());
+    assert!(report("text").starts_with("WARNING  not real guests: "));
+    assert!(report("json").contains("\"simulated\": true"));
+    scene.output().edit_manifest(FIRST, CLOSED, |manifest| manifest["source"]["kind"] = "wickr".into());
+    let real = scene.exporter().args(["status", &output, "--summary", "json"]).run().summary();
+    assert_eq!(real["simulated"], false);
+    assert!(!report("text").contains("not real guests"));
 }
