@@ -44,6 +44,8 @@ pub struct Compared {
 pub enum Unknown {
     /// The network is not published in the month before.
     NothingBefore,
+    /// Its manifest of the month before is not to be believed.
+    DamagedBefore,
     /// Only counts are published.
     CountsOnly,
     /// A roster was purged.
@@ -64,6 +66,7 @@ impl Unknown {
     pub const fn reason(&self) -> &'static str {
         match self {
             Self::NothingBefore => "nothing is published for the month before",
+            Self::DamagedBefore => "the record of the month before is damaged",
             Self::CountsOnly => "only counts are published, no rosters",
             Self::Purged => "a roster was purged",
             Self::OtherIdentities => "the two rosters name guests under different keys",
@@ -94,7 +97,11 @@ pub async fn compare(
         ledger.publications.iter().filter(|(task, _)| wanted.is_some_and(|wanted| task.period >= wanted));
     let comparing = tasks.map(|(task, manifest)| {
         let before = TaskKey::new(task.network, task.period.plus_months(-1));
-        let before = ledger.publications.get(&before).cloned();
+        let before = match ledger.publications.get(&before) {
+            Some(manifest) => Ok(manifest.clone()),
+            None if ledger.unreadable.contains_key(&before) => Err(Unknown::DamagedBefore),
+            None => Err(Unknown::NothingBefore),
+        };
         let (task, manifest, output) = (*task, manifest.clone(), Arc::clone(output));
         async move { Ok((task, compare_one(&*output, before, manifest).await?)) }
     });
@@ -109,10 +116,13 @@ pub async fn compare(
 
 async fn compare_one(
     output: &dyn Destination,
-    before: Option<Manifest>,
+    before: Result<Manifest, Unknown>,
     after: Manifest,
 ) -> Result<Result<Compared, Unknown>, DestinationError> {
-    let Some(before) = before else { return Ok(Err(Unknown::NothingBefore)) };
+    let before = match before {
+        Ok(before) => before,
+        Err(unknown) => return Ok(Err(unknown)),
+    };
     if [&before, &after].iter().any(|manifest| manifest.rosters_purged_at.is_some()) {
         return Ok(Err(Unknown::Purged));
     }
@@ -277,5 +287,8 @@ mod tests {
         assert_eq!(arrivals(folder.path(), 1).await.into_values().next(), Some(Err(Unknown::Damaged)));
         std::fs::remove_file(&path).unwrap();
         assert_eq!(arrivals(folder.path(), 1).await.into_values().next(), Some(Err(Unknown::NoRoster)));
+        let before = "manifests/period=2026-09/network=12345678/manifest.json";
+        std::fs::write(folder.path().join(before), "{}").unwrap();
+        assert_eq!(arrivals(folder.path(), 1).await.into_values().next(), Some(Err(Unknown::DamagedBefore)));
     }
 }

@@ -250,15 +250,15 @@ fn of_month(month: &Month<'_>) -> Vec<(Trouble, Matter)> {
         }
     }
     if month.calendar != PeriodState::Closed && !month.publications.is_empty() {
-        let mut text = match month.calendar {
+        let state = match month.calendar {
             PeriodState::Open => format!("open until {}", last_day(month.period)),
             PeriodState::Settling | PeriodState::Closed => "ended, and AWS may still correct it".to_owned(),
         };
-        match month.absent.len() {
-            0 => {}
-            1 => text.push_str("; 1 network is not exported for it yet"),
-            networks => text.push_str(&format!("; {networks} networks are not exported for it yet")),
-        }
+        let text = match month.absent.len() {
+            0 => state,
+            1 => format!("{state}; 1 network is not exported for it yet"),
+            networks => format!("{state}; {networks} networks are not exported for it yet"),
+        };
         told.push((Trouble::NotFinal, Matter { network: None, months, text }));
     }
     told

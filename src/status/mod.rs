@@ -273,12 +273,9 @@ impl StatusQuestion {
         }
         let latest = self.latest_closed();
         let mut periods = ledger.periods();
-        match periods.first().copied() {
-            Some(first) => {
-                let months = (0..).map(|months| first.plus_months(months));
-                periods.extend(months.take_while(|period| *period <= latest));
-            }
-            None => {}
+        if let Some(first) = periods.first().copied() {
+            let months = (0..).map(|months| first.plus_months(months));
+            periods.extend(months.take_while(|period| *period <= latest));
         }
         periods
     }
