@@ -15,7 +15,7 @@ use crate::clock::{Clock as _, SystemClock};
 use crate::dataset::csv::CsvOptions;
 use crate::exit::ExitStatus;
 use crate::job::UsageError;
-use crate::ledger::{Attempts, Ledger, SIMULATED};
+use crate::ledger::{Attempts, Ledger};
 use crate::page::attention::{Attention, Trouble};
 use crate::page::{NothingToShow, PageFacts, arrivals, file, make};
 use crate::publish::summary::SummaryTotals;
@@ -32,7 +32,7 @@ pub(super) async fn report(arguments: ReportArguments) -> anyhow::Result<ExitSta
     let ledger = Ledger::read(&*output, |_| true).await?;
     NothingToShow::check(&ledger, &output.describe())?;
     let as_of = instant(arguments.as_of, &ledger)?;
-    let mut made = Made { output: output.describe(), simulated: ledger.is_simulated(), ..Made::default() };
+    let mut made = Made { output: output.describe(), source_kind: ledger.source_kind(), ..Made::default() };
     if arguments.rebuild_summary {
         let lock_wait = LockWait::of(arguments.lock_wait.0);
         let summary = Summary::new(Arc::clone(&output), csv_options(&ledger), lock_wait);
@@ -121,8 +121,8 @@ fn csv_options(ledger: &Ledger) -> CsvOptions {
 #[derive(Debug, Default, Serialize)]
 struct Made {
     output: String,
-    /// Set if the numbers are the simulator's, not those of real guests.
-    simulated: bool,
+    /// Whose numbers they are.
+    source_kind: Option<SourceKind>,
     page: Option<MadePage>,
     summary: Option<MadeSummary>,
 }
@@ -161,9 +161,7 @@ fn told(attention: &Attention, notes: bool) -> Vec<String> {
 impl Made {
     fn text(&self) -> String {
         let mut lines = Vec::new();
-        if self.simulated {
-            lines.push(format!("WARNING  {SIMULATED}"));
-        }
+        lines.extend(self.source_kind.and_then(SourceKind::caveat).map(str::to_owned));
         if let Some(MadeSummary { published, tried, missing }) = self.summary {
             let missing = match missing {
                 0 => "no number of a closed month is missing".to_owned(),

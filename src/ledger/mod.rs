@@ -36,10 +36,6 @@ use crate::publish::{
 };
 use crate::storage::{Destination, DestinationError};
 
-/// What is said first wherever numbers of the simulator are shown.
-pub const SIMULATED: &str =
-    "not real guests: the numbers are the simulator's, for trying things out; do not bill from them";
-
 /// An output of which nothing is published: mostly another place than was meant (exit 65).
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("nothing is published at {0}; check the path or url")]
@@ -71,10 +67,10 @@ impl Ledger {
         self.publications.is_empty() && self.unreadable.is_empty()
     }
 
-    /// Says whether the numbers are the simulator's; they never stand beside real ones.
+    /// Returns whose the numbers are; those of AWS and of the simulator never stand beside each other.
     #[must_use]
-    pub fn is_simulated(&self) -> bool {
-        self.publications.values().any(|manifest| manifest.source.kind == SourceKind::Simulator)
+    pub fn source_kind(&self) -> Option<SourceKind> {
+        self.publications.values().map(|manifest| manifest.source.kind).next()
     }
 
     /// Reads the manifests of the networks and periods that are wanted.

@@ -17,6 +17,7 @@ use super::verdict::Verdict;
 use crate::exit::ExitStatus;
 use crate::guest::NetworkId;
 use crate::ledger::Ledger;
+use crate::ledger::missed::{Attendance, Told};
 use crate::period::{BillingPeriod, PeriodState};
 use crate::publish::{Manifest, SourceKind};
 use crate::task::TaskKey;
@@ -209,7 +210,7 @@ pub fn compare(invoice: &Invoice, published: &Published, terms: &Terms) -> Compa
         totals,
         price: terms.price.clone(),
         tolerance: terms.tolerance.clone(),
-        source_kind: ledger.publications.values().map(|manifest| manifest.source.kind).next(),
+        source_kind: ledger.source_kind(),
         message: unpublished(ledger, &terms.periods),
     }
 }
@@ -260,8 +261,10 @@ fn missed(ledger: &Ledger, grain: Grain, terms: &Terms) -> BTreeMap<LineKey, BTr
     let latest: BTreeMap<NetworkId, &Manifest> =
         ledger.publications.values().map(|manifest| (manifest.network_id, manifest)).collect();
     let mut missed = BTreeMap::<LineKey, BTreeSet<NetworkId>>::new();
+    let told = Told { gone: terms.gone.clone(), ..Told::default() };
+    let attendance = Attendance::of(ledger, &told);
     for period in ledger.periods().intersection(&terms.periods) {
-        for network in ledger.awaited(*period, &BTreeSet::new(), &terms.gone).unpublished {
+        for network in attendance.missed(*period).into_keys() {
             let unknown = Bearer { network: grain.network.then_some(network), ..Bearer::default() };
             let bearer = latest.get(&network).map_or(unknown, |manifest| bearer_of(manifest, grain));
             missed.entry((*period, bearer)).or_default().insert(network);

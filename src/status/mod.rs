@@ -58,8 +58,8 @@ pub struct Status {
     pub as_of: DateTime<Utc>,
     /// What the command ends with.
     pub exit_code: u8,
-    /// Set if the numbers are the simulator's, not those of real guests.
-    pub simulated: bool,
+    /// Whose numbers they are.
+    pub source_kind: Option<SourceKind>,
     /// All of it in a sentence.
     pub conclusion: String,
     /// The periods, latest first.
@@ -311,7 +311,7 @@ impl StatusQuestion {
             output: output.describe(),
             as_of: self.now.trunc_subsecs(0),
             exit_code: 0,
-            simulated: ledger.is_simulated(),
+            source_kind: ledger.source_kind(),
             conclusion: String::new(),
             periods,
             never_published: never,

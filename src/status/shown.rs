@@ -3,8 +3,9 @@
 use std::fmt;
 
 use super::{NetworkStatus, PeriodStatus, Problem, Status, Tally};
-use crate::ledger::{SIMULATED, named};
+use crate::ledger::named;
 use crate::period::{MAX_SELECTED_PERIODS, PeriodState};
+use crate::publish::SourceKind;
 use crate::report::{Alignment, laid_out};
 
 impl Status {
@@ -12,8 +13,8 @@ impl Status {
     #[must_use]
     pub fn table(&self, with_awaited: bool) -> String {
         let mut parts = Vec::new();
-        if self.simulated {
-            parts.push(format!("WARNING: {SIMULATED}"));
+        if let Some(caveat) = self.source_kind.and_then(SourceKind::caveat) {
+            parts.push(caveat.to_owned());
             parts.push(String::new());
         }
         if !self.periods.is_empty() {

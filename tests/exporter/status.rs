@@ -373,7 +373,7 @@ fn nothing_published_is_one_error_for_whatever_reads_an_output() {
 fn numbers_of_the_simulator_are_called_so_first() {
     let scene = Scene::new(networks(&[FIRST]));
     export_all(&scene, CLOSED).run().exits(0);
-    let simulated = || status(&scene, &[]).run().exits(0).summary()["simulated"].clone();
+    let simulated = || status(&scene, &[]).run().exits(0).summary()["source_kind"].clone();
     let text = || status(&scene, &[]).replacing("--summary", "text").run().exits(0).stdout;
     let output = scene.path("out").display().to_string();
     let report = |format: &str| {
@@ -384,12 +384,12 @@ fn numbers_of_the_simulator_are_called_so_first() {
             .exits(0)
             .stdout
     };
-    assert_eq!(simulated(), true);
-    assert!(text().starts_with("WARNING: not real guests: "), "{}", text());
-    assert!(report("text").starts_with("WARNING  not real guests: "));
-    assert!(report("json").contains("\"simulated\": true"));
+    assert_eq!(simulated(), "simulator");
+    assert!(text().starts_with("SIMULATED: "), "{}", text());
+    assert!(report("text").starts_with("SIMULATED: "));
+    assert!(report("json").contains("\"source_kind\": \"simulator\""));
     scene.output().edit_manifest(FIRST, CLOSED, |manifest| manifest["source"]["kind"] = "wickr".into());
     let real = scene.exporter().args(["status", &output, "--summary", "json"]).run().summary();
-    assert_eq!(real["simulated"], false);
-    assert!(!report("text").contains("not real guests"));
+    assert_eq!(real["source_kind"], "wickr");
+    assert!(!report("text").contains("SIMULATED"));
 }
