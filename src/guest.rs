@@ -98,51 +98,6 @@ fn bounded(text: &str, limit: usize) -> Result<(), TextError> {
     Ok(())
 }
 
-/// The service's opaque identity of a guest: any non-empty text.
-#[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct UsernameHash(String);
-
-impl UsernameHash {
-    /// Accepts any non-empty text of at most [`MAX_TEXT_BYTES`].
-    ///
-    /// # Errors
-    /// [`TextError`] if it is empty or too long.
-    pub fn new(text: String) -> Result<Self, TextError> {
-        if text.is_empty() {
-            return Err(TextError::Empty);
-        }
-        bounded(&text, MAX_TEXT_BYTES)?;
-        Ok(Self(text))
-    }
-
-    /// Returns the text, exactly as the service sent it.
-    #[must_use]
-    pub fn as_str(&self) -> &str {
-        &self.0
-    }
-}
-
-/// What a guest calls themselves: any text, empty too.
-#[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct Username(String);
-
-impl Username {
-    /// Accepts any text of at most [`MAX_TEXT_BYTES`].
-    ///
-    /// # Errors
-    /// [`TextError`] if it is too long.
-    pub fn new(text: String) -> Result<Self, TextError> {
-        bounded(&text, MAX_TEXT_BYTES)?;
-        Ok(Self(text))
-    }
-
-    /// Returns the text, exactly as the service sent it.
-    #[must_use]
-    pub fn as_str(&self) -> &str {
-        &self.0
-    }
-}
-
 /// The service's opaque bookmark between two pages: any non-empty text.
 #[derive(Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(try_from = "String", into = "String")]
@@ -191,15 +146,111 @@ macro_rules! redacted_debug {
         }
     )+};
 }
-redacted_debug!(UsernameHash, Username, PageToken);
+redacted_debug!(PageToken);
 
-/// One guest of one network in one billing period, as one row of an answer.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Guest {
-    /// The identity that is counted.
-    pub username_hash: UsernameHash,
-    /// The name that goes with it.
-    pub username: Username,
+/// One guest of one network in one billing period, as one row of an answer: exactly what the service sent.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub struct Guest<'a> {
+    /// The service's opaque identity of the guest, which is what is counted: any text but an empty one, of at most
+    /// [`MAX_TEXT_BYTES`].
+    pub username_hash: &'a str,
+    /// What the guest calls themselves: any text of at most [`MAX_TEXT_BYTES`], empty too.
+    pub username: &'a str,
+}
+
+/// The guests of a page, in its order. Their texts lie in one buffer, without an allocation for each.
+#[derive(Clone, Default, PartialEq, Eq)]
+pub struct Guests {
+    texts: String,
+    /// Where the hash of each row ends, and where its username does.
+    ends: Vec<[u32; 2]>,
+}
+
+/// What a page cannot hold of a row: which of its texts breaks which rule.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("the {field} {problem}")]
+pub struct GuestError {
+    /// The field, as the service calls it.
+    pub field: &'static str,
+    /// The rule that it breaks.
+    pub problem: TextError,
+}
+
+impl Guests {
+    /// Makes room for so many guests with texts of so many bytes together.
+    #[must_use]
+    pub fn with_capacity(guests: usize, bytes: usize) -> Self {
+        Self { texts: String::with_capacity(bytes), ends: Vec::with_capacity(guests) }
+    }
+
+    /// Adds a guest.
+    ///
+    /// # Errors
+    /// [`GuestError`] if the hash is empty or a text is longer than [`MAX_TEXT_BYTES`]; the guest is not added then.
+    ///
+    /// # Panics
+    /// If the texts of all guests are longer than 4 GiB: a page is far smaller.
+    pub fn push(&mut self, guest: Guest<'_>) -> Result<(), GuestError> {
+        let hash = "usernameHash";
+        if guest.username_hash.is_empty() {
+            return Err(GuestError { field: hash, problem: TextError::Empty });
+        }
+        for (field, text) in [(hash, guest.username_hash), ("username", guest.username)] {
+            bounded(text, MAX_TEXT_BYTES).map_err(|problem| GuestError { field, problem })?;
+        }
+        let ends = [guest.username_hash, guest.username].map(|text| {
+            self.texts.push_str(text);
+            u32::try_from(self.texts.len()).expect("a page is far smaller than 4 GiB")
+        });
+        self.ends.push(ends);
+        Ok(())
+    }
+
+    /// Counts the guests.
+    #[must_use]
+    pub fn len(&self) -> usize {
+        self.ends.len()
+    }
+
+    /// Says whether there is nobody.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.ends.is_empty()
+    }
+
+    /// Returns the guests in the order of the page.
+    pub fn iter(&self) -> impl ExactSizeIterator<Item = Guest<'_>> {
+        let mut start = 0;
+        self.ends.iter().map(move |ends| {
+            let [hash, end] = ends.map(|end| end as usize);
+            let guest =
+                Guest { username_hash: &self.texts[start..hash], username: &self.texts[hash..end] };
+            start = end;
+            guest
+        })
+    }
+
+    /// Puts guests together who are known to be sound, as `(username_hash, username)`.
+    #[cfg(test)]
+    pub(crate) fn of<H: AsRef<str>, N: AsRef<str>>(rows: impl IntoIterator<Item = (H, N)>) -> Self {
+        let mut guests = Self::default();
+        for (hash, name) in rows {
+            guests.push(Guest { username_hash: hash.as_ref(), username: name.as_ref() }).unwrap();
+        }
+        guests
+    }
+}
+
+impl fmt::Debug for Guest<'_> {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.write_str("Guest(redacted)")
+    }
+}
+
+impl fmt::Debug for Guests {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(formatter, "Guests({} guests, redacted)", self.len())
+    }
 }
 
 #[cfg(test)]
@@ -216,22 +267,30 @@ mod tests {
 
     #[test]
     fn texts_of_the_service_are_bounded() {
-        assert_eq!(UsernameHash::new(String::new()), Err(TextError::Empty));
+        let mut guests = Guests::default();
+        let mut push = |username_hash: &str, username: &str| guests.push(Guest { username_hash, username });
+        let error = push("", "ann").unwrap_err();
+        assert_eq!((error.field, error.problem), ("usernameHash", TextError::Empty));
+        let long = "a".repeat(MAX_TEXT_BYTES + 1);
+        let error = push(&long, "ann").unwrap_err();
+        let expected = "the usernameHash is 1025 bytes long, more than the 1024 that are accepted";
+        assert_eq!(error.to_string(), expected);
+        assert_eq!(push("a", &long).unwrap_err().field, "username");
+        assert_eq!(push("a", ""), Ok(()));
+        assert_eq!(push("b", &long[1..]), Ok(()));
+        assert_eq!(push("é", "Zoë 🦀"), Ok(()));
+        let rows: Vec<_> = guests.iter().map(|guest| (guest.username_hash, guest.username)).collect();
+        assert_eq!(rows, [("a", ""), ("b", &long[1..]), ("é", "Zoë 🦀")]);
         assert_eq!(PageToken::new(String::new()), Err(TextError::Empty));
-        assert!(Username::new(String::new()).is_ok());
-        assert!(Username::new("a".repeat(MAX_TEXT_BYTES)).is_ok());
-        let error = UsernameHash::new("a".repeat(MAX_TEXT_BYTES + 1)).unwrap_err();
-        assert_eq!(error.to_string(), "is 1025 bytes long, more than the 1024 that are accepted");
         assert!(PageToken::new("t".repeat(MAX_TOKEN_BYTES + 1)).is_err());
     }
 
     #[test]
     fn personal_data_prints_redacted() {
-        let guest = Guest {
-            username_hash: UsernameHash::new("secret-hash".to_owned()).unwrap(),
-            username: Username::new("ann@example.com".to_owned()).unwrap(),
-        };
-        let printed = format!("{guest:?} {:?}", PageToken::new("secret-token".to_owned()).unwrap());
+        let guest = Guest { username_hash: "secret-hash", username: "ann@example.com" };
+        let guests = Guests::of([("secret-hash", "ann@example.com")]);
+        let token = PageToken::new("secret-token".to_owned()).unwrap();
+        let printed = format!("{guest:?} {guests:?} {token:?}");
         assert!(!printed.contains("secret") && !printed.contains("ann"), "{printed}");
     }
 }

@@ -14,7 +14,7 @@ use std::fmt;
 use serde::{Deserialize, Serialize};
 
 use super::Direction;
-use crate::guest::Guest;
+use crate::guest::Guests;
 use crate::roster::FingerprintKey;
 
 /// How many usernames both walks must have seen, strictly between where each of them stands.
@@ -69,15 +69,14 @@ impl Meeting {
     }
 
     /// Takes in a page of one of the walks.
-    pub fn admit(&mut self, direction: Direction, page: &[Guest]) {
+    pub fn admit(&mut self, direction: Direction, page: &Guests) {
         let (side, onwards) = match direction {
             Direction::Forward => (&mut self.forward, Ordering::Greater),
             Direction::Backward => (&mut self.backward, Ordering::Less),
         };
         let key = self.key;
         let rows = page.iter().map(|guest| {
-            let (hash, username) = (guest.username_hash.as_str(), guest.username.as_str());
-            (username, key.of_row(hash, username))
+            (guest.username, key.of_row(guest.username_hash, guest.username))
         });
         self.out_of_order |= side.admit(rows, onwards) == Order::Broken;
     }
@@ -170,29 +169,27 @@ impl Side {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::guest::{Username, UsernameHash};
 
-    fn guest(hash: &str, username: &str) -> Guest {
-        Guest {
-            username_hash: UsernameHash::new(hash.to_owned()).unwrap(),
-            username: Username::new(username.to_owned()).unwrap(),
-        }
-    }
+    type Page = Vec<(String, String)>;
 
     /// Guests named after their numbers, in pages of 40.
-    fn pages(numbers: impl IntoIterator<Item = u32>) -> Vec<Vec<Guest>> {
-        let guests: Vec<_> =
-            numbers.into_iter().map(|number| guest(&format!("h{number}"), &format!("{number:05}"))).collect();
-        guests.chunks(40).map(<[Guest]>::to_vec).collect()
+    fn pages(numbers: impl IntoIterator<Item = u32>) -> Vec<Page> {
+        paged(numbers, |number| format!("{number:05}"))
+    }
+
+    fn paged(numbers: impl IntoIterator<Item = u32>, name: impl Fn(u32) -> String) -> Vec<Page> {
+        let guests: Page =
+            numbers.into_iter().map(|number| (format!("h{number}"), name(number))).collect();
+        guests.chunks(40).map(<[_]>::to_vec).collect()
     }
 
     /// Admits a page of each in turn until they have met or never will, and counts the pages.
-    fn meet(forward: &[Vec<Guest>], backward: &[Vec<Guest>]) -> (Standing, usize) {
+    fn meet(forward: &[Page], backward: &[Page]) -> (Standing, usize) {
         let mut meeting = Meeting::begin();
         let mut count = 0;
         for (ascending, descending) in forward.iter().zip(backward) {
             for (direction, page) in [(Direction::Forward, ascending), (Direction::Backward, descending)] {
-                meeting.admit(direction, page);
+                meeting.admit(direction, &Guests::of(page.iter().cloned()));
                 count += 1;
                 if meeting.standing() != Standing::Apart {
                     return (meeting.standing(), count);
@@ -252,22 +249,16 @@ mod tests {
     #[test]
     fn another_hash_under_the_same_username_is_another_row() {
         let mut backward = pages((0..1000).rev());
-        for guest in backward.iter_mut().flatten().filter(|guest| guest.username.as_str() == "00500") {
-            guest.username_hash = UsernameHash::new("other".to_owned()).unwrap();
+        for (hash, _) in backward.iter_mut().flatten().filter(|(_, username)| username == "00500") {
+            "other".clone_into(hash);
         }
         assert_eq!(meet(&pages(0..1000), &backward).0, Standing::Refuted);
     }
 
     #[test]
     fn equal_usernames_are_no_hundred_usernames() {
-        let same = |numbers: Vec<u32>| -> Vec<Vec<Guest>> {
-            let guests: Vec<_> = numbers
-                .into_iter()
-                .map(|number| guest(&format!("h{number}"), &format!("{:05}", number / 30)))
-                .collect();
-            guests.chunks(40).map(<[Guest]>::to_vec).collect()
-        };
-        let (standing, _) = meet(&same((0..6000).collect()), &same((0..6000).rev().collect()));
+        let same = |number| format!("{:05}", number / 30);
+        let (standing, _) = meet(&paged(0..6000, same), &paged((0..6000).rev(), same));
         assert_eq!(standing, Standing::Refuted, "a thousand rows do not hold a hundred usernames");
     }
 
@@ -277,8 +268,8 @@ mod tests {
         let mut meeting = Meeting::begin();
         for (ascending, descending) in forward.iter().zip(&backward).take(14) {
             assert_eq!(meeting.standing(), Standing::Apart);
-            meeting.admit(Direction::Forward, ascending);
-            meeting.admit(Direction::Backward, descending);
+            meeting.admit(Direction::Forward, &Guests::of(ascending.iter().cloned()));
+            meeting.admit(Direction::Backward, &Guests::of(descending.iter().cloned()));
             let written = serde_json::to_string(&meeting).unwrap();
             meeting = serde_json::from_str(&written).unwrap();
             assert!(meeting.is_possible());

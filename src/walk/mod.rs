@@ -284,7 +284,7 @@ impl Walk {
         let pushed: Vec<Pushed> = page
             .guests
             .iter()
-            .map(|guest| self.builder.push(guest.username_hash.as_str(), guest.username.as_str()))
+            .map(|guest| self.builder.push(guest.username_hash, guest.username))
             .collect::<Result<_, _>>()?;
         self.position.edge_repeats += self.position.guard.admit(&pushed, page.next.as_ref())?;
         self.position.rows += pushed.len() as u64;

@@ -7,7 +7,7 @@ use async_trait::async_trait;
 use tokio_util::sync::CancellationToken;
 
 use super::*;
-use crate::guest::{Guest, NetworkId, PageToken, Username, UsernameHash};
+use crate::guest::{Guests, NetworkId, PageToken};
 use crate::roster::RunBound;
 use crate::storage::{LocalDestination, RelativePath};
 use crate::telemetry::Silent;
@@ -26,12 +26,8 @@ impl Numbered {
         Self { guests, pages_asked: AtomicU64::new(0), stop_at: None }
     }
 
-    fn guest(number: u64) -> Guest {
-        let hash = format!("{:016x}", number.wrapping_mul(0x9E37_79B9_7F4A_7C15));
-        Guest {
-            username_hash: UsernameHash::new(hash).unwrap(),
-            username: Username::new(format!("name of {number}")).unwrap(),
-        }
+    fn guest(number: u64) -> (String, String) {
+        (format!("{:016x}", number.wrapping_mul(0x9E37_79B9_7F4A_7C15)), format!("name of {number}"))
     }
 }
 
@@ -45,12 +41,8 @@ impl WickrAdmin for Numbered {
         }
         let page: u64 = request.next_token.as_ref().map_or(0, |token| token.as_str().parse().unwrap());
         let (start, end) = (page * 100, ((page + 1) * 100).min(self.guests));
-        let mut guests: Vec<Guest> = (start..end).map(Self::guest).collect();
-        if start > 0 {
-            let mut repeated = Self::guest(start - 1);
-            repeated.username = Username::new("another name".to_owned()).unwrap();
-            guests.push(repeated);
-        }
+        let repeated = (start > 0).then(|| (Self::guest(start - 1).0, "another name".to_owned()));
+        let guests = Guests::of((start..end).map(Self::guest).chain(repeated));
         let next = (end < self.guests).then(|| PageToken::new((page + 1).to_string()).unwrap());
         Ok(GuestPage { guests, next })
     }
@@ -210,8 +202,8 @@ async fn a_resumed_walk_still_knows_whom_it_met() {
     round.write_down(&store).await.unwrap();
     let [RoundPosition::Alone(position)] = [round.position()] else { panic!("one walk") };
     let mut resumed = Walk::resume(plan(), position, &store).await.unwrap();
-    let known = Numbered::guest(5);
-    let pushed = resumed.builder.push(known.username_hash.as_str(), known.username.as_str()).unwrap();
+    let (hash, name) = Numbered::guest(5);
+    let pushed = resumed.builder.push(&hash, &name).unwrap();
     assert!(!pushed.is_new);
 }
 

@@ -6,7 +6,7 @@
 use async_trait::async_trait;
 
 use super::ApiError;
-use crate::guest::{Guest, NetworkId, PageToken};
+use crate::guest::{Guests, NetworkId, PageToken};
 use crate::period::{BillingPeriod, PeriodSpelling};
 
 /// The order of a listing.
@@ -52,7 +52,7 @@ pub struct ListGuestUsers {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct GuestPage {
     /// The rows, in the order of the answer.
-    pub guests: Vec<Guest>,
+    pub guests: Guests,
     /// Where the next page begins; none on the last page.
     pub next: Option<PageToken>,
 }

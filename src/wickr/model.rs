@@ -8,13 +8,15 @@ mod outline;
 #[cfg(test)]
 mod tests;
 
+use std::borrow::Cow;
+
 use serde::Deserialize;
 
 use self::json::{Object, Rows};
 use self::outline::outline;
 use super::api::{GuestPage, HistoryMonth, Network, NetworkPage};
 use super::error::{ApiError, ValidationReason, quotable};
-use crate::guest::{Guest, NetworkId, PageToken, TextError, Username, UsernameHash};
+use crate::guest::{Guest, GuestError, Guests, NetworkId, PageToken, TextError};
 use crate::period::BillingPeriod;
 
 /// The most rows of a page: what `maxResults` may ask for at most, which an export does.
@@ -99,19 +101,27 @@ pub enum ShapeError {
 }
 
 #[derive(Deserialize)]
-struct GuestAnswer {
-    guestlist: Rows<GuestRow, MAX_PAGE_ROWS>,
+struct GuestAnswer<'a> {
+    #[serde(borrow)]
+    guestlist: Rows<GuestRow<'a>, MAX_PAGE_ROWS>,
     #[serde(default, rename = "nextToken")]
     next_token: Option<String>,
 }
 
 #[derive(Deserialize)]
 #[serde(rename_all = "camelCase")]
-struct GuestRow {
-    billing_period: Option<String>,
-    username: Option<String>,
-    username_hash: Option<String>,
+struct GuestRow<'a> {
+    #[serde(borrow)]
+    billing_period: Option<Text<'a>>,
+    #[serde(borrow)]
+    username: Option<Text<'a>>,
+    #[serde(borrow)]
+    username_hash: Option<Text<'a>>,
 }
+
+/// A text as it stands in the answer, unless it has escapes. (Of an optional `Cow` serde would always make a copy.)
+#[derive(Deserialize)]
+struct Text<'a>(#[serde(borrow)] Cow<'a, str>);
 
 #[derive(Deserialize)]
 struct HistoryAnswer {
@@ -193,8 +203,15 @@ pub fn guest_page(body: &[u8], asked: BillingPeriod) -> Result<GuestPage, ApiErr
     let answer: GuestAnswer =
         typed(body, "{guestlist: [{billingPeriod, username, usernameHash}], nextToken?}")?;
     let none_beyond = answer.guestlist.none_beyond();
-    let rows = answer.guestlist.into_first().into_iter().enumerate();
-    let guests = rows.map(|(index, row)| guest(row, index + 1, asked)).collect::<Result<_, _>>()?;
+    let rows = answer.guestlist.first();
+    let mut guests = Guests::with_capacity(rows.len(), body.len());
+    for (index, row) in rows.iter().enumerate() {
+        let row_number = index + 1;
+        guests.push(guest(row, row_number, asked)?).map_err(|error| {
+            let GuestError { field, problem } = error;
+            ShapeError::BadText { row: row_number, field, problem }
+        })?;
+    }
     // After the rows: what is wrong with one of them says more.
     none_beyond.map_err(too_many_rows)?;
     Ok(GuestPage { guests, next: page_token(answer.next_token)? })
@@ -204,20 +221,18 @@ const fn too_many_rows(rows: usize) -> ShapeError {
     ShapeError::TooManyRows { rows, most: MAX_PAGE_ROWS }
 }
 
-fn guest(row: GuestRow, number: usize, asked: BillingPeriod) -> Result<Guest, ShapeError> {
-    let missing = |field| ShapeError::MissingField { row: number, field };
-    let bad = |field| move |problem| ShapeError::BadText { row: number, field, problem };
-    let period = row.billing_period.ok_or(missing("billingPeriod"))?;
-    if BillingPeriod::from_wire(&period) != Ok(asked) {
+fn guest<'a>(row: &'a GuestRow<'_>, number: usize, asked: BillingPeriod) -> Result<Guest<'a>, ShapeError> {
+    let field = |text: &'a Option<Text<'_>>, field| match text {
+        Some(Text(text)) => Ok(&**text),
+        None => Err(ShapeError::MissingField { row: number, field }),
+    };
+    let period = field(&row.billing_period, "billingPeriod")?;
+    if BillingPeriod::from_wire(period) != Ok(asked) {
         let found = quotable(&period.chars().take(32).collect::<String>(), &[]);
         return Err(ShapeError::ForeignPeriod { row: number, found, asked });
     }
-    let username = row.username.ok_or(missing("username"))?;
-    let username_hash = row.username_hash.ok_or(missing("usernameHash"))?;
-    Ok(Guest {
-        username_hash: UsernameHash::new(username_hash).map_err(bad("usernameHash"))?,
-        username: Username::new(username).map_err(bad("username"))?,
-    })
+    let username = field(&row.username, "username")?;
+    Ok(Guest { username_hash: field(&row.username_hash, "usernameHash")?, username })
 }
 
 /// A token that is absent, null or empty means the end: the documents allow all three.

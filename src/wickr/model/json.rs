@@ -58,11 +58,6 @@ impl<T, const MOST: usize> Rows<T, MOST> {
     }
 
     /// Returns as many rows as there may be, whether there were more or not.
-    pub(super) fn into_first(self) -> Vec<T> {
-        self.kept
-    }
-
-    /// Returns as many rows as there may be, whether there were more or not.
     pub(super) fn first(&self) -> &[T] {
         &self.kept
     }

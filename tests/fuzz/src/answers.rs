@@ -69,8 +69,8 @@ pub fn guest_page(data: &[u8]) {
     let read = ANSWER_MEMORY.hold(data.len(), || model::guest_page(data, october()));
     match &read {
         Ok(page) => {
-            for guest in &page.guests {
-                let (hash, username) = (guest.username_hash.as_str(), guest.username.as_str());
+            for guest in page.guests.iter() {
+                let (hash, username) = (guest.username_hash, guest.username);
                 assert!(!hash.is_empty() && hash.len() <= MAX_TEXT_BYTES && username.len() <= MAX_TEXT_BYTES);
             }
             let token = page.next.as_ref().map(PageToken::as_str);
@@ -79,9 +79,9 @@ pub fn guest_page(data: &[u8]) {
             if let Some(value) = as_value(data) {
                 let rows = value["guestlist"].as_array().expect("a list of guests");
                 assert_eq!(rows.len(), page.guests.len());
-                for (row, guest) in rows.iter().zip(&page.guests) {
-                    assert_eq!(row["usernameHash"], guest.username_hash.as_str());
-                    assert_eq!(row["username"], guest.username.as_str());
+                for (row, guest) in rows.iter().zip(page.guests.iter()) {
+                    assert_eq!(row["usernameHash"], guest.username_hash);
+                    assert_eq!(row["username"], guest.username);
                     assert!(row["billingPeriod"] == "2026-10" || row["billingPeriod"] == "2026_10");
                 }
                 assert_eq!(value["nextToken"].as_str().filter(|token| !token.is_empty()), token);
