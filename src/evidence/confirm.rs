@@ -198,7 +198,7 @@ pub async fn confirm(
         strategy: published.position.strategy(),
         walks: u32::try_from(findings.walks.len()).unwrap_or(u32::MAX),
         pages: published.position.pages,
-        rows: published.position.rows,
+        rows: published.position.rows_of_the_list(),
         edge_repeats: published.position.edge_repeats,
         times: WalkTimes { started_at: findings.started_at, finished_at: findings.finished_at },
         asked: investigation.asked(),

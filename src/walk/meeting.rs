@@ -112,6 +112,16 @@ impl Meeting {
         if usernames.len() >= MIN_SHARED_USERNAMES { Standing::Met } else { Standing::Apart }
     }
 
+    /// Counts the rows that both walks have read, once they have met: what the backward one read short of where the
+    /// forward one stands, and what that one read there.
+    #[must_use]
+    pub fn overlap(&self) -> u64 {
+        let Some(Row(high, _)) = self.forward.rows.back() else { return 0 };
+        let short_of_it = self.backward.rows.iter().filter(|Row(username, _)| username < high).count();
+        let at_it = self.forward.rows.iter().filter(|Row(username, _)| username == high).count();
+        (short_of_it + at_it) as u64
+    }
+
     /// Says whether two walks could have left it so.
     #[must_use]
     pub fn is_possible(&self) -> bool {

@@ -94,7 +94,7 @@ impl Walked {
         store: &RunStore,
     ) -> Result<Self, RunStoreError> {
         let rows = RosterRows::Runs(store.open(&position.runs).await?);
-        let (of, pushed) = (plan.of(), position.rows);
+        let (of, pushed) = (plan.of(), position.rows_of_the_list());
         let roster = blocking(move || Roster::of(of, pushed, rows)).await?;
         Ok(Self { roster, position })
     }
@@ -322,15 +322,15 @@ impl Walk {
         Ok(())
     }
 
-    /// Makes one walk of two that have met.
-    fn joined_by(mut self, other: Self) -> Self {
+    /// Makes one walk of two that have met, and have both read so many rows.
+    fn joined_by(mut self, other: Self, overlap: u64) -> Self {
         let (own, others) = (&mut self.position, other.position);
         own.pages += others.pages;
         own.rows += others.rows;
         own.edge_repeats += others.edge_repeats;
         own.runs.extend(others.runs);
         own.next = Next::End;
-        own.converged = true;
+        own.overlap = Some(overlap);
         self.builder.take_over(&other.builder);
         self
     }
@@ -353,7 +353,7 @@ impl Walk {
                 RosterRows::Memory(Arc::new(blocking(move || rows.sorted()).await))
             }
         };
-        let (of, pushed) = (self.plan.of(), self.position.rows);
+        let (of, pushed) = (self.plan.of(), self.position.rows_of_the_list());
         let roster = blocking(move || Roster::of(of, pushed, rows)).await;
         let roster = roster.map_err(|error| self.failed(error.into()))?;
         // No page of this list is ever asked for again.

@@ -38,8 +38,8 @@ pub struct WalkPosition {
     pub rows: u64,
     /// Rows that repeated a row of the page before.
     pub edge_repeats: u64,
-    /// Set if it is two walks that met, and what they read.
-    pub converged: bool,
+    /// Of two walks that met, and are one now: how many of the rows both have read.
+    pub overlap: Option<u64>,
     pub(super) next: Next,
     pub(super) fingerprint_key: FingerprintKey,
     pub(super) guard: PageGuard,
@@ -55,7 +55,7 @@ impl WalkPosition {
             pages: 0,
             rows: 0,
             edge_repeats: 0,
-            converged: false,
+            overlap: None,
             next: Next::First,
             fingerprint_key: FingerprintKey::random(),
             guard: PageGuard::default(),
@@ -72,6 +72,7 @@ impl WalkPosition {
             && self.rows <= self.pages * MAX_PAGE_ROWS as u64
             && (self.rows > 0) != self.runs.is_empty()
             && self.edge_repeats <= self.rows
+            && self.overlap.is_none_or(|overlap| overlap <= self.rows)
             && self.runs.len() <= 2 * MERGE_FAN_IN + 1
             && kept.is_some_and(|kept| kept <= self.rows)
     }
@@ -82,10 +83,19 @@ impl WalkPosition {
         self.next == Next::End
     }
 
+    /// Counts the rows of the list that were read, those that two walks have both read once.
+    #[must_use]
+    pub const fn rows_of_the_list(&self) -> u64 {
+        match self.overlap {
+            Some(overlap) => self.rows.saturating_sub(overlap),
+            None => self.rows,
+        }
+    }
+
     /// Returns the word that manifests use for the way of walking.
     #[must_use]
     pub const fn strategy(&self) -> &'static str {
-        if self.converged { "converge" } else { self.direction.as_str() }
+        if self.overlap.is_some() { "converge" } else { self.direction.as_str() }
     }
 }
 
@@ -127,7 +137,7 @@ impl RoundPosition {
             Self::Alone(_) | Self::Both(..) => true,
             Self::Converging(_, _, meeting) => meeting.as_ref().is_none_or(Meeting::is_possible),
         };
-        directed && met && self.walks().all(|walk| walk.is_possible() && !walk.converged)
+        directed && met && self.walks().all(|walk| walk.is_possible() && walk.overlap.is_none())
     }
 }
 

@@ -250,10 +250,11 @@ impl Round {
     /// # Errors
     /// [`WalkError`] if what was written down cannot be read.
     pub async fn finish(self, store: Option<&RunStore>) -> Result<Vec<Walked>, WalkError> {
-        let converged = self.meeting.is_some();
         let mut walks = self.walks;
-        if converged && let (Some(backward), Some(forward)) = (walks.pop(), walks.pop()) {
-            walks.push(forward.joined_by(backward));
+        if let Some(meeting) = self.meeting
+            && let (Some(backward), Some(forward)) = (walks.pop(), walks.pop())
+        {
+            walks.push(forward.joined_by(backward, meeting.overlap()));
         }
         let mut walked = Vec::with_capacity(walks.len());
         for walk in walks {

@@ -36,6 +36,7 @@ fn a_counted_list_is_read_from_both_ends_once_and_gives_the_same_files() {
     assert_eq!((&walk["strategy"], &walk["walks"]), (&json!("converge"), &json!(1)));
     assert_eq!(converged["counts"]["confirmed_by"], "control_total");
     assert_eq!(digests(&converged), digests(&forward), "byte for byte");
+    assert_eq!((&walk["rows"], &walk["duplicates"]), (&json!(2050), &json!(0)), "what both read is no duplicate");
     assert!(scene.pages_asked() <= 21 + 6, "{} pages", scene.pages_asked());
 }
 

@@ -197,6 +197,10 @@ impl Round {
             joined.unwritten.0 += backward.unwritten.0;
             joined.unwritten.1 += backward.unwritten.1;
             joined.converged = true;
+            let high = forward.sequence.last().map(|(name, _)| name).expect("they have met");
+            let short_of_it = backward.sequence.iter().filter(|(name, _)| name < high).count();
+            let at_it = forward.sequence.iter().filter(|(name, _)| name == high).count();
+            joined.pages.rows -= (short_of_it + at_it) as u64;
             self.walks = vec![joined];
         }
         for walk in &mut self.walks {
