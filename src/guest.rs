@@ -219,12 +219,12 @@ impl Guests {
     }
 
     /// Returns the guests in the order of the page.
+    #[must_use]
     pub fn iter(&self) -> impl ExactSizeIterator<Item = Guest<'_>> {
         let mut start = 0;
         self.ends.iter().map(move |ends| {
             let [hash, end] = ends.map(|end| end as usize);
-            let guest =
-                Guest { username_hash: &self.texts[start..hash], username: &self.texts[hash..end] };
+            let guest = Guest { username_hash: &self.texts[start..hash], username: &self.texts[hash..end] };
             start = end;
             guest
         })

@@ -56,7 +56,7 @@ impl ConfirmSettings {
 }
 
 /// How a list is walked whose number the service counts too. Where it does not, an ended period takes two full walks,
-/// which are made at the same time.
+/// which are made at the same time, and one that goes on a forward walk.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Strategy {

@@ -18,7 +18,7 @@ use crate::error_chain::error_chain;
 use crate::pacing::RequestCount;
 use crate::period::PeriodSpelling;
 use crate::roster::{Held, RosterError, RunBound, RunStore, RunStoreError};
-use crate::walk::{Direction, Meeting, Reached, Round, WalkPlan, WalkPosition, Walked};
+use crate::walk::{Direction, Reached, Round, WalkPlan, WalkPosition, Walked};
 
 /// Everything that is known of one number, and what it is found out with.
 pub(super) struct Investigation<'a> {
@@ -154,7 +154,7 @@ impl<'a> Investigation<'a> {
             direction = direction.as_str(),
             "walking again to confirm"
         );
-        self.walk_to_the_end(Round::begin(plan(self.settings, spelling, direction))).await
+        self.walk_to_the_end(Round::begin(plan(self.settings, spelling, direction)).alone()).await
     }
 
     /// Has the first walk accompanied by a backward one, where that saves time.
@@ -167,8 +167,8 @@ impl<'a> Investigation<'a> {
             return forward.confirmed_backward();
         }
         match self.settings.strategy {
-            Strategy::Forward => forward,
-            Strategy::Converge => forward.met_backward(Meeting::begin()),
+            Strategy::Converge if counted => forward.met_backward(),
+            Strategy::Converge | Strategy::Forward => forward.alone(),
         }
     }
 
@@ -212,12 +212,14 @@ impl<'a> Investigation<'a> {
     }
 
     fn judged(&self) -> Verdict {
+        // Those confirm no other walk.
+        let converged = self.findings.walks.iter().filter(|walk| walk.converged).count();
         judge(&Facts {
             has_ended: self.findings.state.has_ended(),
             zero_accepted: self.settings.zero_accepted,
             walks: &self.findings.walks,
             totals: &self.findings.totals,
-            max_walks: 2 * self.settings.attempts as usize,
+            max_walks: 2 * self.settings.attempts as usize + converged,
         })
     }
 
@@ -225,13 +227,16 @@ impl<'a> Investigation<'a> {
     async fn add(&mut self, walked: Vec<Walked>) -> Result<(), ConfirmError> {
         self.findings.finished_at = self.surroundings.clock.now();
         for walked in walked {
-            let same_as_before =
-                self.latest.as_ref().is_some_and(|before| walked.roster.same_guests(&before.roster));
+            let converged = walked.position.overlap.is_some();
+            // One that is half of each direction has its pages in common with either.
+            let same_as_before = self.latest.as_ref().is_some_and(|before| {
+                !converged && before.position.overlap.is_none() && walked.roster.same_guests(&before.roster)
+            });
             if self.findings.totals.len() == self.findings.walks.len() {
                 // Of two walks at the same time, the count before the second is the count before both.
                 self.findings.totals.extend(self.findings.totals.last().copied());
             }
-            self.findings.walks.push(WalkFacts { guests: walked.roster.guests(), same_as_before });
+            self.findings.walks.push(WalkFacts { guests: walked.roster.guests(), same_as_before, converged });
             self.before = self.latest.replace(walked);
         }
         if self.checkpoint.is_there() { self.write_down(None).await } else { Ok(()) }
@@ -291,11 +296,24 @@ impl<'a> Investigation<'a> {
                 self.write_down(Some(&mut round)).await?;
             }
             let bound = self.bound_left().await?;
-            match self.read(&mut round, bound).await? {
-                Reached::End => break,
-                Reached::Run => self.write_down(Some(&mut round)).await?,
+            match self.read(&mut round, bound).await {
+                Ok(Reached::End) => return self.finish(round).await,
+                Ok(Reached::Run) => self.write_down(Some(&mut round)).await?,
+                Err(error) => {
+                    // A wrong answer to one of two walks does not cost the other one, if that has ended.
+                    if matches!(&error, ConfirmError::Walk(error) if !error.can_be_resumed())
+                        && let Some(ended) = round.ended_forward()
+                    {
+                        let ended = self.finish(ended).await?;
+                        self.add(ended).await?;
+                    }
+                    return Err(error);
+                }
             }
         }
+    }
+
+    async fn finish(&mut self, mut round: Round) -> Result<Vec<Walked>, ConfirmError> {
         if !round.has_runs() {
             return Ok(round.finish(None).await?);
         }
@@ -307,9 +325,9 @@ impl<'a> Investigation<'a> {
     async fn read(&mut self, round: &mut Round, bound: RunBound) -> Result<Reached, ConfirmError> {
         let Surroundings { api, stop, progress, .. } = self.surroundings;
         loop {
-            let before = round.pages();
+            let before = round.taken_in();
             let read = round.read(*api, stop, *progress, bound).await;
-            if round.pages() > before {
+            if round.taken_in() > before {
                 self.news_at = self.surroundings.clock.now();
             }
             match read {
@@ -321,6 +339,9 @@ impl<'a> Investigation<'a> {
                 Err(error) if error.can_be_resumed() => {
                     self.keep(Some(round)).await;
                     return Err(error.into());
+                }
+                Err(error) if round.goes_on_without(error.direction) => {
+                    tracing::warn!(error = %error_chain(&error), "walking on from one end alone");
                 }
                 read => return Ok(read?),
             }

@@ -65,6 +65,8 @@ pub struct WalkFacts {
     pub guests: u64,
     /// Whether they are the guests that the walk before it found, in the other direction.
     pub same_as_before: bool,
+    /// Whether it was two walks that met.
+    pub converged: bool,
 }
 
 /// All that is known when a walk has ended.
@@ -184,11 +186,11 @@ mod tests {
     use super::*;
 
     const fn walk(guests: u64) -> WalkFacts {
-        WalkFacts { guests, same_as_before: false }
+        WalkFacts { guests, same_as_before: false, converged: false }
     }
 
     const fn again(guests: u64) -> WalkFacts {
-        WalkFacts { guests, same_as_before: true }
+        WalkFacts { guests, same_as_before: true, converged: false }
     }
 
     fn facts<'a>(walks: &'a [WalkFacts], totals: &'a [ControlTotal]) -> Facts<'a> {

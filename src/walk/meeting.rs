@@ -16,6 +16,7 @@ use serde::{Deserialize, Serialize};
 use super::Direction;
 use crate::guest::Guests;
 use crate::roster::FingerprintKey;
+use crate::wickr::MAX_PAGE_ROWS;
 
 /// How many usernames both walks must have seen, strictly between where each of them stands.
 pub const MIN_SHARED_USERNAMES: usize = 100;
@@ -75,9 +76,7 @@ impl Meeting {
             Direction::Backward => (&mut self.backward, Ordering::Less),
         };
         let key = self.key;
-        let rows = page.iter().map(|guest| {
-            (guest.username, key.of_row(guest.username_hash, guest.username))
-        });
+        let rows = page.iter().map(|guest| (guest.username, key.of_row(guest.username_hash, guest.username)));
         self.out_of_order |= side.admit(rows, onwards) == Order::Broken;
     }
 
@@ -112,6 +111,14 @@ impl Meeting {
         if usernames.len() >= MIN_SHARED_USERNAMES { Standing::Met } else { Standing::Apart }
     }
 
+    /// Says whether the latest page of both walks has the same rows, as the first one has if the service sorts only one
+    /// way, or whether that of the forward one is not known.
+    #[must_use]
+    pub fn is_of_the_same_page(&self) -> bool {
+        let set = |side: &Side| side.last_page.iter().copied().collect::<BTreeSet<_>>();
+        self.forward.last_page.is_empty() || set(&self.forward) == set(&self.backward)
+    }
+
     /// Counts the rows that both walks have read, once they have met: what the backward one read short of where the
     /// forward one stands, and what that one read there.
     #[must_use]
@@ -125,7 +132,12 @@ impl Meeting {
     /// Says whether two walks could have left it so.
     #[must_use]
     pub fn is_possible(&self) -> bool {
-        [&self.forward, &self.backward].iter().all(|side| side.rows.len() <= KEPT_ROWS)
+        [&self.forward, &self.backward].iter().all(|side| {
+            let is_full = side.rows.len() == KEPT_ROWS;
+            side.rows.len() <= KEPT_ROWS
+                && (is_full || side.forgotten.is_none())
+                && side.last_page.len() <= MAX_PAGE_ROWS
+        })
     }
 }
 
@@ -144,20 +156,17 @@ enum Order {
 
 impl Side {
     fn admit<'a>(&mut self, page: impl Iterator<Item = (&'a str, u64)>, onwards: Ordering) -> Order {
+        let mut order = Order::Kept;
         let mut fingerprints = Vec::new();
         for (username, fingerprint) in page {
             fingerprints.push(fingerprint);
-            if let Some(Row(last, _)) = self.rows.back() {
-                let step = username.cmp(last.as_str());
-                if step != Ordering::Equal && step != onwards {
-                    // An arrival behind the walk moves rows that it has read already onto the next page.
-                    if self.last_page.contains(&fingerprint) {
-                        continue;
-                    }
-                    return Order::Broken;
-                }
+            let step = self.rows.back().map_or(Ordering::Equal, |Row(last, _)| username.cmp(last.as_str()));
+            if step == Ordering::Equal || step == onwards {
+                self.rows.push_back(Row(username.to_owned(), fingerprint));
+            } else if !self.last_page.contains(&fingerprint) {
+                // Only an arrival behind the walk moves rows that it has read already onto the next page.
+                order = Order::Broken;
             }
-            self.rows.push_back(Row(username.to_owned(), fingerprint));
         }
         while self.rows.len() > KEPT_ROWS {
             self.forgotten = self.rows.pop_front().map(|Row(username, _)| username);
@@ -165,7 +174,7 @@ impl Side {
         if !fingerprints.is_empty() {
             self.last_page = fingerprints;
         }
-        Order::Kept
+        order
     }
 
     fn strictly_between(&self, low: &str, high: &str) -> BTreeSet<&Row> {
@@ -178,6 +187,8 @@ impl Side {
 
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::*;
+
     use super::*;
 
     type Page = Vec<(String, String)>;
@@ -188,8 +199,7 @@ mod tests {
     }
 
     fn paged(numbers: impl IntoIterator<Item = u32>, name: impl Fn(u32) -> String) -> Vec<Page> {
-        let guests: Page =
-            numbers.into_iter().map(|number| (format!("h{number}"), name(number))).collect();
+        let guests: Page = numbers.into_iter().map(|number| (format!("h{number}"), name(number))).collect();
         guests.chunks(40).map(<[_]>::to_vec).collect()
     }
 
@@ -270,6 +280,48 @@ mod tests {
         let same = |number| format!("{:05}", number / 30);
         let (standing, _) = meet(&paged(0..6000, same), &paged((0..6000).rev(), same));
         assert_eq!(standing, Standing::Refuted, "a thousand rows do not hold a hundred usernames");
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig::with_cases(128))]
+
+        /// Whatever the pages and whichever walk is faster: of a list that stood still, what walks that met have read is
+        /// all of it, and what both have read is counted once.
+        #[test]
+        fn walks_that_met_have_read_everything(
+            names in proptest::collection::vec(0..400_u32, 100..700),
+            page in 1..60_usize,
+            turns in proptest::collection::vec(any::<bool>(), 1400),
+        ) {
+            let mut list: Page =
+                names.iter().enumerate().map(|(at, name)| (format!("h{at}"), format!("{name:03}"))).collect();
+            list.sort_by(|one, other| (&one.1, &one.0).cmp(&(&other.1, &other.0)));
+            let reversed: Page = list.iter().rev().cloned().collect();
+            let (mut ascending, mut descending) = (list.chunks(page), reversed.chunks(page));
+            let (mut meeting, mut read, mut rows) = (Meeting::begin(), BTreeSet::new(), 0);
+            for forward in turns {
+                let (direction, next) = if forward {
+                    (Direction::Forward, ascending.next())
+                } else {
+                    (Direction::Backward, descending.next())
+                };
+                let Some(next) = next else { break };
+                meeting.admit(direction, &Guests::of(next.iter().cloned()));
+                read.extend(next.iter().cloned());
+                rows += next.len() as u64;
+                prop_assert!(meeting.is_possible());
+                match meeting.standing() {
+                    Standing::Apart => {}
+                    // More rows than are kept may have fewer usernames than it takes.
+                    Standing::Refuted => { prop_assert!(names.len() > KEPT_ROWS / 2); break }
+                    Standing::Met => {
+                        prop_assert_eq!(read.len(), list.len());
+                        prop_assert_eq!(rows - meeting.overlap(), list.len() as u64);
+                        break;
+                    }
+                }
+            }
+        }
     }
 
     #[test]

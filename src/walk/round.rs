@@ -29,42 +29,65 @@ pub enum Reached {
 pub struct Round {
     /// The forward one first, if there are two.
     walks: Vec<Walk>,
-    /// Whether they have met, if they go towards each other.
-    meeting: Option<Meeting>,
+    /// What the walks are to each other.
+    relation: Relation,
+    /// Pages that this process has taken in.
+    taken_in: u64,
+}
+
+/// What the walks of a round are to each other.
+enum Relation {
+    /// There is one, which need not be held against another.
+    Alone,
+    /// There is one, of whose pages another one is to be told.
+    Opening(Meeting),
+    /// They read all of the list, and were found not to read it in the same order.
+    Both,
+    /// They are to read all of the list, once the backward one shows that it goes the other way.
+    BothIfOpposite(Meeting),
+    /// They go towards each other.
+    Converging(Meeting),
 }
 
 impl Round {
     /// Begins with one walk, before its first page.
     #[must_use]
     pub fn begin(plan: WalkPlan) -> Self {
-        Self { walks: vec![Walk::begin(plan)], meeting: None }
+        Self { walks: vec![Walk::begin(plan)], relation: Relation::Opening(Meeting::begin()), taken_in: 0 }
     }
 
-    /// Adds a walk in the other direction that reads all of the list as well.
+    /// Goes on with this walk alone.
+    #[must_use]
+    pub fn alone(self) -> Self {
+        Self { relation: Relation::Alone, ..self }
+    }
+
+    /// Adds a walk in the other direction that reads all of the list as well. If its first page is that of this one, the
+    /// service does not know the other direction: then it is dropped, as two walks that read the same pages at the same
+    /// moment miss the same guests.
     ///
     /// # Panics
-    /// If the round is not of one forward walk.
+    /// If the round is not of one forward walk that was begun here.
     #[must_use]
-    pub fn confirmed_backward(mut self) -> Self {
-        self.walks.push(self.opposite());
-        self
+    pub fn confirmed_backward(self) -> Self {
+        self.accompanied(Relation::BothIfOpposite)
     }
 
-    /// Adds a walk in the other direction that is to meet this one, which has read these pages so far.
+    /// Adds a walk in the other direction that is to meet this one.
     ///
     /// # Panics
-    /// If the round is not of one forward walk.
+    /// If the round is not of one forward walk that was begun here.
     #[must_use]
-    pub fn met_backward(mut self, meeting: Meeting) -> Self {
-        self.walks.push(self.opposite());
-        self.meeting = Some(meeting);
-        self
+    pub fn met_backward(self) -> Self {
+        self.accompanied(Relation::Converging)
     }
 
-    fn opposite(&self) -> Walk {
-        let [forward] = self.walks.as_slice() else { panic!("a round is of two walks at most") };
-        assert_eq!(forward.plan.direction, Direction::Forward, "the forward walk comes first");
-        Walk::begin(WalkPlan { direction: Direction::Backward, ..forward.plan.clone() })
+    fn accompanied(mut self, relation: fn(Meeting) -> Relation) -> Self {
+        let Relation::Opening(meeting) = self.relation else {
+            panic!("what the forward walk has read is not known")
+        };
+        self.walks.push(opposite(&self.walks));
+        Self { relation: relation(meeting), ..self }
     }
 
     /// Goes on from where another process stopped, after reading everything that it has written down. `plan_of` gives
@@ -77,13 +100,19 @@ impl Round {
         position: RoundPosition,
         store: &RunStore,
     ) -> Result<Self, RunStoreError> {
-        let (walks, meeting) = match position {
-            RoundPosition::Alone(walk) => (vec![walk], None),
-            RoundPosition::Both(forward, backward) => (vec![forward, backward], None),
-            RoundPosition::Converging(forward, _, None) => (vec![forward], None),
-            RoundPosition::Converging(forward, backward, meeting) => (vec![forward, backward], meeting),
+        let (walks, relation) = match position {
+            // Before its first row a backward walk has not shown that it goes the other way.
+            RoundPosition::Both(forward, backward) if backward.rows > 0 => {
+                (vec![forward, backward], Relation::Both)
+            }
+            RoundPosition::Converging(forward, backward, Some(meeting)) => {
+                (vec![forward, backward], Relation::Converging(meeting))
+            }
+            RoundPosition::Alone(walk)
+            | RoundPosition::Both(walk, _)
+            | RoundPosition::Converging(walk, _, None) => (vec![walk], Relation::Alone),
         };
-        let mut round = Self { walks: Vec::new(), meeting };
+        let mut round = Self { walks: Vec::new(), relation, taken_in: 0 };
         for position in walks {
             round.walks.push(Walk::resume(plan_of(&position), position, store).await?);
         }
@@ -94,13 +123,13 @@ impl Round {
     #[must_use]
     pub fn position(&self) -> RoundPosition {
         let position = |walk: &Walk| walk.position().clone();
-        match (self.walks.as_slice(), &self.meeting) {
-            ([forward, backward], None) => RoundPosition::Both(position(forward), position(backward)),
-            ([forward, backward], Some(meeting)) => {
+        match (self.walks.as_slice(), &self.relation) {
+            ([forward, backward], Relation::Converging(meeting)) => {
                 let keeps_names = matches!(forward.plan.mode, RosterMode::Full);
                 let meeting = keeps_names.then(|| meeting.clone());
                 RoundPosition::Converging(position(forward), position(backward), meeting)
             }
+            ([forward, backward], _) => RoundPosition::Both(position(forward), position(backward)),
             (walks, _) => RoundPosition::Alone(position(walks.first().expect("a round has a walk"))),
         }
     }
@@ -111,10 +140,10 @@ impl Round {
         self.walks[0].position.spelling
     }
 
-    /// Counts the pages that were read.
+    /// Counts the pages that this process has taken in, also for walks that have gone.
     #[must_use]
-    pub fn pages(&self) -> u64 {
-        self.walks.iter().map(|walk| walk.position.pages).sum()
+    pub const fn taken_in(&self) -> u64 {
+        self.taken_in
     }
 
     /// Counts the rows that were read.
@@ -138,7 +167,8 @@ impl Round {
     /// Says whether nothing is left to be read.
     #[must_use]
     pub fn has_ended(&self) -> bool {
-        let met = self.meeting.as_ref().is_some_and(|meeting| meeting.standing() == Standing::Met);
+        let met =
+            matches!(&self.relation, Relation::Converging(meeting) if meeting.standing() == Standing::Met);
         met || self.walks.iter().all(|walk| walk.position.has_ended())
     }
 
@@ -178,8 +208,7 @@ impl Round {
             progress.advance(page.guests.len() as u64);
             self.admit(at, page)?;
             if self.goes_on_alone() {
-                self.walks.truncate(1);
-                self.meeting = None;
+                self.drop_backward();
                 if at == 0 {
                     // All that is on its way is for the other one.
                     asked.clear();
@@ -191,17 +220,64 @@ impl Round {
 
     fn admit(&mut self, at: usize, page: GuestPage) -> Result<(), WalkError> {
         let walk = &mut self.walks[at];
-        if let Some(meeting) = &mut self.meeting {
-            meeting.admit(walk.plan.direction, &page.guests);
+        let direction = walk.plan.direction;
+        match &mut self.relation {
+            Relation::Opening(meeting) | Relation::Converging(meeting) => {
+                meeting.admit(direction, &page.guests);
+            }
+            // Its first page is held against that of the forward one.
+            Relation::BothIfOpposite(meeting) if direction == Direction::Backward => {
+                meeting.admit(direction, &page.guests);
+            }
+            Relation::Alone | Relation::Both | Relation::BothIfOpposite(_) => {}
         }
+        self.taken_in += 1;
         walk.admit(page).map_err(|reason| self.walks[at].failed(reason))
     }
 
-    /// Says whether two walks that go towards each other are of no further use to each other.
-    fn goes_on_alone(&self) -> bool {
-        let standing = self.meeting.as_ref().map(Meeting::standing);
-        let apart = standing == Some(Standing::Apart);
-        standing == Some(Standing::Refuted) || (apart && self.walks[0].position.has_ended())
+    /// Says whether two walks are of no further use to each other, once what they are to each other is clear.
+    fn goes_on_alone(&mut self) -> bool {
+        let [forward, backward] = self.walks.as_slice() else { return false };
+        match &self.relation {
+            Relation::Converging(meeting) => {
+                let standing = meeting.standing();
+                let apart = standing == Standing::Apart;
+                standing == Standing::Refuted || (apart && forward.position.has_ended())
+            }
+            Relation::BothIfOpposite(meeting) if backward.position.rows > 0 => {
+                let same = meeting.is_of_the_same_page();
+                self.relation = Relation::Both;
+                same
+            }
+            Relation::Alone | Relation::Opening(_) | Relation::Both | Relation::BothIfOpposite(_) => false,
+        }
+    }
+
+    fn drop_backward(&mut self) {
+        self.walks.truncate(1);
+        self.relation = Relation::Alone;
+    }
+
+    /// Goes on without the walk in this direction, whose answers broke the contract, if the other one of two that go
+    /// towards each other can: that one will read what this one was to read.
+    #[must_use]
+    pub fn goes_on_without(&mut self, direction: Direction) -> bool {
+        let can = direction == Direction::Backward && matches!(self.relation, Relation::Converging(_));
+        if can {
+            self.drop_backward();
+        }
+        can
+    }
+
+    /// Returns the forward one of two walks that confirm each other, if it has read all of the list.
+    #[must_use]
+    pub fn ended_forward(mut self) -> Option<Self> {
+        let both = matches!(self.relation, Relation::Both | Relation::BothIfOpposite(_));
+        if !both || !self.walks[0].position.has_ended() {
+            return None;
+        }
+        self.drop_backward();
+        Some(self)
     }
 
     /// Begins the walk in this direction once more before its first page, unless that was done before.
@@ -210,7 +286,10 @@ impl Round {
         let walk = self.walks.iter_mut().find(|walk| walk.plan.direction == direction);
         let Some(walk) = walk.filter(|walk| !walk.began_anew) else { return false };
         *walk = Walk { began_anew: true, ..Walk::begin(walk.plan.clone()) };
-        if let Some(meeting) = &mut self.meeting {
+        if let Relation::Opening(meeting)
+        | Relation::BothIfOpposite(meeting)
+        | Relation::Converging(meeting) = &mut self.relation
+        {
             meeting.begin_anew(direction);
         }
         true
@@ -251,7 +330,7 @@ impl Round {
     /// [`WalkError`] if what was written down cannot be read.
     pub async fn finish(self, store: Option<&RunStore>) -> Result<Vec<Walked>, WalkError> {
         let mut walks = self.walks;
-        if let Some(meeting) = self.meeting
+        if let Relation::Converging(meeting) = self.relation
             && let (Some(backward), Some(forward)) = (walks.pop(), walks.pop())
         {
             walks.push(forward.joined_by(backward, meeting.overlap()));
@@ -262,4 +341,10 @@ impl Round {
         }
         Ok(walked)
     }
+}
+
+fn opposite(walks: &[Walk]) -> Walk {
+    let [forward] = walks else { panic!("a round is of two walks at most") };
+    assert_eq!(forward.plan.direction, Direction::Forward, "the forward walk comes first");
+    Walk::begin(WalkPlan { direction: Direction::Backward, ..forward.plan.clone() })
 }

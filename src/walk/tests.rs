@@ -218,3 +218,15 @@ async fn a_merge_ends_where_the_program_is_told_to_stop() {
     let batches: Vec<_> = pieces.roster.stream().unwrap().collect();
     assert!(matches!(batches.as_slice(), [Err(RosterError::Interrupted)]), "nothing follows a failure");
 }
+
+#[tokio::test]
+async fn a_backward_walk_that_reads_the_pages_of_the_forward_one_confirms_nothing() {
+    // This list knows one direction only, whichever is asked for.
+    let (api, stop) = (Numbered::new(950), CancellationToken::new());
+    let mut round = Round::begin(plan());
+    round.read(&api, &stop, &Silent, runs_of(1)).await.unwrap();
+    let mut round = round.confirmed_backward();
+    round.read(&api, &stop, &Silent, runs_of(u32::MAX)).await.unwrap();
+    let walked = only(round.finish(None).await.unwrap());
+    assert_eq!((walked.position.direction, walked.roster.guests()), (Direction::Forward, 950));
+}

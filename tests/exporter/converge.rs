@@ -4,7 +4,8 @@ use std::fs;
 
 use serde_json::{Value, json};
 use wickr_guest_export::simulator::{
-    Change, Collation, ExplicitPopulation, Fault, FaultKind, Mutation, Population, SimulatorConfig, When,
+    Change, Collation, Direction, ExplicitPopulation, Fault, FaultKind, Mutation, PagingMode, Population,
+    SimulatorConfig, When,
 };
 
 use crate::support::{CLOSED, NETWORK, OLD, Scene, files_below, guests, network, period, population};
@@ -36,7 +37,11 @@ fn a_counted_list_is_read_from_both_ends_once_and_gives_the_same_files() {
     assert_eq!((&walk["strategy"], &walk["walks"]), (&json!("converge"), &json!(1)));
     assert_eq!(converged["counts"]["confirmed_by"], "control_total");
     assert_eq!(digests(&converged), digests(&forward), "byte for byte");
-    assert_eq!((&walk["rows"], &walk["duplicates"]), (&json!(2050), &json!(0)), "what both read is no duplicate");
+    assert_eq!(
+        (&walk["rows"], &walk["duplicates"]),
+        (&json!(2050), &json!(0)),
+        "what both read is no duplicate"
+    );
     assert!(scene.pages_asked() <= 21 + 6, "{} pages", scene.pages_asked());
 }
 
@@ -51,10 +56,21 @@ fn a_list_that_nobody_counts_is_walked_twice_whatever_the_job_says() {
 
 #[test]
 fn small_lists_are_whole_however_little_there_is_to_meet_at() {
-    for count in [0, 1, 99, 100, 101, 199, 200, 201, 301, 399] {
+    for (count, strategies) in [
+        (0, &["forward"][..]),
+        (1, &["forward"]),
+        (100, &["forward"]),
+        // Of two pages either walk may end before a hundred usernames were seen by both.
+        (101, &["forward", "converge"]),
+        (200, &["forward", "converge"]),
+        (399, &["forward", "converge"]),
+        (600, &["converge"]),
+    ] {
         let scene = Scene::new(population(&[(CLOSED, guests(0..count))]));
         let manifest = walked(&scene, CONVERGING, CLOSED);
         assert_eq!(manifest["counts"]["guests"], count);
+        let strategy = manifest["walk"]["strategy"].as_str().expect("a word");
+        assert!(strategies.contains(&strategy), "{count}: {strategy}");
         let pages = u64::from(count.div_ceil(100));
         // A month that nobody talked in is asked for in the other spelling too.
         assert!(scene.pages_asked() <= pages + 6, "{count}: {} pages", scene.pages_asked());
@@ -114,23 +130,71 @@ fn a_list_in_another_order_than_that_of_bytes_is_walked_from_one_end() {
     assert_eq!(manifest["counts"]["confirmed_by"], "control_total");
 }
 
-/// A guest who leaves behind both walks shifts neither of them, and the count tells; one who leaves where the walks
-/// have still to come skips a row of one of them.
+/// One who leaves behind a walk shifts its pages, one whom both have read leaves nothing to see, and one whom neither
+/// has read yet is not missed: wherever it is, the count has the last word.
 #[test]
-fn a_guest_who_leaves_behind_both_walks_is_told_by_the_count_and_walked_again() {
-    for leaver in [5, 2045] {
+fn a_guest_who_leaves_in_the_middle_is_told_by_the_count_and_walked_again() {
+    // At the tenth request each walk has read about five of the twenty-one pages, at the twenty-second both have met.
+    for (leaver, moment, paging, again) in [
+        (5, 10, PagingMode::Offset, true),
+        (2045, 10, PagingMode::Offset, true),
+        (5, 10, PagingMode::Keyset, true),
+        (1025, 22, PagingMode::Offset, true),
+        (1025, 22, PagingMode::Keyset, true),
+        (1025, 5, PagingMode::Keyset, false),
+    ] {
         let (username_hash, _) = guests([leaver]).remove(0);
         let leaves = Mutation {
             network: network(NETWORK),
             period: period(CLOSED),
-            before_request: 10,
+            before_request: moment,
             change: Change::Leave { username_hash },
         };
-        let scene = Scene::new(SimulatorConfig { mutations: vec![leaves], ..long_lists() });
+        let scene = Scene::new(SimulatorConfig { mutations: vec![leaves], paging, ..long_lists() });
         let manifest = walked(&scene, CONVERGING, CLOSED);
         assert_eq!(manifest["counts"]["guests"], 2049, "exactly those who are there");
-        assert!(manifest["walk"]["walks"].as_u64() > Some(1), "one walk alone is not believed");
+        let walks = manifest["walk"]["walks"].as_u64().expect("a number");
+        assert!(!again || walks > 1, "{leaver} at {moment}, {paging:?}: one walk alone is not believed");
     }
+}
+
+#[test]
+fn a_list_whose_first_page_alone_is_in_another_order_is_walked_from_one_end() {
+    let mut rows = guests(1..=950);
+    rows.push(("hash-of-another".to_owned(), "GUEST-0050@private.example".to_owned()));
+    let population = ExplicitPopulation::default()
+        .with_rows(network(NETWORK), period(CLOSED), rows)
+        .with_collation(Collation::CaseInsensitive);
+    let scene = Scene::new(SimulatorConfig { population: Population::Explicit(population), ..long_lists() });
+    assert_eq!(walked(&scene, CONVERGING, CLOSED)["walk"]["strategy"], "forward");
+}
+
+#[test]
+fn what_goes_wrong_with_the_walk_from_the_other_end_does_not_cost_the_list() {
+    for kind in [FaultKind::ValidationError, FaultKind::MissingUsernameHash, FaultKind::TokenLoop(1)] {
+        let faults = vec![Fault::new(kind, When::always().towards(Direction::Descending))];
+        let scene = Scene::new(SimulatorConfig { faults, ..long_lists() });
+        let manifest = walked(&scene, CONVERGING, CLOSED);
+        assert_eq!(manifest["walk"]["strategy"], "forward", "{kind:?}");
+    }
+}
+
+#[test]
+fn a_wrong_answer_to_one_of_two_walks_does_not_cost_the_other_if_that_has_ended() {
+    // The backward walk has so long to wait for its last page that the forward one ends first.
+    let last = |kind, when: When| Fault::new(kind, when.on_page(21).towards(Direction::Descending));
+    let faults = vec![
+        last(FaultKind::ThrottledForMilliseconds(300), When::first(1)),
+        last(FaultKind::MissingUsernameHash, When::nth(2)),
+    ];
+    let scene = Scene::new(SimulatorConfig { faults, ..long_lists() });
+    let run = scene.job(CONVERGING).args(["--network", NETWORK, "--period", OLD]).run().exits(65);
+    let asked = scene.pages_asked();
+    let message = run.message();
+    assert!(message.contains("backward walk, page 21"), "{message}");
+    let manifest = walked(&scene, CONVERGING, OLD);
+    assert_eq!((&manifest["walk"]["walks"], &manifest["walk"]["resumed"]), (&json!(2), &json!(true)));
+    assert_eq!(scene.pages_asked(), asked + 21, "the backward walk alone");
 }
 
 #[test]

@@ -1,6 +1,6 @@
 //! One process after the other, each exporting by the rules, and what each leaves for the next.
 
-use std::collections::VecDeque;
+use std::collections::{BTreeSet, VecDeque};
 
 use chrono::{DateTime, TimeDelta, Utc};
 use wickr_guest_export::period::PeriodSpelling;
@@ -8,7 +8,7 @@ use wickr_guest_export::period::PeriodSpelling;
 use super::keeping::{Kept, State};
 use super::known::{Known, Total};
 use super::service::{Page, Reply, Service};
-use super::walk::{Round, Standing, Walk};
+use super::walk::{Round, Walk};
 use super::{Asked, Attempt, Course, Found, Outcome, Publication, Refusal};
 use crate::schedule::{ATTEMPTS, Case, Guise, Interruption, Manner, Mode, Moment, Place, Site, period};
 
@@ -105,7 +105,10 @@ impl<'a> Export<'a> {
             walk.begun_anew = false;
         }
         // Usernames, by which walks meet, are not for everybody to keep.
-        let goes_on_alone = round.converges && self.guise.mode != Mode::Full;
+        let unproved =
+            round.walks.get(1).is_some_and(|backward| !round.converges && backward.pages.rows == 0);
+        let goes_on_alone = unproved || (round.converges && self.guise.mode != Mode::Full);
+        round.opening = None;
         Some(if goes_on_alone { Round::of(round.walks.swap_remove(0)) } else { round })
     }
 
@@ -284,21 +287,24 @@ impl<'a> Export<'a> {
                     let anew = Walk::begin(round.walks[at].spelling, backward);
                     round.walks[at] = anew;
                     round.walks[at].begun_anew = true;
+                    if at == 0 {
+                        round.opening = round.opening.take().map(|_| BTreeSet::new());
+                    }
                     asked.clear();
                 }
-                Err(halt) => {
-                    if let Halt::Refused(reason) = &halt
-                        && leaves_a_checkpoint(reason)
-                    {
-                        self.keep(Some(round));
-                    }
-                    return Err((backward, number, halt));
+                Err(Halt::Refused(reason)) if leaves_a_checkpoint(&reason) => {
+                    self.keep(Some(round));
+                    return Err((backward, number, Halt::Refused(reason)));
                 }
+                Err(Halt::Refused(_)) if round.converges && backward => {
+                    // The forward walk reads what this one was to read.
+                    round.walks.truncate(1);
+                    round.converges = false;
+                    asked.clear();
+                }
+                Err(halt) => return Err((backward, number, halt)),
             }
-            let apart = round.standing() == Standing::Apart && round.walks[0].ended;
-            if round.converges && (round.standing() == Standing::Refuted || apart) {
-                round.walks.truncate(1);
-                round.converges = false;
+            if round.part() {
                 asked.retain(|at| *at == 0);
             }
         }
@@ -316,16 +322,47 @@ impl<'a> Export<'a> {
             // What was written down holds nothing in memory any more.
             let held =
                 if self.known.walks.iter().all(|walk| walk.unwritten == (0, 0)) { (0, 0) } else { held };
-            self.read(&mut round, (most.0 - held.0, most.1 - held.1))?;
+            let read = self.read(&mut round, (most.0 - held.0, most.1 - held.1));
+            if let Err((_, _, Halt::Refused(reason))) = &read
+                && !leaves_a_checkpoint(reason)
+                && round.walks.len() == 2
+                && !round.converges
+                && round.walks[0].ended
+            {
+                // A wrong answer to one of two walks does not cost the other one, if that has ended.
+                round.walks.truncate(1);
+                let ended = self.finish(round);
+                self.add(ended);
+                return read.map(|()| Vec::new());
+            }
+            read?;
             if round.has_ended() {
                 break;
             }
             self.save(Some(&mut round));
         }
+        Ok(self.finish(round))
+    }
+
+    fn finish(&mut self, mut round: Round) -> Vec<Walk> {
         if round.walks.iter().any(|walk| walk.has_runs) {
             self.save(Some(&mut round));
         }
-        Ok(round.finished())
+        round.finished()
+    }
+
+    /// Adds walks that have ended to what is known.
+    fn add(&mut self, walks: Vec<Walk>) {
+        for walk in walks {
+            if self.known.totals.len() == self.known.walks.len() {
+                self.known.totals.extend(self.known.totals.last().copied());
+            }
+            self.known.walks.push(walk);
+        }
+        self.known.ended_at = self.guise.clock;
+        if self.is_there {
+            self.save(None);
+        }
     }
 
     /// Begins a forward walk, and reads it until somebody came.
@@ -340,7 +377,7 @@ impl<'a> Export<'a> {
         let counted = matches!(self.known.totals.last(), Some(Total::Listed(_)));
         if self.known.state != "open" && !counted {
             round.accompanied(false)
-        } else if self.case.converges {
+        } else if self.case.converges && counted {
             round.accompanied(true)
         } else {
             round
@@ -418,16 +455,7 @@ impl<'a> Export<'a> {
                     Halt::Refused(format!("{direction} walk, page {page}: {reason}"))
                 }
             })?;
-            for walk in walked {
-                if self.known.totals.len() == self.known.walks.len() {
-                    self.known.totals.extend(self.known.totals.last().copied());
-                }
-                self.known.walks.push(walk);
-            }
-            self.known.ended_at = self.guise.clock;
-            if self.is_there {
-                self.save(None);
-            }
+            self.add(walked);
         }
     }
 }

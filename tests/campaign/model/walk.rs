@@ -98,6 +98,10 @@ impl Walk {
         Ok(())
     }
 
+    fn latest_rows(&self) -> BTreeSet<(String, String)> {
+        self.rows_before.iter().cloned().collect()
+    }
+
     fn put_in_sequence(&mut self, page: &Page) {
         let rows: Vec<_> = page.rows.iter().map(|(hash, name)| (name.clone(), hash.clone())).collect();
         for row in &rows {
@@ -131,16 +135,19 @@ pub(super) struct Round {
     pub(super) walks: Vec<Walk>,
     /// Whether two of them go towards each other.
     pub(super) converges: bool,
+    /// The first rows of a forward walk, which those of a backward one must not be.
+    pub(super) opening: Option<BTreeSet<(String, String)>>,
 }
 
 impl Round {
     pub(super) fn of(walk: Walk) -> Self {
-        Self { walks: vec![walk], converges: false }
+        Self { walks: vec![walk], converges: false, opening: None }
     }
 
     pub(super) fn accompanied(mut self, converges: bool) -> Self {
+        let opening = (!converges).then(|| self.walks[0].latest_rows());
         self.walks.push(Walk::begin(self.walks[0].spelling, true));
-        Self { converges, ..self }
+        Self { converges, opening, ..self }
     }
 
     pub(super) fn unwritten(&self) -> (u64, usize) {
@@ -176,6 +183,24 @@ impl Round {
         } else {
             Standing::Apart
         }
+    }
+
+    /// Goes on with the forward walk alone, where two are of no further use to each other.
+    pub(super) fn part(&mut self) -> bool {
+        let parts = if self.converges {
+            let apart = self.standing() == Standing::Apart && self.walks[0].ended;
+            self.standing() == Standing::Refuted || apart
+        } else {
+            let begun = self.walks.get(1).filter(|backward| backward.pages.rows > 0);
+            let first = begun.map(Walk::latest_rows);
+            let opening = first.is_some().then(|| self.opening.take()).flatten();
+            opening.is_some_and(|opening| opening.is_empty() || Some(opening) == first)
+        };
+        if parts {
+            self.walks.truncate(1);
+            self.converges = false;
+        }
+        parts
     }
 
     pub(super) fn has_ended(&self) -> bool {

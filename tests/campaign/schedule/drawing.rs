@@ -30,7 +30,7 @@ impl Case {
         };
         let converges = draw.chance(40);
         // Two walks need a hundred usernames to meet at, which small worlds do not have.
-        let rows = if converges && draw.chance(60) {
+        let rows = if converges && draw.chance(75) {
             many_names(&mut draw, page_size)
         } else {
             rows(&mut draw, campaign, page_size)
@@ -69,7 +69,11 @@ impl Case {
                 trailing_empty_page: draw.chance(40),
                 ..Answers::default()
             },
-            history: history(&mut draw, &spellings),
+            history: if converges && draw.chance(45) {
+                History { spelling: draw.pick(&spellings), ..History::default() }
+            } else {
+                history(&mut draw, &spellings)
+            },
             paging: draw.pick(&[PagingMode::Offset, PagingMode::Keyset]),
             overlap: match draw.within(0, 3) {
                 0 => Overlap::OneRow,
@@ -139,8 +143,8 @@ fn rows(draw: &mut Draw, campaign: Campaign, page_size: u64) -> Vec<(String, Str
 
 /// Draws up to 500 guests, no more than some forty pages of them, most of whom have a username of their own.
 fn many_names(draw: &mut Draw, page_size: u64) -> Vec<(String, String)> {
-    let guests = draw.within(100, 500).min(page_size * 40);
-    let one_in = draw.pick(&[2, 20, u64::MAX - 1]);
+    let guests = draw.within(150, 500).min(page_size * 40);
+    let one_in = draw.pick(&[2, 20, u64::MAX - 1, u64::MAX - 1]);
     let mut rows: Vec<(String, String)> = (0..guests)
         .map(|number| {
             let letter = draw.pick(&["a", "A", "b", "B", "é"]);
