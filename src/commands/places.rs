@@ -18,6 +18,7 @@ use crate::clock::{Clock, SystemClock};
 use crate::error_chain::error_chain;
 use crate::job::{Job, UsageError};
 use crate::publish::DividedOutput;
+use crate::publish::divided::check_undivided;
 use crate::storage::object::{
     AzureAccess, ConditionalPuts, GoogleAccess, GoogleIdentity, LeaseTerm, METADATA_HOST, S3Access,
     StoreAccess, StoreCredentialsError, StoreIdentity, StoreKind, StoreSettings, connect,
@@ -64,7 +65,7 @@ impl PlaceSettings {
     }
 }
 
-/// Opens an output, whose rosters may lie elsewhere.
+/// Opens an output that is read, whose rosters may lie elsewhere.
 pub(super) async fn open_output(
     counts: &str,
     rosters: Option<&str>,
@@ -72,8 +73,29 @@ pub(super) async fn open_output(
 ) -> anyhow::Result<Arc<dyn Destination>> {
     let counts = open(counts, settings).await?;
     let Some(rosters) = rosters else { return Ok(counts) };
-    let rosters = open(rosters, settings).await.context("output.roster_url or --roster-url")?;
+    let rosters = open_rosters(rosters, settings).await?;
     Ok(Arc::new(divide(counts, rosters)?))
+}
+
+/// Opens an output that is written to, with all the places that it has: what is published or removed with one of them
+/// missing leaves guests in it that nobody looks for any more.
+pub(super) async fn open_whole_output(
+    counts: &str,
+    rosters: Option<&str>,
+    settings: &PlaceSettings,
+) -> anyhow::Result<Arc<dyn Destination>> {
+    let counts = open(counts, settings).await?;
+    let Some(rosters) = rosters else {
+        check_undivided(&*counts).await?;
+        return Ok(counts);
+    };
+    let divided = divide(counts, open_rosters(rosters, settings).await?)?;
+    divided.check_owner().await?;
+    Ok(Arc::new(divided))
+}
+
+async fn open_rosters(rosters: &str, settings: &PlaceSettings) -> anyhow::Result<Arc<dyn Destination>> {
+    open(rosters, settings).await.context("output.roster_url or --roster-url")
 }
 
 /// Makes one output of two places, neither of which is within the other.

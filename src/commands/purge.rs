@@ -26,7 +26,7 @@ pub(super) async fn purge(arguments: PurgeArguments) -> anyhow::Result<ExitStatu
         .map_err(|error| UsageError(error.to_string()))?;
     let settings = PlaceSettings::default();
     let rosters = arguments.roster_url.as_deref();
-    let output = places::open_output(&arguments.output, rosters, &settings).await?;
+    let output = places::open_whole_output(&arguments.output, rosters, &settings).await?;
     // Rosters from before the output was divided lie beside the counts, where nobody else looks for them.
     let beside = match rosters {
         Some(_) => Some(places::open(&arguments.output, &settings).await?),

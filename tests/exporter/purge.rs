@@ -1,7 +1,9 @@
 //! `purge`: the guests of old months go and stay away, their counts and the evidence stay.
 
+use std::ffi::OsString;
 use std::fs;
 use std::path::{Path, PathBuf};
+use std::process::Command;
 
 use serde_json::Value;
 
@@ -167,7 +169,7 @@ fn a_purge_that_dies_at_any_step_is_finished_by_the_next() {
     let mut steps = Vec::new();
     for number in 0.. {
         let out = home.path().join(number.to_string());
-        let copied = std::process::Command::new("cp").arg("-a").args([&scene.path("out"), &out]).status();
+        let copied = Command::new("cp").arg("-a").args([&scene.path("out"), &out]).status();
         assert!(copied.expect("cp runs").success());
         let output = out.display().to_string();
         let purge = scene.exporter().args(["purge", &output, "--rosters-before", KEPT]);
@@ -229,18 +231,29 @@ fn rosters_in_another_place_are_purged_there_and_those_left_beside_the_counts_to
     let divided = format!("[output]\nroster_url = \"{place}\"\n");
     scene.job(&divided).args(["--network", NETWORK, "--period", CLOSED]).run().exits(0);
 
-    let purged = foreseen_and_done(&scene, SETTLING, &[], 2);
-    let task = &purged["tasks"][1];
-    assert_eq!((&task["billing_period"], &task["status"]), (&CLOSED.into(), &"failed".into()));
-    let message = task["message"].as_str().expect("a message");
-    assert!(message.contains("give it as --roster-url"), "{message}");
-    assert_eq!(purged["tasks"][0]["status"], "purged");
-    assert_eq!(rosters(&elsewhere, CLOSED).len(), 4);
-    assert!(scene.output().manifest(NETWORK, CLOSED)["rosters_purged_at"].is_null());
+    // What was published beside the counts was copied to where the rosters are, and is still where it was.
+    for folder in ["revisions", "guest_roster"] {
+        let copied = ["-a", "-n"].map(OsString::from).into_iter();
+        let copied = copied.chain([scene.path("out").join(folder).into(), elsewhere.clone().into()]);
+        assert!(Command::new("cp").args(copied).status().expect("cp runs").success());
+    }
+
+    let untouched = everything(&scene.path(""));
+    let other = scene.path("other").display().to_string();
+    for arguments in [&[][..], &["--roster-url", &other]] {
+        for dry_run in [&[][..], &["--dry-run"]] {
+            let purge = purging(&scene, SETTLING).args(arguments.iter().chain(dry_run).copied());
+            let error = purge.run().exits(2).error();
+            assert!(error.contains(&format!("its rosters are in {place}; give that as")), "{error}");
+            assert_eq!(everything(&scene.path("")), untouched, "what may miss a roster removes none");
+        }
+    }
 
     let report = foreseen_and_done(&scene, SETTLING, &["--roster-url", &place], 0);
-    assert_eq!((&report["files"], &report["tasks"][0]["status"]), (&4.into(), &"before".into()));
-    assert_eq!(rosters(&elsewhere, CLOSED), Vec::<String>::new());
+    assert_eq!((&report["files"], &report["tasks"][0]["status"]), (&12.into(), &"purged".into()));
+    for (root, period) in [("out", OLD), ("rosters", OLD), ("rosters", CLOSED)] {
+        assert_eq!(rosters(&scene.path(root), period), Vec::<String>::new());
+    }
     let out = scene.path("out").display().to_string();
     scene.exporter().args(["verify", &out, "--roster-url", &place]).run().exits(0);
 
@@ -252,6 +265,22 @@ fn rosters_in_another_place_are_purged_there_and_those_left_beside_the_counts_to
     assert_eq!((&report["files"], &report["tasks"][0]["status"]), (&4.into(), &"purged".into()));
     assert_eq!(rosters(&scene.path("out"), OLD), Vec::<String>::new());
     verify(&scene).exits(0);
+}
+
+#[test]
+fn what_is_another_outputs_is_purged_from_no_place_not_even_in_a_dry_run() {
+    let scene = Scene::new(months(0..40));
+    scene.run(OLD).exits(0);
+    let rosters = scene.path("rosters").display().to_string();
+    let other = scene.export(OLD).replacing("--output", &scene.path("other").display().to_string());
+    other.args(["--roster-url", &rosters]).run().exits(0);
+    let untouched = everything(&scene.path(""));
+    for dry_run in [&[][..], &["--dry-run"]] {
+        let purge = purging(&scene, KEPT).args(["--roster-url", &rosters]).args(dry_run.iter().copied());
+        let error = purge.run().exits(73).error();
+        assert!(error.contains("holds the rosters of another output"), "{error}");
+        assert_eq!(everything(&scene.path("")), untouched);
+    }
 }
 
 /// Looks at what a purge would do and then purges: both say the same, and as many files are gone.
