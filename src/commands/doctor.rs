@@ -87,9 +87,7 @@ async fn examine(
     let output = match (output, rosters, &job.roster_output) {
         (Some(counts), Some(rosters), Some(_)) => divided(counts, rosters, telling).await?,
         (Some(output), None, None) => {
-            if job.puts_rosters_beside_counts()
-                && let Err(error) = check_undivided(&*output).await
-            {
+            if let Err(error) = check_undivided(&*output).await {
                 telling.tell([misplaced(&error)])?;
             }
             Some(output)

@@ -28,7 +28,6 @@ use crate::export::{
 use crate::job::{Job, NetworkScope, Networks, OnMismatch};
 use crate::ledger::{Closing, Ledger};
 use crate::pacing::{RequestCount, RetryPolicy};
-use crate::publish::divided::check_undivided;
 use crate::publish::{
     AttemptedTask, Publisher, PublisherSettings, SourceKind, Summary, TaskKey, layout, read_manifest,
 };
@@ -84,14 +83,11 @@ async fn export_job(
     let clock: Arc<dyn Clock> = Arc::new(SystemClock);
     let stop = conclusion.stop.clone();
     let place = PlaceSettings::of(&job);
-    let destination = places::open_output(&job.output, job.roster_output.as_deref(), &place).await?;
+    let destination = places::open_whole_output(&job.output, job.roster_output.as_deref(), &place).await?;
     let lock_wait = LockWait { longest: job.lock_wait, deadline, stop: stop.clone() };
     let state = places::open_state(&job, &place, &lock_wait).await?;
     if let Some(state) = &state {
         places::keep_apart(state, destination.as_ref())?;
-    }
-    if job.puts_rosters_beside_counts() {
-        check_undivided(&*destination).await?;
     }
     if !arguments.dry_run {
         destination.probe_writable().await?;

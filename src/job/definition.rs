@@ -202,7 +202,7 @@ impl<'de> Deserialize<'de> for SourcesDefinition {
 pub struct OutputDefinition {
     /// The folder or the store that is published to.
     pub url: Option<String>,
-    /// Where rosters go, if not there.
+    /// Where rosters are, if not there.
     pub roster_url: Option<String>,
     /// The profile that reaches the bucket, where it is not that of the sources.
     pub profile: Option<String>,

@@ -260,9 +260,6 @@ pub enum JobError {
         "source.kind is `simulator`, and this program was built without the simulator; build it with the default features"
     )]
     NoSimulator,
-    /// A place for rosters that makes no sense.
-    #[error("output.roster_url: {0}")]
-    RosterPlace(&'static str),
     /// There is no such share of the networks.
     #[error("--shard or shard")]
     Shard(#[from] ShardError),
@@ -287,12 +284,6 @@ impl Job {
         let mut regions = self.sources.iter().map(|source| source.service.region());
         let first = regions.next()??;
         regions.all(|region| region == Some(first)).then_some(first)
-    }
-
-    /// Says whether rosters go where the counts go.
-    #[must_use]
-    pub const fn puts_rosters_beside_counts(&self) -> bool {
-        self.roster_output.is_none() && !matches!(self.roster, RosterMode::CountsOnly)
     }
 
     /// Works out what a job means at an instant.
@@ -398,7 +389,7 @@ impl Job {
             shrink: shrink_limit(definition.max_shrink, definition.max_shrink_rows)?,
             allow_shrink: overrides.allow_shrink.into_iter().chain(definition.allow_shrink).collect(),
             accept_zero: overrides.accept_zero.into_iter().chain(definition.accept_zero).collect(),
-            roster_output: roster_output(rosters, &roster)?,
+            roster_output: filled("--roster-url or output.roster_url", rosters)?,
             output_profile,
             output_region: filled("output.region", definition.output.region)?,
             kms_key: filled("output.kms_key", definition.output.kms_key)?,
@@ -520,15 +511,6 @@ fn periods(
     selected.sort_unstable();
     selected.dedup_by_key(|selected| selected.period);
     Ok(selected)
-}
-
-fn roster_output(written: Option<String>, roster: &RosterMode) -> Result<Option<String>, JobError> {
-    match (filled("--roster-url or output.roster_url", written)?, roster) {
-        (Some(_), RosterMode::CountsOnly) => Err(JobError::RosterPlace(
-            "with output.roster = \"none\" there are no rosters; remove the one or change the other",
-        )),
-        (written, _) => Ok(written),
-    }
 }
 
 fn roster_mode(

@@ -1,6 +1,6 @@
 //! Rosters in a place of their own: whose it is, and what is moved there.
 
-use crate::support::{CLOSED, Exporter, NETWORK, Scene, files_below, guests, population};
+use crate::support::{CLOSED, Exporter, NETWORK, SETTLING, Scene, files_below, guests, population};
 
 fn divided(scene: &Scene, rosters: &str) -> Exporter {
     scene.export(CLOSED).args(["--roster-url", rosters])
@@ -66,8 +66,12 @@ fn a_run_that_is_not_told_where_the_rosters_are_puts_none_beside_the_counts() {
     divided(&scene, &rosters).run().exits(0);
     let before = files_below(&scene.path(""));
     let pages = scene.pages_asked();
+    let counts_only =
+        scene.job("[output]\nroster = \"none\"\n").args(["--network", NETWORK, "--period", CLOSED]);
     for export in [
         scene.export(CLOSED),
+        counts_only.clone(),
+        counts_only.args(["--dry-run"]),
         scene.export(CLOSED).args(["--dry-run"]),
         scene.export(CLOSED).args(["--roster-url", &elsewhere]),
     ] {
@@ -83,11 +87,6 @@ fn a_run_that_is_not_told_where_the_rosters_are_puts_none_beside_the_counts() {
     assert!(doctor.stdout.contains("its rosters are in"), "{}", doctor.stdout);
     assert_eq!(files_below(&scene.path("")), before);
 
-    // Counts alone may stand there, whoever has the rosters.
-    let counts_only =
-        scene.job("[output]\nroster = \"none\"\n").args(["--network", NETWORK, "--period", CLOSED]);
-    counts_only.args(["--dry-run"]).run().exits(0);
-
     // Whoever wants them beside the counts moves them there.
     for folder in ["revisions", "guest_roster"] {
         let from = scene.path("rosters").join(folder);
@@ -100,4 +99,28 @@ fn a_run_that_is_not_told_where_the_rosters_are_puts_none_beside_the_counts() {
     std::fs::remove_file(scene.path("out/.rosters-in.json")).expect("a file");
     assert_eq!(scene.export(CLOSED).run().exits(0).task()["status"], "unchanged");
     scene.exporter().verifying(&scene.path("out")).run().exits(0);
+}
+
+#[test]
+fn counts_alone_leave_no_roster_that_a_purge_does_not_find() {
+    let (scene, rosters) = scene();
+    divided(&scene, &rosters).run().exits(0);
+    let job = format!("[output]\nroster = \"none\"\nroster_url = \"{rosters}\"\n");
+    let counts_only = || scene.job(&job).args(["--network", NETWORK, "--period", CLOSED]);
+    counts_only().examining().run().exits(0);
+    assert_eq!(counts_only().run().exits(0).task()["status"], "restated");
+    let left = || -> Vec<String> {
+        let names = files_below(&scene.path("")).into_iter().map(|path| path.display().to_string());
+        names.filter(|name| name.contains("/guest_roster.")).collect()
+    };
+    assert_eq!(left().len(), 2, "those of the first revision, as beside the counts: {:#?}", left());
+    assert!(left().iter().all(|name| name.contains("/r000001-")), "{:#?}", left());
+    let verified = scene.exporter().verifying(&scene.path("out")).args(["--roster-url", &rosters]);
+    verified.run().exits(0);
+
+    let out = scene.path("out").display().to_string();
+    let purge = ["purge", &out, "--roster-url", &rosters, "--rosters-before", SETTLING];
+    scene.exporter().args(purge).run().exits(0);
+    assert_eq!(left(), Vec::<String>::new());
+    assert_eq!(counts_only().run().exits(0).task()["status"], "unchanged");
 }
