@@ -257,6 +257,7 @@ impl ExitStatus {
             | DestinationError::InTheWay { .. }
             | DestinationError::TooLong { .. }
             | DestinationError::OwnedByAnother { .. }
+            | DestinationError::PlaceFileDamaged { .. }
             | DestinationError::Unconditional { .. } => Self::Destination,
             DestinationError::Unauthorized { .. } => Self::Credentials,
             DestinationError::Misaddressed { .. } | DestinationError::RostersElsewhere { .. } => Self::Usage,

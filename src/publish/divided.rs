@@ -48,13 +48,15 @@ fn owner_file() -> RelativePath {
     RelativePath::known(".rosters-of.json".to_owned())
 }
 
-/// Reads what a place says of the other; an error is what to call it if it says nothing that can be understood.
+/// Reads what a place says of the other.
 async fn read_other<T: DeserializeOwned>(
     place: &dyn Destination,
     file: &RelativePath,
-) -> Result<Option<Result<T, &'static str>>, DestinationError> {
-    let found = place.read(file, MAX_OWNER_BYTES).await?;
-    Ok(found.map(|found| serde_json::from_slice(&found.bytes).map_err(|_| "an unreadable file")))
+) -> Result<Option<T>, DestinationError> {
+    let Some(found) = place.read(file, MAX_OWNER_BYTES).await? else { return Ok(None) };
+    let read = serde_json::from_slice(&found.bytes);
+    let damaged = |_| DestinationError::PlaceFileDamaged { place: place.describe(), file: file.to_string() };
+    read.map(Some).map_err(damaged)
 }
 
 /// Makes sure that the rosters of an output are where they are looked for: beside its counts, or in another place.
@@ -64,14 +66,12 @@ async fn check_place(
 ) -> Result<(), DestinationError> {
     let Some(found) = read_other::<RostersPlace>(counts, &place_file()).await? else { return Ok(()) };
     let name = rosters.map(Destination::full_name);
-    if matches!(&found, Ok(RostersPlace { rosters }) if Some(rosters) == name.as_ref()) {
+    if Some(&found.rosters) == name.as_ref() {
         return Ok(());
     }
-    let recorded =
-        found.map_or_else(str::to_owned, |RostersPlace { rosters }| excerpt(&rosters, MAX_SHOWN_CHARACTERS));
     Err(DestinationError::RostersElsewhere {
         output: counts.describe(),
-        recorded,
+        recorded: excerpt(&found.rosters, MAX_SHOWN_CHARACTERS),
         wanted: rosters
             .map_or_else(|| "beside its counts".to_owned(), |rosters| format!("to {}", rosters.describe())),
         file: place_file().to_string(),
@@ -81,7 +81,7 @@ async fn check_place(
 /// Makes sure that an output has no other place for its rosters.
 ///
 /// # Errors
-/// [`DestinationError::RostersElsewhere`], or what the place fails with.
+/// [`DestinationError::RostersElsewhere`], [`DestinationError::PlaceFileDamaged`], or what the place fails with.
 pub async fn check_undivided(output: &dyn Destination) -> Result<(), DestinationError> {
     check_place(output, None).await
 }
@@ -108,14 +108,14 @@ impl DividedOutput {
     /// keeps its rosters from being swept away as what a dead run has left. And that this output has no other.
     ///
     /// # Errors
-    /// [`DestinationError::OwnedByAnother`], [`DestinationError::RostersElsewhere`], or what a place fails with.
+    /// [`DestinationError::OwnedByAnother`], [`DestinationError::RostersElsewhere`],
+    /// [`DestinationError::PlaceFileDamaged`], or what a place fails with.
     pub async fn check_owner(&self) -> Result<(), DestinationError> {
         match read_other::<Owner>(&*self.rosters, &owner_file()).await? {
             None => {}
-            Some(Ok(owner)) if owner == self.owner() => {}
-            Some(found) => {
-                let owner = found
-                    .map_or_else(str::to_owned, |Owner { output }| excerpt(&output, MAX_SHOWN_CHARACTERS));
+            Some(owner) if owner == self.owner() => {}
+            Some(Owner { output }) => {
+                let owner = excerpt(&output, MAX_SHOWN_CHARACTERS);
                 let (place, file) = (self.rosters.describe(), owner_file().to_string());
                 return Err(DestinationError::OwnedByAnother { place, owner, file });
             }
@@ -173,8 +173,9 @@ impl DividedOutput {
             tracing::warn!(
                 files = only,
                 %place,
-                "rosters from before output.roster_url was set are nowhere but beside the counts; those of the periods \
-                 that are exported are published again, move the others by hand to the same paths of the rosters' place"
+                "rosters from before output.roster_url was set are nowhere but beside the counts; a run that exports \
+                 rosters publishes those of its periods again, move the others by hand to the same paths of the \
+                 rosters' place"
             );
         }
         Ok(())
@@ -359,5 +360,23 @@ mod tests {
             }
         }
         assert!(!other.path().join(owner_file().as_str()).exists(), "what is refused claims nothing");
+    }
+
+    #[tokio::test]
+    async fn what_a_place_says_and_nobody_can_read_is_taken_for_no_place() {
+        let [counts, rosters] = [(); 2].map(|()| tempfile::tempdir().unwrap());
+        let divided = || DividedOutput::new(local(counts.path()), local(rosters.path()));
+        for (at, file) in [(&counts, place_file()), (&rosters, owner_file())] {
+            divided().probe_writable().await.unwrap();
+            let path = at.path().join(file.as_str());
+            std::fs::write(&path, "{").unwrap();
+            let error = divided().check_owner().await.unwrap_err().to_string();
+            let start = format!("{file} in {} is damaged, so", local(at.path()).describe());
+            assert!(error.starts_with(&start), "{error}");
+            // The remedy that it names.
+            std::fs::remove_file(&path).unwrap();
+            divided().probe_writable().await.unwrap();
+            assert!(path.exists());
+        }
     }
 }

@@ -305,6 +305,17 @@ pub enum DestinationError {
         /// The file that says so.
         file: String,
     },
+    /// What a place of an output says of the other cannot be understood (exit 73).
+    #[error(
+        "{file} in {place} is damaged, so which place has the rosters of which output is not known; restore it from a \
+         backup, or remove it and run with the output.roster_url that this output has had, which writes it anew"
+    )]
+    PlaceFileDamaged {
+        /// Where.
+        place: String,
+        /// The file.
+        file: String,
+    },
     /// A store that does not do what publications rest on (exit 73).
     #[error(
         "{place} ignores conditional puts, so nothing would keep two runs at the same time from overwriting each \
