@@ -30,7 +30,7 @@ pub use manifest::{
 pub use publication::{CompareRosters, EncodedPart, Part, PartError, Publication, RosterChanges};
 pub use publisher::{
     MANIFESTS_AT_ONCE, Outcome, PublicationStatus, PublishedManifest, Publisher, PublisherSettings,
-    PurgeError, PurgeTerms, Purged, RosterFiles, read_manifest, read_revision_manifest,
+    PurgeError, PurgeTerms, Purged, RosterFiles, find_kept_purge, read_manifest, read_revision_manifest,
 };
 pub use shrink::ShrinkLimit;
 pub use summary::Summary;

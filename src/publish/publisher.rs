@@ -24,7 +24,7 @@ use super::manifest::{
     SourceKind,
 };
 use super::publication::{CompareRosters, EncodedPart, Part, PartError, Publication, RosterChanges};
-use super::recheck::{finality, rechecked};
+use super::recheck::rechecked;
 use super::shrink::ShrinkLimit;
 use crate::clock::Clock;
 use crate::dataset::changes::{ChangesError, Side};
@@ -149,6 +149,27 @@ pub async fn read_revision_manifest(
     }
     let cause = ManifestError::Inconsistent("it is of another revision than its folder".to_owned());
     Err(PublishError::ManifestDamaged { place: path.to_string(), cause })
+}
+
+/// Finds the revision among some of a task whose kept manifest says that the rosters are purged: what a purge leaves of
+/// it where the manifest is lost. One that cannot be read hides no other.
+///
+/// # Errors
+/// As [`read_revision_manifest`] of the first that cannot be read, if no other says so.
+pub async fn find_kept_purge(
+    destination: &dyn Destination,
+    task: TaskKey,
+    revisions: &[RevisionName],
+) -> Result<Option<RevisionName>, PublishError> {
+    let mut unread = Ok(None);
+    for revision in revisions.iter().copied() {
+        match read_revision_manifest(destination, task, revision).await {
+            Ok(Some(kept)) if kept.rosters_purged_at.is_some() => return Ok(Some(revision)),
+            Ok(_) => {}
+            Err(error) => unread = unread.and(Err(error)),
+        }
+    }
+    unread
 }
 
 async fn read_published(
@@ -298,7 +319,7 @@ impl Publisher {
         }
 
         let (published, seen) = (standing.published.manifest.period_state, publication.period_state);
-        if finality(seen) < finality(published) {
+        if seen < published {
             return Err(PublishError::StateWentBack { task, published, seen });
         }
         let changes = self.changes_since(&standing, &mut publication).await?;

@@ -48,17 +48,8 @@ fn supersedes(found: (PeriodState, &Counts), known: (PeriodState, &Counts)) -> b
 }
 
 /// Returns what an equal roster's evidence never falls below.
-pub(super) fn strength((state, counts): (PeriodState, &Counts)) -> (u8, bool, bool) {
-    (finality(state), counts.confirmed_by.is_some(), counts.reconciliation != Reconciliation::Unavailable)
-}
-
-/// Ranks the states of a period by how final they are.
-pub(super) const fn finality(state: PeriodState) -> u8 {
-    match state {
-        PeriodState::Open => 0,
-        PeriodState::Settling => 1,
-        PeriodState::Closed => 2,
-    }
+pub(super) fn strength((state, counts): (PeriodState, &Counts)) -> (PeriodState, bool, bool) {
+    (state, counts.confirmed_by.is_some(), counts.reconciliation != Reconciliation::Unavailable)
 }
 
 const fn confirmation(confirmed_by: Option<ConfirmedBy>) -> u8 {

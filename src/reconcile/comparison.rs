@@ -170,12 +170,7 @@ impl<'a> Side<'a> {
     }
 
     fn state(&self) -> Option<PeriodState> {
-        let finality = |state: &PeriodState| match state {
-            PeriodState::Open => 0,
-            PeriodState::Settling => 1,
-            PeriodState::Closed => 2,
-        };
-        self.manifests.iter().map(|manifest| manifest.period_state).min_by_key(finality)
+        self.manifests.iter().map(|manifest| manifest.period_state).min()
     }
 }
 

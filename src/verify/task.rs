@@ -11,10 +11,10 @@ use super::content::{ContentProblem, check_bytes, check_rows};
 use super::inventory::{RevisionFiles, TaskFiles};
 use super::report::{MISSING, VerificationReport};
 use crate::dataset::Dataset;
+use crate::publish::find_kept_purge;
 use crate::publish::layout::{self, RevisionName, TaskKey};
 use crate::publish::manifest;
 use crate::publish::manifest::{FileRecord, MAX_MANIFEST_BYTES, Manifest};
-use crate::publish::read_revision_manifest;
 use crate::publish::summary_row::SummaryRow;
 use crate::storage::RelativePath;
 use crate::storage::destination::{Destination, Version};
@@ -115,13 +115,8 @@ impl TaskVerifier {
 
     /// What a dead first run left knows of no purge.
     async fn was_purged(&self, files: &TaskFiles) -> bool {
-        for revision in files.revisions.keys() {
-            let kept = read_revision_manifest(&*self.destination, self.task, *revision).await;
-            if matches!(kept, Ok(Some(kept)) if kept.rosters_purged_at.is_some()) {
-                return true;
-            }
-        }
-        false
+        let kept: Vec<RevisionName> = files.revisions.keys().copied().collect();
+        matches!(find_kept_purge(&*self.destination, self.task, &kept).await, Ok(Some(_)))
     }
 
     /// A run may be about to publish what was written just now.

@@ -400,6 +400,21 @@ fn a_purged_month_whose_manifest_is_lost_is_not_published_anew() {
 }
 
 #[test]
+fn a_purge_is_known_from_any_revision_whatever_has_become_of_the_others() {
+    let scene = scene();
+    purging(&scene, KEPT).run().exits(0);
+    fs::remove_file(scene.output().manifest_path(NETWORK, OLD)).expect("a manifest");
+    let first =
+        |path: &PathBuf| path.ends_with("manifest.json") && path.display().to_string().contains("/r000001-");
+    let kept = files_below(&scene.path("out"))
+        .into_iter()
+        .find(|path| first(path) && path.display().to_string().contains(OLD));
+    fs::write(kept.expect("a first revision"), "{}").expect("a manifest");
+    let message = scene.run(OLD).exits(73).message().to_owned();
+    assert!(message.contains("its rosters were purged"), "{message}");
+}
+
+#[test]
 fn what_cannot_be_purged_is_said_with_the_reason_and_stops_nothing_else() {
     let scene = scene();
     let run = purging(&scene, "9000-01").run().exits(2);

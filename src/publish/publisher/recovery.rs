@@ -5,7 +5,7 @@
 
 use std::collections::BTreeSet;
 
-use super::{PublishedManifest, Publisher, TaskLock, read_published, read_revision_manifest};
+use super::{PublishedManifest, Publisher, TaskLock, find_kept_purge, read_published};
 use crate::publish::error::PublishError;
 use crate::publish::layout::{self, Place, RevisionName, TaskKey};
 use crate::publish::publication::Publication;
@@ -101,9 +101,14 @@ impl Publisher {
                 remains = Some(path);
             }
         }
-        let purged = match self.kept_manifest_of_purge(task, listing).await {
+        let kept = listing.files.iter().filter_map(|file| match Place::of(&file.path)? {
+            Place::RevisionManifest(_, revision) => Some(revision),
+            _ => None,
+        });
+        let kept: Vec<RevisionName> = kept.collect();
+        let purged = match find_kept_purge(&*self.destination, task, &kept).await {
             Err(PublishError::ManifestDamaged { .. }) if remains.is_some() => None,
-            purged => purged?,
+            purged => purged?.map(|revision| layout::revision_manifest(task, revision)),
         };
         let was_purged = purged.is_some();
         match remains.or(purged) {
@@ -115,22 +120,6 @@ impl Publisher {
                 was_purged,
             }),
         }
-    }
-
-    /// Finds a manifest kept with a revision that says that the rosters are purged.
-    async fn kept_manifest_of_purge(
-        &self,
-        task: TaskKey,
-        listing: &Listing,
-    ) -> Result<Option<RelativePath>, PublishError> {
-        for file in &listing.files {
-            let Some(Place::RevisionManifest(_, revision)) = Place::of(&file.path) else { continue };
-            let kept = read_revision_manifest(&*self.destination, task, revision).await?;
-            if kept.is_some_and(|kept| kept.rosters_purged_at.is_some()) {
-                return Ok(Some(file.path.clone()));
-            }
-        }
-        Ok(None)
     }
 
     /// Finds revisions that were written and never published: at or past the published number, unnamed.
