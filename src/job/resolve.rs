@@ -142,7 +142,7 @@ pub struct Job {
     pub accept_zero: BTreeSet<TaskKey>,
     /// The folder or the store that is published to.
     pub output: String,
-    /// Where its rosters go, if not there.
+    /// Where its rosters are, if not there.
     pub roster_output: Option<String>,
     /// The profile that reaches buckets, where it is not the environment's.
     pub output_profile: Option<String>,
@@ -326,9 +326,8 @@ impl Job {
         let shard = overrides.shard.or(definition.shard);
         let shard = shard.map_or(Ok(Shard::WHOLE), |shard| shard.resolve(&variable))?;
         let places = [Some(output.as_str()), rosters.as_deref(), resume.state.as_deref()];
-        let (written, flag) =
-            (filled("output.profile", definition.output.profile)?, overrides.profile.as_ref());
-        let output_profile = output_profile(written, flag, &definition.sources, places)?;
+        let (written, flag) = (filled("output.profile", definition.output.profile)?, &overrides.profile);
+        let output_profile = output_profile(written, flag.as_ref(), &definition.sources, places)?;
         let rate = overrides.max_requests_per_second.or(definition.max_requests_per_second).unwrap_or(10.0);
         let fresh_for = within(
             span(overrides.fresh_for.or(definition.fresh_for), Duration::ZERO),

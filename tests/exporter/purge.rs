@@ -410,7 +410,7 @@ fn a_purge_is_known_from_any_revision_whatever_has_become_of_the_others() {
         .into_iter()
         .find(|path| first(path) && path.display().to_string().contains(OLD));
     fs::write(kept.expect("a first revision"), "{}").expect("a manifest");
-    let message = scene.run(OLD).exits(73).message().to_owned();
+    let message = scene.run(OLD).exits(73).message();
     assert!(message.contains("its rosters were purged"), "{message}");
 }
 
