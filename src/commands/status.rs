@@ -39,7 +39,7 @@ pub(super) async fn status(arguments: StatusArguments) -> anyhow::Result<ExitSta
         )
         .into());
     }
-    let ledger = Ledger::read(&*output, |_| true).await?;
+    let mut ledger = Ledger::read(&*output, |_| true).await?;
     NothingPublished::unless(!ledger.is_empty(), &output.describe())?;
     let known = known(&arguments.networks, job.as_ref(), &clock).await?;
     let as_of = arguments.as_of.or_else(|| job.as_ref()?.as_of);
@@ -59,11 +59,11 @@ pub(super) async fn status(arguments: StatusArguments) -> anyhow::Result<ExitSta
     }
     question.check_gone(&ledger).map_err(|error| UsageError(error.to_string()))?;
     let awaited = if arguments.mark_closed {
-        close_periods(&*output, &ledger, &question, clock.now()).await?
+        close_periods(&*output, &mut ledger, &question, clock.now()).await?
     } else {
         BTreeMap::new()
     };
-    let status = question.answer(&*output, &ledger, &awaited).await?;
+    let status = question.answer(output.describe(), &ledger, &awaited);
     output.finish().await;
     print(&match arguments.summary {
         SummaryFormat::Text => status.table(arguments.mark_closed),

@@ -4,6 +4,10 @@
 //! between its first and its last month, and in the first published month after its last. One that vanishes is missed
 //! once and does not make every later month incomplete for ever; that a month before was skipped makes nobody stop
 //! missing it. Whoever knows which networks there are can say so, and can say which are gone.
+//!
+//! That a network is gone is said once: whoever marked a month closed knew its networks, and the closing names them, so a
+//! month that is marked closed misses no network that ended before it. What is learnt later outweighs that: a network
+//! that is published for a month after it again, or that whoever asks says is there, is missed.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -75,6 +79,8 @@ pub struct Attendance<'a> {
     told: &'a Told,
     months: BTreeMap<NetworkId, BTreeSet<BillingPeriod>>,
     periods: BTreeSet<BillingPeriod>,
+    /// The months that are marked closed, by closings that are to be believed.
+    marked_closed: BTreeSet<BillingPeriod>,
 }
 
 impl<'a> Attendance<'a> {
@@ -86,7 +92,9 @@ impl<'a> Attendance<'a> {
         for TaskKey { network, period } in ledger.tasks() {
             months.entry(network).or_default().insert(period);
         }
-        Self { told, months, periods: ledger.periods() }
+        let closings = ledger.closings.iter().filter(|(_, closing)| closing.is_ok());
+        let marked_closed = closings.map(|(period, _)| *period).collect();
+        Self { told, months, periods: ledger.periods(), marked_closed }
     }
 
     /// Lists the networks that a month misses, and why.
@@ -96,7 +104,8 @@ impl<'a> Attendance<'a> {
             self.months.keys().copied().chain(self.told.roll.networks()).collect();
         let missed = networks.into_iter().filter_map(|network| {
             let absence = self.absence(TaskKey::new(network, period))?;
-            (!self.is_excused(network, absence)).then_some((network, absence))
+            let is_excused = self.is_gone(network, absence) || self.closed_without(period, absence);
+            (!is_excused).then_some((network, absence))
         });
         missed.collect()
     }
@@ -105,7 +114,7 @@ impl<'a> Attendance<'a> {
     #[must_use]
     pub fn excuses(&self, network: NetworkId, periods: &BTreeSet<BillingPeriod>) -> bool {
         let absences = periods.iter().filter_map(|period| self.absence(TaskKey::new(network, *period)));
-        absences.into_iter().any(|absence| self.is_excused(network, absence))
+        absences.into_iter().any(|absence| self.is_gone(network, absence))
     }
 
     /// Says whether anything is known of a network.
@@ -127,8 +136,16 @@ impl<'a> Attendance<'a> {
         self.periods.range(..period).next().is_none() && !matches!(self.told.roll, Roll::All(_))
     }
 
-    fn is_excused(&self, network: NetworkId, absence: Absence) -> bool {
+    /// Says whether whoever asks excuses it.
+    fn is_gone(&self, network: NetworkId, absence: Absence) -> bool {
         absence != Absence::Between && self.told.gone.contains(&network)
+    }
+
+    /// Says whether whoever marked the month closed has excused it. A network that its closing names is published, or its
+    /// manifest is lost: neither is absent.
+    fn closed_without(&self, period: BillingPeriod, absence: Absence) -> bool {
+        matches!(absence, Absence::Since { is_there: None | Some(false), .. })
+            && self.marked_closed.contains(&period)
     }
 
     /// Returns why a network is missed in a month, whether or not somebody says that it is gone.
@@ -194,7 +211,7 @@ mod tests {
         });
         // That there is a manifest decides, not what it says.
         let unreadable = tasks.map(|task| (task, String::new())).collect();
-        let ledger = Ledger { publications: BTreeMap::new(), unreadable };
+        let ledger = Ledger { unreadable, ..Ledger::default() };
         Attendance::of(&ledger, told)
     }
 
@@ -259,6 +276,22 @@ mod tests {
         assert_eq!(missed(published, &told, "2026-10"), ["22222222 since 2026-08"]);
         assert!(missed(published, &there(&[ONE], "2026-10"), "2026-10").is_empty());
         assert_eq!(missed(published, &there(&[ONE], "2026-10"), "2026-09"), ["22222222 since 2026-08"]);
+    }
+
+    #[test]
+    fn a_month_that_is_marked_closed_misses_nobody_who_was_gone_by_then() {
+        let published: &[(&str, &[&str])] = &[(ONE, &["2026-08", "2026-09"]), (TWO, &["2026-08"])];
+        let september = |published, told: &Told| {
+            let mut attendance = attendance(published, told);
+            attendance.marked_closed.insert(period("2026-09"));
+            attendance.missed(period("2026-09")).into_keys().collect::<Vec<_>>()
+        };
+        assert!(september(published, &Told::default()).is_empty());
+        assert!(september(published, &there(&[ONE], "2026-10")).is_empty());
+        let two: NetworkId = TWO.parse().unwrap();
+        assert_eq!(september(published, &there(&[ONE, TWO], "2026-10")), [two], "whoever asks knows better");
+        let returned: &[(&str, &[&str])] = &[(ONE, &["2026-08", "2026-09"]), (TWO, &["2026-08", "2026-10"])];
+        assert_eq!(september(returned, &Told::default()), [two], "it was not gone");
     }
 
     #[test]

@@ -1,8 +1,10 @@
 //! What an output has published, read for its numbers: the manifest of each network and period, and of each revision
 //! that is kept.
 //!
-//! Nothing but manifests is read, so that a ledger of thousands of rosters is small. What cannot be believed is no
-//! number and no error: it stands in the ledger by itself, for whoever reports on it.
+//! Nothing but manifests and closings is read, so that a ledger of thousands of rosters is small. What cannot be believed
+//! is no number and no error: it stands in the ledger by itself, for whoever reports on it. So does what was published
+//! and has lost its manifest: to call that missing would send somebody to export again what the exporter refuses to
+//! touch.
 //!
 //! # Words
 //!
@@ -16,23 +18,26 @@
 //! | `not yet` | the same of a month that has not closed |
 //! | `stale` | a number was published as an earlier state than its month has now |
 //! | `mismatch` | another count contradicts a number: AWS's own one of an ended month or, in `reconcile`, the invoice |
-//! | `damaged` | a manifest is not to be believed |
+//! | `damaged` | a manifest is not to be believed, or is lost: files of a publication, or the closing of its month, show that it was there |
 //! | final | a number of a closed month that is neither stale nor damaged |
 
 mod attempts;
 mod closing;
+mod lost;
 pub mod missed;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use futures::{StreamExt as _, stream};
 
 pub use self::attempts::Attempts;
 pub use self::closing::{Awaited, Closing, ClosingError, named};
 use crate::error_chain::error_chain;
+use crate::period::BillingPeriod;
 use crate::publish::layout::{self, Place, RevisionName, TaskKey};
 use crate::publish::{
-    MANIFESTS_AT_ONCE, Manifest, PublishError, SourceKind, read_manifest, read_revision_manifest,
+    ClosedPeriod, MANIFESTS_AT_ONCE, Manifest, PublishError, SourceKind, read_closed, read_manifest,
+    read_revision_manifest,
 };
 use crate::storage::{Destination, DestinationError};
 
@@ -56,8 +61,10 @@ impl NothingPublished {
 pub struct Ledger {
     /// What is published, by network and period.
     pub publications: BTreeMap<TaskKey, Manifest>,
-    /// What has a manifest that is not to be believed, and why.
+    /// What has a manifest that is not to be believed, or has lost it, and why.
     pub unreadable: BTreeMap<TaskKey, String>,
+    /// The closings of months, or why one is not to be believed.
+    pub closings: BTreeMap<BillingPeriod, Result<ClosedPeriod, String>>,
 }
 
 impl Ledger {
@@ -81,10 +88,13 @@ impl Ledger {
         output: &dyn Destination,
         wanted: impl Fn(TaskKey) -> bool,
     ) -> Result<Self, DestinationError> {
+        // Listed first: what is published in between has its manifest when those are listed.
+        let remains = lost::remains(output).await?;
         let files = output.list(&layout::manifests()).await?.files;
-        let tasks =
-            files.iter().filter_map(|file| Place::task_of_manifest(&file.path)).filter(|task| wanted(*task));
-        let reading = stream::iter(tasks).map(async |task| (task, read_manifest(output, task).await));
+        let tasks: BTreeSet<TaskKey> =
+            files.iter().filter_map(|file| Place::task_of_manifest(&file.path)).collect();
+        let reading = stream::iter(tasks.clone().into_iter().filter(|task| wanted(*task)))
+            .map(async |task| (task, read_manifest(output, task).await));
         let mut reading = reading.buffer_unordered(MANIFESTS_AT_ONCE);
         let mut ledger = Self::default();
         while let Some((task, read)) = reading.next().await {
@@ -95,6 +105,17 @@ impl Ledger {
                 None => {}
             }
         }
+        let closed = files.iter().filter_map(|file| match Place::of(&file.path) {
+            Some(Place::Closed(period)) => Some(period),
+            _ => None,
+        });
+        let reading = stream::iter(closed).map(async |period| (period, read_closed(output, period).await));
+        let mut reading = reading.buffer_unordered(MANIFESTS_AT_ONCE);
+        while let Some((period, closing)) = reading.next().await {
+            ledger.closings.extend(closing?.map(|closing| (period, closing)));
+        }
+        let lost = lost::lost(remains, &ledger.closings, &tasks);
+        ledger.unreadable.extend(lost.into_iter().filter(|(task, _)| wanted(*task)));
         Ok(ledger)
     }
 }

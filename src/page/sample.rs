@@ -1,7 +1,5 @@
 //! Ledgers to test the page with.
 
-use std::collections::BTreeMap;
-
 use crate::evidence::{ConfirmedBy, Reconciliation};
 use crate::ledger::Ledger;
 use crate::period::PeriodState;
@@ -43,5 +41,5 @@ pub(super) fn manifest(network: &str, period: &str, guests: u64) -> Manifest {
 /// Makes a ledger of manifests.
 pub(super) fn ledger(manifests: impl IntoIterator<Item = Manifest>) -> Ledger {
     let publications = manifests.into_iter().map(|manifest| (manifest.task(), manifest));
-    Ledger { publications: publications.collect(), unreadable: BTreeMap::new() }
+    Ledger { publications: publications.collect(), ..Ledger::default() }
 }

@@ -101,6 +101,17 @@ impl Place {
         }
     }
 
+    /// Says whether a file is there only once its task was published, so that its manifest is lost if there is none.
+    /// A first revision may be what a run has left that died before it published.
+    #[must_use]
+    pub const fn shows_publication(&self) -> bool {
+        match self {
+            Self::Manifest(_) | Self::Current(..) => true,
+            Self::RevisionManifest(_, revision) | Self::RevisionFile(_, revision, ..) => revision.number > 1,
+            Self::Closed(_) | Self::Summary(_) => false,
+        }
+    }
+
     /// Returns the task that the place belongs to; the summary and the closing of a period belong to none.
     #[must_use]
     pub const fn task(&self) -> Option<TaskKey> {

@@ -9,7 +9,6 @@ mod shown;
 use std::collections::{BTreeMap, BTreeSet};
 
 use chrono::{DateTime, SubsecRound as _, Utc};
-use futures::{StreamExt as _, TryStreamExt as _, stream};
 use serde::Serialize;
 
 use crate::evidence::{ConfirmedBy, Reconciliation};
@@ -20,13 +19,11 @@ use crate::ledger::{Closing, ClosingError, Ledger};
 use crate::period::{BillingPeriod, PeriodState, latest_closed, months_between};
 use crate::publish::{ClosedNetwork, ClosedPeriod, Manifest, SourceKind, read_closed};
 use crate::report::closing::history_horizon;
-use crate::storage::{Destination, DestinationError};
+use crate::storage::Destination;
 use crate::task::TaskKey;
 
 /// The version of the JSON that [`Status`] serialises to.
 const STATUS_VERSION: u32 = 1;
-/// How many closings are read at once.
-const READ_AT_ONCE: usize = 16;
 
 /// The networks that are known to be there, with their names.
 pub type KnownNetworks = BTreeMap<NetworkId, Option<String>>;
@@ -204,7 +201,7 @@ pub struct NeverThere(NetworkId);
 /// [`ClosingError`].
 pub async fn close_periods(
     output: &dyn Destination,
-    ledger: &Ledger,
+    ledger: &mut Ledger,
     question: &StatusQuestion,
     closed_at: DateTime<Utc>,
 ) -> Result<BTreeMap<BillingPeriod, String>, ClosingError> {
@@ -212,14 +209,17 @@ pub async fn close_periods(
     let mut awaited = BTreeMap::new();
     for period in question.periods_of(ledger) {
         let is_closed = question.state_of(period) == PeriodState::Closed;
-        if !is_closed || read_closed(output, period).await?.is_some() {
+        if !is_closed || ledger.closings.contains_key(&period) {
             continue;
         }
         match ledger.close(output, period, &told, closed_at).await? {
             Closing::Closed(closed) => {
                 tracing::info!(%period, networks = closed.networks.len(), "period marked closed");
+                ledger.closings.insert(period, Ok(closed));
             }
-            Closing::ClosedBefore => {}
+            Closing::ClosedBefore => {
+                ledger.closings.extend(read_closed(output, period).await?.map(|closing| (period, closing)));
+            }
             Closing::Waits(waits_for) => drop(awaited.insert(period, waits_for.to_string())),
         }
     }
@@ -280,27 +280,21 @@ impl StatusQuestion {
         periods
     }
 
-    /// Answers. `awaited` is what periods were found to wait for that were to be closed.
-    ///
-    /// # Errors
-    /// [`DestinationError`] if the output does not answer.
-    pub async fn answer(
+    /// Answers of an output, which is named. `awaited` is what periods were found to wait for that were to be closed.
+    #[must_use]
+    pub fn answer(
         &self,
-        output: &dyn Destination,
+        output: String,
         ledger: &Ledger,
         awaited: &BTreeMap<BillingPeriod, String>,
-    ) -> Result<Status, DestinationError> {
-        let periods = self.periods_of(ledger);
-        let reading = stream::iter(periods.iter().copied())
-            .map(async |period| read_closed(output, period).await.map(|closed| (period, closed)));
-        let closed: BTreeMap<_, _> = reading.buffer_unordered(READ_AT_ONCE).try_collect().await?;
+    ) -> Status {
         let told = self.told();
         let history = History::of(self, ledger, &told);
-        let periods_asked = periods;
+        let periods_asked = self.periods_of(ledger);
         let periods = periods_asked
             .iter()
             .rev()
-            .map(|period| history.period(*period, closed[period].as_ref(), awaited));
+            .map(|period| history.period(*period, ledger.closings.get(period), awaited));
         let periods: Vec<PeriodStatus> = periods.collect();
         let known = self.known.iter().flat_map(KnownNetworks::keys);
         let never = known.filter(|network| !history.attendance.has_published(**network)).copied().collect();
@@ -308,7 +302,7 @@ impl StatusQuestion {
         let gone_without_effect = self.gone.iter().filter(|network| !had_effect(network)).copied().collect();
         let mut status = Status {
             status_version: STATUS_VERSION,
-            output: output.describe(),
+            output,
             as_of: self.now.trunc_subsecs(0),
             exit_code: 0,
             source_kind: ledger.source_kind(),
@@ -322,7 +316,7 @@ impl StatusQuestion {
         status.exit = tally.exit();
         status.exit_code = status.exit.code();
         status.conclusion = tally.to_string();
-        Ok(status)
+        status
     }
 }
 

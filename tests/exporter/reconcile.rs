@@ -135,7 +135,7 @@ fn what_is_on_one_side_only_and_gaps_are_findings_whatever_the_tolerance() {
     let missing = ["2025-08 01234567 not_invoiced", "2025-08 12345678 not_invoiced", "2025-10 - gap"];
     assert_eq!((code, found), (3, missing.map(str::to_owned).to_vec()));
 
-    fs::remove_file(scene.output().manifest_path(OTHER, OLD)).expect("a manifest");
+    scene.output().unpublish(OTHER, OLD);
     let (_, found) = findings(&scene, &without_line, lax);
     assert_eq!(found, ["2025-08 01234567 gap"], "a network that has both neighbours of a month");
 }
@@ -159,7 +159,7 @@ fn the_total_has_what_one_side_alone_has_with_its_money() {
 #[test]
 fn a_network_that_is_missing_behind_a_sum_is_named() {
     let scene = published();
-    fs::remove_file(scene.output().manifest_path(OTHER, CLOSED)).expect("a manifest");
+    scene.output().unpublish(OTHER, CLOSED);
     let total = "period,quantity\n2025-08,48\n2025-09,50\n";
     let run = against(&scene, total, &[]).exits(3);
     insta::assert_snapshot!("missing_network", without_folder(&run, &scene));

@@ -333,7 +333,7 @@ fn a_network_without_a_number_for_a_month_is_missing_and_no_new_one_the_month_af
         ..population(&[])
     });
     scene.job("").args(["--network", "all", "--period", &format!("{OLD}..{SETTLING}")]).run().exits(0);
-    fs::remove_file(scene.output().manifest_path(two, CLOSED)).expect("a manifest");
+    scene.output().unpublish(two, CLOSED);
     let late = "2025-11-05T00:00:00Z";
     scene.output().edit_manifest(one, SETTLING, |manifest| manifest["period_state"] = "closed".into());
     scene.output().edit_manifest(two, SETTLING, |manifest| manifest["period_state"] = "closed".into());

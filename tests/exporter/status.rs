@@ -42,10 +42,6 @@ fn closed_networks(scene: &Scene, month: &str) -> Vec<String> {
     networks.iter().map(|network| network.network_id.to_string()).collect()
 }
 
-fn unpublish(scene: &Scene, network: &str, month: &str) {
-    fs::remove_file(scene.output().manifest_path(network, month)).expect("a manifest");
-}
-
 /// Returns one network in one period of a status, null if it is not there.
 fn row(status: &Value, network: &str, month: &str) -> Value {
     let find = |list: &Value, key: &str, value: &str| {
@@ -70,8 +66,8 @@ fn everything() -> Scene {
         });
     });
     output.edit_manifest(SECOND, CLOSED, |manifest| manifest["period_state"] = "settling".into());
-    unpublish(&scene, THIRD, CLOSED);
-    unpublish(&scene, THIRD, OPEN);
+    scene.output().unpublish(THIRD, CLOSED);
+    scene.output().unpublish(THIRD, OPEN);
     let damaged = output.manifest_path(FIRST, SETTLING);
     let text = fs::read_to_string(&damaged).expect("a manifest").replace("\"retries\": 0", "\"retries\": 1");
     fs::write(damaged, text).expect("a manifest");
@@ -112,7 +108,7 @@ fn the_exit_code_says_whether_finance_has_to_look() {
     status(&scene, &["--settle-days", "60"]).replacing("--as-of", LATER).run().exits(0);
     status(&scene, &["--period", "2025-07"]).run().exits(3);
 
-    unpublish(&scene, SECOND, CLOSED);
+    scene.output().unpublish(SECOND, CLOSED);
     fs::write(scene.output().manifest_path(FIRST, CLOSED), "{}").expect("a manifest");
     status(&scene, &[]).run().exits(65);
 }
@@ -174,7 +170,41 @@ fn a_network_that_disappears_is_missed_until_somebody_says_that_it_is_gone() {
     assert_eq!(gone["periods"][1]["closed"]["networks"], 1);
     assert_eq!(gone["gone_without_effect"], json!([]));
     assert_eq!(closed_networks(&scene, CLOSED), [FIRST]);
+    let later = status(&scene, &[]).replacing("--as-of", LATER).run().exits(0).summary();
+    assert_eq!(row(&later, SECOND, CLOSED), Value::Null, "said once, when the month was marked closed");
+    status(&scene, &["--networks", "11111111,22222222"]).replacing("--as-of", LATER).run().exits(3);
     scene.exporter().verifying(&scene.path("out")).run().exits(0);
+}
+
+#[test]
+fn a_lost_manifest_is_damage_for_whoever_reads_and_nothing_that_is_missing() {
+    let scene = Scene::new(networks(&[FIRST, SECOND]));
+    export_all(&scene, CLOSED).run().exits(0);
+    fs::remove_file(scene.output().manifest_path(SECOND, CLOSED)).expect("a manifest");
+    let told = status(&scene, &[]).run().exits(65).summary();
+    assert_eq!(row(&told, SECOND, CLOSED)["problems"], json!(["damaged"]));
+    let said = message(&told, SECOND, CLOSED);
+    assert!(said.contains("shows that it was published; restore the manifest from"), "{said}");
+    let conclusion = told["conclusion"].as_str().expect("text");
+    assert_eq!(conclusion, "1 document is damaged; `verify` says what to restore");
+
+    let invoice = scene.path("invoice.csv");
+    fs::write(&invoice, format!("period,network,quantity\n{CLOSED},{SECOND},30\n")).expect("an invoice");
+    let (output, invoice) = (scene.path("out").display().to_string(), invoice.display().to_string());
+    let own = ["reconcile", &output, "--invoice", &invoice, "--summary", "json"];
+    let compared = scene.exporter().args(own).run().exits(65).summary();
+    let of_second = compared["lines"].as_array().expect("lines").iter();
+    let verdicts: Vec<_> = of_second.filter(|line| line["network_id"] == SECOND).collect();
+    assert_eq!(verdicts[0]["verdict"], "damaged");
+    assert_eq!(verdicts[0]["difference"], Value::Null);
+
+    // All copies and revisions lost too: the closing still names it.
+    scene.exporter().verifying(&scene.path("out")).run().exits(65);
+    for folder in ["guest_counts", "guest_roster", "revisions"] {
+        fs::remove_dir_all(scene.path("out").join(folder)).expect("a folder");
+    }
+    let told = status(&scene, &[]).run().exits(65).summary();
+    assert!(message(&told, SECOND, CLOSED).contains("_CLOSED.json shows that it was published"));
 }
 
 #[test]

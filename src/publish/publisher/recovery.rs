@@ -90,10 +90,8 @@ impl Publisher {
     /// Without a manifest, only a first attempt that died can have left anything, and no first attempt knows of a
     /// purge.
     async fn refuse_lost_manifest(&self, task: TaskKey, listing: &Listing) -> Result<(), PublishError> {
-        let later = listing
-            .files
-            .iter()
-            .find(|file| matches!(revision_at(&file.path), Some(revision) if revision.number > 1));
+        let shows_publication = |path| Place::of(path).is_some_and(|place| place.shows_publication());
+        let later = listing.files.iter().find(|file| shows_publication(&file.path));
         let mut remains = later.map(|file| file.path.clone());
         for (dataset, format) in layout::every_data_file() {
             let path = layout::current(task, dataset, format);

@@ -38,6 +38,24 @@ impl Output {
         self.manifest_path(network, period).exists()
     }
 
+    /// Moves away all files of a network and month, and the closing of the month: it was never published.
+    pub(crate) fn unpublish(&self, network: &str, period: &str) {
+        let task = format!("period={period}/network={network}");
+        let copies = ["guest_counts", "guest_roster"]
+            .into_iter()
+            .flat_map(|dataset| ["parquet", "csv"].map(|format| format!("{dataset}/{format}/{task}")));
+        for folder in copies.chain([format!("manifests/{task}"), format!("revisions/{task}")]) {
+            let folder = self.root.join(folder);
+            if folder.exists() {
+                fs::remove_dir_all(folder).expect("a folder");
+            }
+        }
+        let closing = self.root.join(format!("manifests/period={period}/_CLOSED.json"));
+        if closing.exists() {
+            fs::remove_file(closing).expect("a closing");
+        }
+    }
+
     #[track_caller]
     pub(crate) fn manifest(&self, network: &str, period: &str) -> Value {
         let path = self.manifest_path(network, period);
