@@ -25,6 +25,7 @@ mod attempts;
 mod closing;
 mod lost;
 pub mod missed;
+mod staleness;
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -32,6 +33,7 @@ use futures::{StreamExt as _, stream};
 
 pub use self::attempts::Attempts;
 pub use self::closing::{Awaited, Closing, ClosingError, named};
+pub use self::staleness::staleness;
 use crate::error_chain::error_chain;
 use crate::period::BillingPeriod;
 use crate::publish::layout::{self, Place, RevisionName, TaskKey};

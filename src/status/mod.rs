@@ -6,16 +6,18 @@
 
 mod shown;
 
+pub use self::shown::without_effect;
+
 use std::collections::{BTreeMap, BTreeSet};
 
 use chrono::{DateTime, SubsecRound as _, Utc};
 use serde::Serialize;
 
-use crate::evidence::{ConfirmedBy, Reconciliation};
+use crate::evidence::{ConfirmedBy, HISTORY_DAYS, Reconciliation};
 use crate::exit::ExitStatus;
 use crate::guest::NetworkId;
 use crate::ledger::missed::{Absence, Attendance, Roll, Told};
-use crate::ledger::{Closing, ClosingError, Ledger};
+use crate::ledger::{Closing, ClosingError, Ledger, staleness};
 use crate::period::{BillingPeriod, PeriodState, latest_closed, months_between};
 use crate::publish::{ClosedNetwork, ClosedPeriod, Manifest, SourceKind, read_closed};
 use crate::report::closing::history_horizon;
@@ -86,7 +88,7 @@ pub struct PeriodStatus {
     pub guests: u64,
     /// When AWS's count history covers it no longer.
     pub history_ends_at: DateTime<Utc>,
-    /// The days until then; negative afterwards.
+    /// The days until then, at most those that the history has; negative afterwards.
     pub history_days_left: i64,
     /// The event that its numbers are all there.
     pub closed: Option<ClosedStatus>,
@@ -256,6 +258,14 @@ impl StatusQuestion {
         unknown.map_or(Ok(()), |network| Err(NeverThere(*network)))
     }
 
+    /// Lists the networks that are said to be gone, and that no month would miss if they were not.
+    #[must_use]
+    pub fn gone_without_effect(&self, ledger: &Ledger) -> Vec<NetworkId> {
+        let (told, periods) = (self.told(), self.periods_of(ledger));
+        let attendance = Attendance::of(ledger, &told);
+        self.gone.iter().filter(|network| !attendance.excuses(**network, &periods)).copied().collect()
+    }
+
     /// Counts the numbers that closed months miss.
     #[must_use]
     pub fn missing(&self, ledger: &Ledger) -> usize {
@@ -290,16 +300,11 @@ impl StatusQuestion {
     ) -> Status {
         let told = self.told();
         let history = History::of(self, ledger, &told);
-        let periods_asked = self.periods_of(ledger);
-        let periods = periods_asked
-            .iter()
-            .rev()
-            .map(|period| history.period(*period, ledger.closings.get(period), awaited));
-        let periods: Vec<PeriodStatus> = periods.collect();
+        let periods = self.periods_of(ledger).into_iter().rev();
+        let periods: Vec<PeriodStatus> =
+            periods.map(|period| history.period(period, ledger.closings.get(&period), awaited)).collect();
         let known = self.known.iter().flat_map(KnownNetworks::keys);
         let never = known.filter(|network| !history.attendance.has_published(**network)).copied().collect();
-        let had_effect = |network: &&NetworkId| history.attendance.excuses(**network, &periods_asked);
-        let gone_without_effect = self.gone.iter().filter(|network| !had_effect(network)).copied().collect();
         let mut status = Status {
             status_version: STATUS_VERSION,
             output,
@@ -309,7 +314,7 @@ impl StatusQuestion {
             conclusion: String::new(),
             periods,
             never_published: never,
-            gone_without_effect,
+            gone_without_effect: self.gone_without_effect(ledger),
             exit: ExitStatus::Success,
         };
         let tally = Tally::of(&status, !awaited.is_empty(), self.latest_closed());
@@ -379,7 +384,7 @@ impl<'a> History<'a> {
             expected: networks.len(),
             guests: sum(networks.iter().filter_map(|network| network.guests)),
             history_ends_at: history_horizon(period),
-            history_days_left: (history_horizon(period) - question.now).num_days(),
+            history_days_left: (history_horizon(period) - question.now).num_days().min(HISTORY_DAYS),
             closed: closed.and_then(|closed| Some(self.closed(closed.as_ref().ok()?))),
             closed_problem: closed.and_then(|closed| closed.as_ref().err().cloned()),
             awaited: (closed.is_none() && state == PeriodState::Closed).then(waits_for),
@@ -415,7 +420,7 @@ impl<'a> History<'a> {
     /// Tells of a network that has a manifest.
     fn published(&self, task: TaskKey, state: PeriodState) -> NetworkStatus {
         match self.ledger.publications.get(&task) {
-            Some(manifest) => NetworkStatus::published(manifest, state),
+            Some(manifest) => NetworkStatus::published(manifest, state, self.question.now),
             None => self.without(
                 task.network,
                 Problem::Damaged,
@@ -467,13 +472,12 @@ fn sum(guests: impl Iterator<Item = u64>) -> u64 {
 }
 
 impl NetworkStatus {
-    fn published(manifest: &Manifest, state: PeriodState) -> Self {
+    fn published(manifest: &Manifest, state: PeriodState, now: DateTime<Utc>) -> Self {
         let counts = &manifest.counts;
         let (mut problems, mut messages) = (Vec::new(), Vec::new());
         if manifest.period_state < state {
             problems.push(Problem::Stale);
-            let (was, checked) = (manifest.period_state, manifest.checked_at.format("%F"));
-            messages.push(format!("the number is that of {checked}, when the month was {was}"));
+            messages.push(format!("the number was {}", staleness(manifest, now)));
         }
         if counts.reconciliation == Reconciliation::Mismatch && manifest.period_state.has_ended() {
             problems.push(Problem::Mismatch);
@@ -507,6 +511,8 @@ struct Tally {
     unpublished_periods: Vec<BillingPeriod>,
     /// How many of the latest closed months hold all that is to be exported.
     months_to_export: u32,
+    /// The day to export as of, if the numbers are the simulator's: a job mostly pins another.
+    simulated_day: Option<DateTime<Utc>>,
     /// Periods that were to be closed and still wait.
     waiting: usize,
 }
@@ -544,6 +550,7 @@ impl Tally {
                 .iter()
                 .rfind(|period| lacks(period))
                 .map_or(0, |oldest| months_between(oldest.billing_period, latest_closed)),
+            simulated_day: (status.source_kind == Some(SourceKind::Simulator)).then_some(status.as_of),
             waiting: if was_to_close {
                 closed.iter().filter(|period| period.awaited.is_some()).count()
             } else {

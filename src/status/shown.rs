@@ -1,12 +1,23 @@
 //! The status as people read it: the periods, the networks of each, what is wrong, and all of it in a sentence.
 
+use std::collections::BTreeSet;
 use std::fmt;
 
 use super::{NetworkStatus, PeriodStatus, Problem, Status, Tally};
+use crate::guest::NetworkId;
 use crate::ledger::named;
 use crate::period::{MAX_SELECTED_PERIODS, PeriodState};
 use crate::publish::SourceKind;
 use crate::report::{Alignment, laid_out};
+
+/// Says that networks are said to be gone that nobody would miss.
+#[must_use]
+pub fn without_effect(gone: &BTreeSet<NetworkId>) -> String {
+    format!(
+        "--gone without effect: {} missed in no month after the last one that is published; check the id, or leave it out",
+        named(gone)
+    )
+}
 
 impl Status {
     /// Lays it out as text. What closed periods wait for is told only to whoever wanted them closed.
@@ -34,11 +45,7 @@ impl Status {
         }
         if !self.gone_without_effect.is_empty() {
             let networks = self.gone_without_effect.iter().copied().collect();
-            parts.push(format!(
-                "--gone without effect: {} missed in no month after the last one that is published; check the id, or \
-                 leave it out",
-                named(&networks)
-            ));
+            parts.push(without_effect(&networks));
         }
         parts.push(format!("{}: {}", self.output, self.conclusion));
         parts.join("\n")
@@ -212,10 +219,12 @@ impl fmt::Display for Tally {
         }
         formatter.write_str(&findings.join(", "))?;
         if (1..=MAX_SELECTED_PERIODS).contains(&self.months_to_export) {
+            let day = self.simulated_day.map(|day| format!(" --as-of {}", day.format("%FT%TZ")));
             write!(
                 formatter,
-                "; `run --period missing:{}` exports what is not there",
-                self.months_to_export
+                "; `run --period missing:{}{}` exports what is not there",
+                self.months_to_export,
+                day.unwrap_or_default()
             )?;
         }
         if self.damaged > 0 {

@@ -104,7 +104,7 @@ fn the_exit_code_says_whether_finance_has_to_look() {
         message(&later, FIRST, SETTLING).starts_with("the network was published for 2025-09, and not since")
     );
     let hint = later["conclusion"].as_str().expect("text");
-    assert!(hint.contains("2 numbers of closed months are missing; `run --period missing:1`"), "{hint}");
+    assert!(hint.contains("2 numbers of closed months are missing; `run --period missing:1 --as-of 2025-11-20T09:00:00Z` exports"), "{hint}");
     status(&scene, &["--settle-days", "60"]).replacing("--as-of", LATER).run().exits(0);
     status(&scene, &["--period", "2025-07"]).run().exits(3);
 
