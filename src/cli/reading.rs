@@ -183,8 +183,13 @@ pub struct ReportArguments {
     pub roster_url: Option<String>,
 
     /// Write the page to this file, replacing it as a whole.
-    #[arg(long, value_name = "FILE", required_unless_present = "rebuild_summary")]
+    #[arg(long, value_name = "FILE", required_unless_present = "rebuild_summary", value_parser = parse_page)]
     pub html: Option<PathBuf>,
+
+    /// Do not miss this network after the last month that was published of it: it is no more. Without effect
+    /// it says so. May be repeated.
+    #[arg(long, value_name = "ID", value_delimiter = ',')]
+    pub gone: Vec<NetworkId>,
 
     /// Make the summary of the output anew from its manifests.
     #[arg(long)]
@@ -225,4 +230,12 @@ pub struct ReportArguments {
     /// How it logs.
     #[command(flatten)]
     pub log: LogArguments,
+}
+
+/// Takes the file of a page. Stdout says what was made, so that it is no place for the page.
+fn parse_page(text: &str) -> Result<PathBuf, String> {
+    if text == "-" {
+        return Err("the page is a file; name one, such as guests.html".to_owned());
+    }
+    Ok(PathBuf::from(text))
 }

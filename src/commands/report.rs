@@ -14,6 +14,7 @@ use crate::cli::{ReportArguments, SummaryFormat};
 use crate::clock::{Clock as _, SystemClock};
 use crate::dataset::csv::CsvOptions;
 use crate::exit::ExitStatus;
+use crate::guest::NetworkId;
 use crate::job::UsageError;
 use crate::ledger::{Attempts, Ledger};
 use crate::page::attention::{Attention, Trouble};
@@ -23,7 +24,7 @@ use crate::publish::{SourceKind, Summary};
 use crate::reconcile::comparison::Terms;
 use crate::reconcile::invoice::Invoice;
 use crate::reconcile::{months_of, reconcile as hold_against};
-use crate::status::StatusQuestion;
+use crate::status::{StatusQuestion, without_effect};
 use crate::storage::LockWait;
 
 pub(super) async fn report(arguments: ReportArguments) -> anyhow::Result<ExitStatus> {
@@ -32,19 +33,25 @@ pub(super) async fn report(arguments: ReportArguments) -> anyhow::Result<ExitSta
     let ledger = Ledger::read(&*output, |_| true).await?;
     NothingToShow::check(&ledger, &output.describe())?;
     let as_of = instant(arguments.as_of, &ledger)?;
-    let mut made = Made { output: output.describe(), source_kind: ledger.source_kind(), ..Made::default() };
+    let question = StatusQuestion {
+        periods: BTreeSet::new(),
+        known: None,
+        gone: arguments.gone.iter().copied().collect(),
+        now: as_of,
+        settle_days: arguments.settle_days,
+    };
+    question.check_gone(&ledger).map_err(|error| UsageError(error.to_string()))?;
+    let mut made = Made {
+        output: output.describe(),
+        source_kind: ledger.source_kind(),
+        gone_without_effect: question.gone_without_effect(&ledger),
+        ..Made::default()
+    };
     if arguments.rebuild_summary {
         let lock_wait = LockWait::of(arguments.lock_wait.0);
         let summary = Summary::new(Arc::clone(&output), csv_options(&ledger), lock_wait);
         let rebuilt = summary.merge(&[]).await;
         output.finish().await;
-        let question = StatusQuestion {
-            periods: BTreeSet::new(),
-            known: None,
-            gone: BTreeSet::new(),
-            now: as_of,
-            settle_days: arguments.settle_days,
-        };
         let SummaryTotals { published, missing: tried } = rebuilt?;
         made.summary = Some(MadeSummary { published, tried, missing: question.missing(&ledger) });
     }
@@ -57,7 +64,7 @@ pub(super) async fn report(arguments: ReportArguments) -> anyhow::Result<ExitSta
                     periods: months_of(&invoice)?,
                     tolerance: arguments.tolerance.clone(),
                     price: None,
-                    gone: BTreeSet::new(),
+                    gone: question.gone.clone(),
                     now: as_of,
                     settle_days: arguments.settle_days,
                 };
@@ -70,6 +77,7 @@ pub(super) async fn report(arguments: ReportArguments) -> anyhow::Result<ExitSta
             as_of,
             settle_days: arguments.settle_days,
             ledger: &ledger,
+            told: &question.told(),
             attempts: &attempts,
             arrivals: &arrivals::compare(&output, &ledger, arguments.compare_rosters).await?,
             invoice: comparison.as_ref(),
@@ -125,6 +133,8 @@ struct Made {
     source_kind: Option<SourceKind>,
     page: Option<MadePage>,
     summary: Option<MadeSummary>,
+    /// Networks that are said to be gone, and that no month would miss if they were not.
+    gone_without_effect: Vec<NetworkId>,
 }
 
 #[derive(Debug, Serialize)]
@@ -172,6 +182,9 @@ impl Made {
                 "{}: summary made anew, {published} rows published, {tried} tried and never published; {missing}",
                 self.output
             ));
+        }
+        if !self.gone_without_effect.is_empty() {
+            lines.push(without_effect(&self.gone_without_effect.iter().copied().collect()));
         }
         if let Some(page) = &self.page {
             let warnings = page.warnings.iter().filter(|warning| *warning != Trouble::Simulated.title());

@@ -8,15 +8,13 @@ use chrono::{DateTime, TimeDelta, Utc};
 
 use super::months::{Month, Months, is_contradicted, spans};
 use super::number::{Change, grouped};
-use crate::exit::ExitStatus;
 use crate::guest::NetworkId;
 use crate::ledger::missed::Absence;
-use crate::ledger::{Attempts, Ledger};
-use crate::period::{BillingPeriod, PeriodState, latest_closed};
+use crate::ledger::{Attempts, Ledger, staleness};
+use crate::period::{BillingPeriod, PeriodState};
 use crate::publish::SourceKind;
-use crate::reconcile::comparison::Comparison;
+use crate::reconcile::comparison::{ComparedLine, Comparison};
 use crate::reconcile::verdict::Verdict;
-use crate::report::closing::history_horizon;
 
 /// How many months back a network that ended is still a warning.
 const RECENT_MONTHS: usize = 3;
@@ -36,6 +34,8 @@ pub enum Trouble {
     MissingMonth,
     /// A network is absent where it belongs.
     MissingNetwork,
+    /// Neither the invoice nor the output has anything, and no other trouble says so.
+    InvoiceGap,
     /// A run tried it, and it was never published.
     NeverPublished,
     /// A month is closed by now, and was published before it was.
@@ -48,13 +48,15 @@ pub enum Trouble {
     Ended,
     /// The invoice that was held against the output agrees with it.
     InvoiceAgrees,
+    /// Nothing of the invoice could be held against the output.
+    InvoiceNotCompared,
 }
 
 impl Trouble {
     /// Says whether it is in order, and told only so that nobody takes a number for final.
     #[must_use]
     pub const fn is_note(self) -> bool {
-        matches!(self, Self::NotFinal | Self::Ended | Self::InvoiceAgrees)
+        matches!(self, Self::NotFinal | Self::Ended | Self::InvoiceAgrees | Self::InvoiceNotCompared)
     }
 
     /// Names it.
@@ -73,6 +75,8 @@ impl Trouble {
             Self::NotFinal => "Not final yet",
             Self::Ended => "Networks that are no longer exported",
             Self::InvoiceAgrees => "Nothing of the invoice disagrees",
+            Self::InvoiceNotCompared => "Nothing of this invoice could be compared yet",
+            Self::InvoiceGap => "Gap: neither published nor invoiced",
         }
     }
 
@@ -84,8 +88,8 @@ impl Trouble {
                 "These numbers come from the simulator, for trying things out. Do not bill from them."
             }
             Self::Damaged => {
-                "The number may be right, but nothing vouches for it, so it is left out below. Run verify, then restore \
-                 the file or export again."
+                "What they say may be right, but nothing vouches for it, so it is left out below. Run verify, which says \
+                 what to restore."
             }
             Self::Invoiced => {
                 "Each line says what the invoice has and what is published. Settle them before it is paid; reconcile \
@@ -117,9 +121,14 @@ impl Trouble {
                 "They have no number in any later month. That is right if the network was deleted."
             }
             Self::InvoiceAgrees => {
-                "No line of it is further off than it may be. What is not closed, or damaged, was not judged; reconcile \
-                 shows each line."
+                "No line of it is further off than it may be. What is not closed, stale or damaged was not judged; \
+                 reconcile shows each line."
             }
+            Self::InvoiceNotCompared => {
+                "A line is judged once its month is closed and its number final. Until then the invoice is neither right \
+                 nor wrong."
+            }
+            Self::InvoiceGap => "Export them if there were guests, and ask for the invoice.",
         }
     }
 }
@@ -152,7 +161,7 @@ pub(super) fn gather(
     months: &Months<'_>,
     ledger: &Ledger,
     attempts: &Attempts,
-    (as_of, settle_days): (DateTime<Utc>, u32),
+    as_of: DateTime<Utc>,
 ) -> Attention {
     let mut attention = Attention::new();
     let mut tell = |trouble, matter| attention.entry(trouble).or_default().push(matter);
@@ -163,12 +172,18 @@ pub(super) fn gather(
         let (network, months) = (Some(task.network), task.period.to_string());
         tell(Trouble::Damaged, Matter { network, months, text: reason.clone() });
     }
+    for (period, closing) in &ledger.closings {
+        if let Err(reason) = closing {
+            let text = format!("its closing {reason}");
+            tell(Trouble::Damaged, Matter { network: None, months: period.to_string(), text });
+        }
+    }
     for month in &months.months {
-        for (trouble, matter) in of_month(month) {
+        for (trouble, matter) in of_month(month, as_of) {
             tell(trouble, matter);
         }
     }
-    let lacking = missing_months(months, as_of, settle_days);
+    let lacking = spans(months.months.iter().filter(|month| month.is_gap()).map(|month| month.period));
     if !lacking.is_empty() {
         tell(Trouble::MissingMonth, Matter { network: None, months: lacking, text: String::new() });
     }
@@ -195,33 +210,54 @@ pub(super) fn gather(
     attention
 }
 
+/// Returns what a line of an invoice is told under. What is damaged, stale or missing of the output is told of the output
+/// and says nothing of the invoice.
+fn trouble_of(line: &ComparedLine, months: &Months<'_>) -> Option<Trouble> {
+    match line.verdict {
+        Verdict::Mismatch | Verdict::Incomplete | Verdict::NotInvoiced | Verdict::NotPublished => {
+            Some(Trouble::Invoiced)
+        }
+        Verdict::Gap => {
+            let is_month_told = months.month(line.period).is_some_and(Month::is_gap);
+            (!is_month_told && line.missing_networks.is_empty()).then_some(Trouble::InvoiceGap)
+        }
+        Verdict::Match
+        | Verdict::WithinTolerance
+        | Verdict::NotClosed
+        | Verdict::NotFinal
+        | Verdict::Unbelievable => None,
+    }
+}
+
 /// Tells of an invoice that was held against the output.
-pub(super) fn of_invoice(comparison: &Comparison) -> Vec<(Trouble, Matter)> {
-    // A manifest that is damaged says nothing of the invoice, and stands among the damaged ones.
-    let findings = comparison.lines.iter().filter(|line| line.verdict.exit() == ExitStatus::Refused);
-    let told: Vec<_> = findings
-        .map(|line| {
+pub(super) fn of_invoice(comparison: &Comparison, months: &Months<'_>) -> Vec<(Trouble, Matter)> {
+    let findings = comparison.lines.iter().filter_map(|line| Some((trouble_of(line, months)?, line)));
+    let mut told: Vec<_> = findings
+        .map(|(trouble, line)| {
             let whose =
                 if line.network_id.is_some() { String::new() } else { format!("{}: ", line.bearer()) };
             let text = format!("{whose}{}", line.message.as_deref().unwrap_or(line.verdict.as_str()));
-            (Trouble::Invoiced, Matter { network: line.network_id, months: line.period.to_string(), text })
+            (trouble, Matter { network: line.network_id, months: line.period.to_string(), text })
         })
         .collect();
-    let nothing_judged = comparison.lines.iter().all(|line| line.verdict.exit() == ExitStatus::Untrusted);
-    if !told.is_empty() || nothing_judged {
+    if told.iter().any(|(trouble, _)| *trouble == Trouble::Invoiced) {
         return told;
     }
+    let agrees = |line: &ComparedLine| matches!(line.verdict, Verdict::Match | Verdict::WithinTolerance);
+    let is_judged = comparison.lines.iter().any(agrees);
+    let trouble = if is_judged { Trouble::InvoiceAgrees } else { Trouble::InvoiceNotCompared };
     let counted = |verdict: &Verdict| {
         let lines = comparison.lines.iter().filter(|line| line.verdict == *verdict).count();
         (lines > 0).then(|| format!("{lines} {verdict}"))
     };
     let verdicts: Vec<String> = Verdict::ALL.iter().filter_map(counted).collect();
     let text = format!("lines by {}: {}", comparison.grain.as_str(), verdicts.join(", "));
-    vec![(Trouble::InvoiceAgrees, Matter { network: None, months: String::new(), text })]
+    told.push((trouble, Matter { network: None, months: String::new(), text }));
+    told
 }
 
 /// Tells of the numbers of one month.
-fn of_month(month: &Month<'_>) -> Vec<(Trouble, Matter)> {
+fn of_month(month: &Month<'_>, as_of: DateTime<Utc>) -> Vec<(Trouble, Matter)> {
     let mut told = Vec::new();
     let months = month.period.to_string();
     for (network, manifest) in &month.publications {
@@ -240,12 +276,7 @@ fn of_month(month: &Month<'_>) -> Vec<(Trouble, Matter)> {
             ));
         }
         if month.calendar == PeriodState::Closed && manifest.period_state != PeriodState::Closed {
-            let text = format!(
-                "last read on {} while it was {}; AWS's count can confirm it until {}",
-                manifest.checked_at.format("%Y-%m-%d"),
-                manifest.period_state,
-                history_horizon(month.period).format("%Y-%m-%d")
-            );
+            let text = staleness(manifest, as_of);
             told.push((Trouble::Stale, Matter { network: Some(*network), months: months.clone(), text }));
         }
     }
@@ -268,27 +299,14 @@ fn last_day(period: BillingPeriod) -> String {
     (period.end() - TimeDelta::days(1)).format("%Y-%m-%d").to_string()
 }
 
-/// Names the months between those that are there, and the closed ones after them, that nothing is published of.
-fn missing_months(months: &Months<'_>, as_of: DateTime<Utc>, settle_days: u32) -> String {
-    let present: Vec<BillingPeriod> = months.months.iter().map(|month| month.period).collect();
-    let Some(last) = present.last() else { return String::new() };
-    let closed = latest_closed(as_of, settle_days);
-    let after = (*last < closed).then(|| closed.plus_months(1));
-    let ends: Vec<BillingPeriod> = present.into_iter().chain(after).collect();
-    let gaps = ends.windows(2).map(|pair| (pair[0].plus_months(1), pair[1].plus_months(-1)));
-    let gaps = gaps.filter(|(start, end)| start <= end);
-    let text = |(start, end): (BillingPeriod, BillingPeriod)| {
-        if start == end { start.to_string() } else { format!("{start} to {end}") }
-    };
-    gaps.map(text).collect::<Vec<_>>().join(", ")
-}
-
 /// Tells of networks that closed months miss; of one that ended long ago only that it did.
 fn absent_networks(months: &Months<'_>) -> Vec<(Trouble, Matter)> {
-    let recent = months.months.iter().rev().nth(RECENT_MONTHS - 1).map(|month| month.period);
+    // What misses all networks is told as a month.
+    let of_some = || months.months.iter().filter(|month| !month.is_gap());
+    let recent = of_some().rev().nth(RECENT_MONTHS - 1).map(|month| month.period);
     let mut between: BTreeMap<NetworkId, BTreeSet<BillingPeriod>> = BTreeMap::new();
     let mut since: BTreeMap<NetworkId, (BillingPeriod, BillingPeriod)> = BTreeMap::new();
-    for month in months.months.iter().filter(|month| month.calendar == PeriodState::Closed) {
+    for month in of_some().filter(|month| month.calendar == PeriodState::Closed) {
         for (network, absence) in &month.absent {
             match absence {
                 Absence::Since { last, .. } => drop(since.insert(*network, (month.period, *last))),
@@ -317,6 +335,7 @@ fn absent_networks(months: &Months<'_>) -> Vec<(Trouble, Matter)> {
 mod tests {
     use super::*;
     use crate::evidence::{ConfirmedBy, Reconciliation};
+    use crate::ledger::missed::Told;
     use crate::page::sample::{ledger, manifest};
     use crate::publish::Manifest;
 
@@ -331,9 +350,9 @@ mod tests {
             }
             !is_damaged
         });
-        let at = (AS_OF.parse().unwrap(), 3);
-        let months = Months::of(&ledger, at.0, at.1);
-        let attention = gather(&months, &ledger, attempts, at);
+        let as_of = AS_OF.parse().unwrap();
+        let months = Months::of(&ledger, &Told::default(), as_of, 3);
+        let attention = gather(&months, &ledger, attempts, as_of);
         let line = |(trouble, matters): (&Trouble, &Vec<Matter>)| {
             matters.iter().map(|matter| format!("{trouble:?}: {matter}")).collect::<Vec<_>>()
         };
@@ -375,8 +394,8 @@ mod tests {
                 "MissingNetwork: network 11111111: 2026-08: published before and after",
                 "MissingNetwork: network 22222222: 2026-09: published up to 2026-08, and not since",
                 "NeverPublished: network 33333333: 2026-11",
-                "Stale: network 11111111: 2026-09: last read on 2026-11-05 while it was open; AWS's count can \
-                 confirm it until 2026-11-30",
+                "Stale: network 11111111: 2026-09: read on 2026-11-05 while the month was open; AWS's count could \
+                 confirm it until 2026-11-30, and now only two walks can",
                 "NotFinal: 2026-11: ended, and AWS may still correct it",
             ]
         );

@@ -22,6 +22,7 @@ pub use self::arrivals::Arrivals;
 pub use self::attention::Attention;
 use self::months::Months;
 use self::view::View;
+use crate::ledger::missed::Told;
 use crate::ledger::{Attempts, Ledger, NothingPublished};
 use crate::reconcile::comparison::Comparison;
 
@@ -36,6 +37,8 @@ pub struct PageFacts<'a> {
     pub settle_days: u32,
     /// What is published.
     pub ledger: &'a Ledger,
+    /// What is said of networks beside it.
+    pub told: &'a Told,
     /// What was tried and is not.
     pub attempts: &'a Attempts,
     /// Who came and went, as far as that was compared.
@@ -64,9 +67,7 @@ pub enum NothingToShow {
     #[error(transparent)]
     Published(#[from] NothingPublished),
     /// There is none that can be believed.
-    #[error(
-        "{place}: none of its {manifests} manifests can be believed, so there is no number to show: {first}"
-    )]
+    #[error("{place}: {none}, so there is no number to show: {first}", none = none_of(*manifests))]
     Believed {
         /// Where.
         place: String,
@@ -75,6 +76,13 @@ pub enum NothingToShow {
         /// What is wrong with the first.
         first: String,
     },
+}
+
+fn none_of(manifests: usize) -> String {
+    match manifests {
+        1 => "its manifest cannot be believed".to_owned(),
+        manifests => format!("none of its {manifests} manifests can be believed"),
+    }
 }
 
 impl NothingToShow {
@@ -98,10 +106,10 @@ impl NothingToShow {
 /// [`NothingToShow`] if it has not.
 pub fn make(facts: PageFacts<'_>) -> Result<Page, NothingToShow> {
     NothingToShow::check(facts.ledger, facts.output)?;
-    let months = Months::of(facts.ledger, facts.as_of, facts.settle_days);
-    let mut attention =
-        attention::gather(&months, facts.ledger, facts.attempts, (facts.as_of, facts.settle_days));
-    for (trouble, matter) in facts.invoice.map(attention::of_invoice).unwrap_or_default() {
+    let months = Months::of(facts.ledger, facts.told, facts.as_of, facts.settle_days);
+    let mut attention = attention::gather(&months, facts.ledger, facts.attempts, facts.as_of);
+    let of_invoice = facts.invoice.map(|comparison| attention::of_invoice(comparison, &months));
+    for (trouble, matter) in of_invoice.unwrap_or_default() {
         attention.entry(trouble).or_default().push(matter);
     }
     let html = View::of(facts, &months, &attention).render().expect("a text takes every page");

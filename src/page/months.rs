@@ -1,7 +1,7 @@
 //! What is published, month by month, and what two months can be held against each other by.
 //!
-//! Which networks a month misses is the ledger's rule, [`crate::ledger::missed`], with nothing said beside what is
-//! published. A total says nothing of a change if a network has a number on one side only, so months are compared by the
+//! Which networks a month misses is the ledger's rule, [`crate::ledger::missed`]. A month that nothing is published of is
+//! a month all the same, up to the latest that has closed, so that no table and no chart passes over it. A total says nothing of a change if a network has a number on one side only, so months are compared by the
 //! networks that have one for both.
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -13,10 +13,10 @@ use crate::evidence::Reconciliation;
 use crate::guest::NetworkId;
 use crate::ledger::Ledger;
 use crate::ledger::missed::{Absence, Attendance, Told};
-use crate::period::{BillingPeriod, PeriodState};
+use crate::period::{BillingPeriod, MAX_SELECTED_PERIODS, PeriodState, latest_closed};
 use crate::publish::Manifest;
 
-/// One billing period of which something is published, or should be readable.
+/// One billing period.
 #[derive(Debug)]
 pub(super) struct Month<'a> {
     pub(super) period: BillingPeriod,
@@ -72,6 +72,12 @@ impl Month<'_> {
         !self.publications.is_empty() && self.publications.values().all(closed)
     }
 
+    /// Says whether something is published, all of it since it ended.
+    pub(super) fn has_ended_in_all(&self) -> bool {
+        let has_ended = |manifest: &&Manifest| manifest.period_state.has_ended();
+        !self.publications.is_empty() && self.publications.values().all(has_ended)
+    }
+
     /// Returns how many networks belong into it and have no number.
     pub(super) fn lacking(&self) -> usize {
         self.damaged.len() + self.absent.len()
@@ -97,6 +103,11 @@ impl Month<'_> {
         }
     }
 
+    /// Says whether nothing is published of it, to be believed or not.
+    pub(super) fn is_gap(&self) -> bool {
+        self.publications.is_empty() && self.damaged.is_empty()
+    }
+
     /// Says whether its number is final: every network has one, and all are closed.
     pub(super) fn is_final(&self) -> bool {
         self.is_published_as_closed() && self.lacking() == 0
@@ -111,11 +122,10 @@ pub(super) struct Months<'a> {
 
 impl<'a> Months<'a> {
     /// Sorts a ledger into months as they stand at an instant.
-    pub(super) fn of(ledger: &'a Ledger, as_of: DateTime<Utc>, settle_days: u32) -> Self {
+    pub(super) fn of(ledger: &'a Ledger, told: &Told, as_of: DateTime<Utc>, settle_days: u32) -> Self {
         let mut months: BTreeMap<BillingPeriod, Month<'a>> = BTreeMap::new();
-        let told = Told::default();
-        let attendance = Attendance::of(ledger, &told);
-        for period in ledger.periods() {
+        let attendance = Attendance::of(ledger, told);
+        for period in with_gaps(&ledger.periods(), latest_closed(as_of, settle_days)) {
             let month = Month {
                 period,
                 calendar: period.state_at(as_of, settle_days),
@@ -163,6 +173,18 @@ impl<'a> Months<'a> {
     }
 }
 
+/// Adds the months between some, and those after them up to another; not more in a row than can be selected, since an
+/// instant may lie in any year.
+fn with_gaps(published: &BTreeSet<BillingPeriod>, latest: BillingPeriod) -> BTreeSet<BillingPeriod> {
+    let mut periods = published.clone();
+    let until = published.iter().skip(1).copied().chain([latest.plus_months(1)]);
+    for (from, until) in published.iter().zip(until) {
+        let gap = (1..=i64::from(MAX_SELECTED_PERIODS)).map(|months| from.plus_months(months));
+        periods.extend(gap.take_while(|period| *period < until));
+    }
+    periods
+}
+
 /// Says whether the service's own count contradicts the number of a month that has ended.
 pub(super) fn is_contradicted(manifest: &Manifest) -> bool {
     manifest.counts.reconciliation == Reconciliation::Mismatch && manifest.period_state.has_ended()
@@ -199,7 +221,7 @@ mod tests {
             (new, "2026-10", 400),
         ];
         let ledger = ledger(numbers.map(|(network, period, guests)| manifest(network, period, guests)));
-        let months = Months::of(&ledger, "2026-12-15T00:00:00Z".parse().unwrap(), 3);
+        let months = Months::of(&ledger, &Told::default(), "2026-11-15T00:00:00Z".parse().unwrap(), 3);
         let since = |month: usize| months.months[month].since(&months.months[month - 1]);
         let september = since(1);
         assert_eq!((september.networks, september.change), (1, Change::between(100, 110)));
@@ -212,6 +234,21 @@ mod tests {
         assert_eq!(whole.left_out(), None);
         let absent: Vec<_> = months.months[1].absent.keys().map(ToString::to_string).collect();
         assert_eq!(absent, [two], "as the ledger's rule has it");
+    }
+
+    #[test]
+    fn months_without_a_number_are_months_up_to_the_latest_closed_one() {
+        let ledger =
+            ledger([("2026-06", 1), ("2026-08", 1)].map(|(period, n)| manifest("11111111", period, n)));
+        let as_of = |day: &str| {
+            let months = Months::of(&ledger, &Told::default(), day.parse().unwrap(), 3);
+            let gaps = months.months.iter().filter(|month| month.is_gap()).map(|month| month.period);
+            (months.months.len(), spans(gaps))
+        };
+        assert_eq!(as_of("2026-11-15T00:00:00Z"), (5, "2026-07, 2026-09 to 2026-10".to_owned()));
+        assert_eq!(as_of("2026-11-02T00:00:00Z"), (4, "2026-07, 2026-09".to_owned()), "October settles");
+        assert_eq!(as_of("2026-08-15T00:00:00Z"), (3, "2026-07".to_owned()));
+        assert_eq!(as_of("9000-01-01T00:00:00Z").0, 3 + usize::try_from(MAX_SELECTED_PERIODS).unwrap());
     }
 
     #[test]

@@ -147,7 +147,8 @@ struct ArrivalsRow {
 struct KnownArrivals {
     new: String,
     returning: String,
-    gone: String,
+    /// None until the month has ended.
+    gone: Option<String>,
 }
 
 struct Correction {
@@ -172,7 +173,7 @@ impl View {
         };
         let bars = bars(months, last);
         let chart_from = bars.first().map(|bar| bar.period).filter(|charted| *charted > first);
-        let arrivals = Folded::after(arrivals_rows(facts.arrivals), ROWS);
+        let arrivals = Folded::after(arrivals_rows(facts.arrivals, months), ROWS);
         Self {
             css: include_str!("page.css"),
             program: concat!("wickr-guest-export ", env!("CARGO_PKG_VERSION")).to_owned(),
@@ -297,6 +298,9 @@ fn state(month: &Month<'_>) -> String {
 
 /// Counts the networks that have no number for a month, by what they lack it for; none if all have one.
 fn lacking(month: &Month<'_>) -> Option<String> {
+    if month.is_gap() {
+        return Some("nothing published".to_owned());
+    }
     let missing = if month.calendar == PeriodState::Closed { "missing" } else { "not yet" };
     let counts = [(month.absent.len(), missing), (month.damaged.len(), "damaged")];
     let counts = counts.into_iter().filter(|(count, _)| *count > 0);
@@ -307,8 +311,8 @@ fn lacking(month: &Month<'_>) -> Option<String> {
 fn headline(months: &Months<'_>, month: &Month<'_>, facts: PageFacts<'_>) -> Headline {
     let period = month.period;
     let title = match (month.is_published_as_closed(), month.lacking()) {
-        (true, 0) => format!("The latest closed month: {period}"),
-        (true, _) => format!("The latest closed month, incomplete: {period}"),
+        (true, 0) => format!("The latest final month: {period}"),
+        (true, _) => format!("The latest final numbers, incomplete: {period}"),
         (false, _) => format!("No month has final numbers yet. The latest: {period}"),
     };
     let confirmed = confirmation(month.publications.values().copied());
@@ -330,10 +334,12 @@ fn headline(months: &Months<'_>, month: &Month<'_>, facts: PageFacts<'_>) -> Hea
             detail: lacking(month)
                 .map_or_else(|| "none is missing".to_owned(), |lacking| format!("and {lacking}")),
         },
-        new_tile(month, facts.arrivals),
+        new_tile(months, month, facts.arrivals),
     ];
-    if let Some(latest) = months.months.last().filter(|latest| latest.period > period && latest.guests() > 0)
-    {
+    let is_so_far = |latest: &&Month<'_>| {
+        latest.period > period && latest.calendar != PeriodState::Closed && latest.guests() > 0
+    };
+    if let Some(latest) = months.months.iter().rfind(is_so_far) {
         tiles.push(Tile {
             label: "So far in",
             period: Some(latest.period),
@@ -380,10 +386,10 @@ fn in_both(networks: usize) -> String {
     }
 }
 
-fn new_tile(month: &Month<'_>, arrivals: &Arrivals) -> Tile {
+fn new_tile(months: &Months<'_>, month: &Month<'_>, arrivals: &Arrivals) -> Tile {
     let tile = |value: Option<String>, detail| tile("New guests in", month.period, value, detail);
     let unknown = |reason| tile(None, reason);
-    match arrivals_rows(arrivals).into_iter().find(|row| row.period == month.period) {
+    match arrivals_rows(arrivals, months).into_iter().find(|row| row.period == month.period) {
         Some(ArrivalsRow { known: Some(known), known_for, .. }) => {
             tile(Some(known.new), format!("not there the month before; known for {known_for}"))
         }
@@ -433,9 +439,7 @@ fn month_rows(months: &Months<'_>) -> Vec<MonthRow> {
             months.month(month.period.plus_months(-1)).filter(|month| !month.publications.is_empty());
         let is_published = !month.publications.is_empty();
         // What has not ended has not shrunk either.
-        let has_ended =
-            is_published && month.publications.values().all(|manifest| manifest.period_state.has_ended());
-        let compared = before.filter(|_| has_ended).map(|before| month.since(before));
+        let compared = before.filter(|_| month.has_ended_in_all()).map(|before| month.since(before));
         let change = compared.map(|compared| match compared.left_out() {
             None => compared.change.to_string(),
             Some(left_out) if compared.networks == 0 => left_out,
@@ -494,7 +498,9 @@ fn networks(months: &Months<'_>, month: &Month<'_>, labels: &BTreeMap<NetworkId,
 }
 
 /// Adds up who came and went in each month, the latest first.
-fn arrivals_rows(arrivals: &Arrivals) -> Vec<ArrivalsRow> {
+///
+/// Who has not come yet in a month that has not ended is not gone.
+fn arrivals_rows(arrivals: &Arrivals, months: &Months<'_>) -> Vec<ArrivalsRow> {
     let mut periods: BTreeMap<BillingPeriod, (Vec<Compared>, BTreeSet<&Unknown>, usize)> = BTreeMap::new();
     for (task, compared) in arrivals {
         let (known, unknown, all) = periods.entry(task.period).or_default();
@@ -509,17 +515,24 @@ fn arrivals_rows(arrivals: &Arrivals) -> Vec<ArrivalsRow> {
             let reasons = unknown.iter().map(|unknown| unknown.reason()).collect::<Vec<_>>().join("; ");
             let sum =
                 |of: fn(&Compared) -> u64| data(known.iter().map(|compared| u128::from(of(compared))).sum());
+            let month = months.month(period);
+            let without = month.and_then(lacking).map(|lacking| format!("; {lacking}")).unwrap_or_default();
             let known_for = match (known.len(), all) {
                 (0, _) => reasons,
-                (1, 1) => "the network".to_owned(),
-                (count, all) if count == all => format!("all {all} networks"),
-                (count, all) => format!("{count} of {all} networks; not for the rest: {reasons}"),
+                (1, 1) if without.is_empty() => "the network".to_owned(),
+                (1, 1) => format!("1 network{without}"),
+                (count, all) if count == all && without.is_empty() => format!("all {all} networks"),
+                (count, all) if count == all => format!("{all} networks{without}"),
+                (count, all) => format!("{count} of {all} networks; not for the rest: {reasons}{without}"),
             };
+            let has_ended = month.is_some_and(Month::has_ended_in_all);
             let sums = (!known.is_empty()).then(|| KnownArrivals {
                 new: sum(|compared| compared.new),
                 returning: sum(|compared| compared.returning),
-                gone: sum(|compared| compared.gone),
+                gone: has_ended.then(|| sum(|compared| compared.gone)),
             });
+            let known_for =
+                if has_ended || sums.is_none() { known_for } else { format!("so far, {known_for}") };
             ArrivalsRow { period, known: sums, known_for }
         };
     periods.into_iter().rev().map(row).collect()

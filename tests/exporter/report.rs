@@ -168,8 +168,8 @@ fn every_number_is_that_of_its_manifest_and_of_its_rosters() {
     assert_eq!(numbers(&html, "Most guests first"), [[35]]);
     // New, returning and gone, held against the month before; of the first month nothing is known.
     let arrivals = numbers(&html, "Guests of each month");
-    assert_eq!(arrivals, [vec![7, 5, 30], vec![0, 35, 0], vec![15, 20, 10], vec![]]);
-    assert!(html.contains("The latest closed month: 2025-09"), "{html}");
+    assert_eq!(arrivals, [vec![7, 5], vec![0, 35, 0], vec![15, 20, 10], vec![]]);
+    assert!(html.contains("not yet") && html.contains("The latest final month: 2025-09"), "{html}");
     assert!(html.contains("<td>second reading</td>") && html.contains("<td>AWS’s count</td>"), "{html}");
     assert!(html.contains("These numbers come from the simulator"), "{html}");
 
@@ -208,15 +208,15 @@ fn what_needs_attention_stands_first_and_on_stdout_and_changes_no_code() {
     let html = fs::read_to_string(scene.path("page.html")).expect("a page");
     let at = |text: &str| html.find(text).unwrap_or_else(|| panic!("{text} is not in {html}"));
     let order = ["What needs attention", "Damaged: records that", "Mismatch: AWS counts another"];
-    assert!(order.map(at).is_sorted() && at("Mismatch: AWS counts another") < at("The latest closed month"));
+    assert!(order.map(at).is_sorted() && at("Mismatch: AWS counts another") < at("The latest final month"));
     assert_is_accessible_and_self_contained(&elements(&html));
     let elements = elements(&html);
     let names: BTreeSet<&str> = named(&elements, "bdi").into_iter().map(|name| name.text.as_str()).collect();
     assert_eq!(names, BTreeSet::from(["<script>alert(1)</script> \u{202e}=שלום"]));
     assert_eq!(
         numbers(&html, "Guests by month"),
-        [vec![12], vec![35], vec![]],
-        "what is damaged has no number"
+        [vec![12], vec![], vec![35], vec![]],
+        "what is damaged, or not there, has no number"
     );
 
     let run = report(&scene).args(["--summary", "json"]).run().exits(0);
@@ -257,6 +257,8 @@ fn a_page_that_cannot_be_written_ends_with_73_and_a_wrong_command_line_with_2() 
         &["report", "--html", "x.html"],
         &["report", &output, "--rebuild-summary", "--compare-rosters", "1"],
         &["report", &output, "--html", "x.html", "--as-of", "soon"],
+        &["report", &output, "--html", "-"],
+        &["report", &output, "--html", "x.html", "--gone", "99999999"],
     ] {
         scene.exporter().args(words.iter().copied()).run().exits(2);
     }
@@ -373,6 +375,89 @@ fn a_damaged_record_stands_among_the_damaged_ones_and_not_under_the_invoice() {
     assert!(!run.stdout.contains("The invoice says something else"), "{}", run.stdout);
     let agrees = "Nothing of the invoice disagrees: lines by network: 1 match, 1 DAMAGED";
     assert!(run.stdout.contains(agrees), "{}", run.stdout);
+}
+
+#[test]
+fn an_invoice_is_blamed_for_its_own_lines_alone() {
+    let scene = exported();
+    let line = |month, guests| format!("{month},{NETWORK},{guests}\n");
+    let told = |lines: &str, more: &[&str]| {
+        let invoice = scene.write("invoice.csv", &format!("period,network,quantity\n{lines}"));
+        report(&scene).args(["--invoice", &invoice]).args(more.iter().copied()).run().exits(0).stdout
+    };
+    let open = told(&line(OPEN, 3), &[]);
+    assert!(
+        open.contains(
+            "note     Nothing of this invoice could be compared yet: lines by network: 1 not closed"
+        )
+    );
+    let wrong = line(OLD, 33) + &line(CLOSED, 35);
+    let run = told(&wrong, &[]);
+    assert!(run.contains("WARNING  The invoice says something else: network 12345678: 2025-08"), "{run}");
+    let run = told(&wrong, &["--tolerance", "3"]);
+    assert!(run.contains("Nothing of the invoice disagrees: lines by network: 1 match, 1 within tolerance"));
+
+    // A number that agrees and is stale says nothing of the invoice; nor does a month that neither has.
+    let manifest = |manifest: &mut Value| manifest["period_state"] = "settling".into();
+    scene.output().edit_manifest(NETWORK, CLOSED, manifest);
+    let run = told(&line(CLOSED, 35), &[]);
+    assert!(!run.contains("The invoice says something else"), "{run}");
+    assert!(
+        run.contains("Nothing of this invoice could be compared yet: lines by network: 1 STALE"),
+        "{run}"
+    );
+    assert_eq!(run.matches("2025-09").count(), 1, "{run}");
+    let run = told(&(line("2025-06", 1) + &line(OLD, 30)), &[]);
+    assert!(run.contains("WARNING  The invoice says something else: network 12345678: 2025-06"), "{run}");
+    assert!(run.contains("WARNING  Gap: neither published nor invoiced: 2025-07"), "{run}");
+    scene.output().unpublish(NETWORK, CLOSED);
+    let run = told(&(line(OLD, 30) + &line(SETTLING, 35)), &[]);
+    assert_eq!(run.matches("2025-09").count(), 1, "{run}");
+    assert!(run.contains("WARNING  Missing: months without any number: 2025-09"), "{run}");
+    let html = fs::read_to_string(scene.path("page.html")).expect("a page");
+    assert_eq!(numbers(&html, "Guests by month").len(), 4, "a month without a number has a row");
+    assert!(shown(&html).contains("1 month has no number"), "and a place in the chart");
+}
+
+#[test]
+fn networks_that_are_gone_are_missed_on_the_page_no_more_than_by_status() {
+    let (one, two) = ("11111111", "22222222");
+    let lists = [(one, OLD), (one, CLOSED), (two, OLD)];
+    let lists = lists.map(|(id, month)| (network(id), period(month), guests(0..20)));
+    let scene = Scene::new(SimulatorConfig {
+        networks: [one, two].map(network).to_vec(),
+        population: Population::explicit(lists),
+        ..population(&[])
+    });
+    scene.job("").args(["--network", "all", "--period", &format!("{OLD}..{CLOSED}")]).run().exits(0);
+    scene.output().unpublish(two, CLOSED);
+    let invoice = scene.write("invoice.csv", "period,quantity\n2025-09,20\n");
+    let with_invoice = || report(&scene).args(["--invoice", &invoice]);
+    let run = with_invoice().run().exits(0).stdout;
+    assert!(run.contains("Missing: networks without a number: network 22222222: 2025-09"), "{run}");
+    assert!(run.contains("or leave it out with --gone 22222222"), "{run}");
+    let run = with_invoice().args(["--gone", two]).run().exits(0).stdout;
+    assert!(!run.contains(two) && run.contains("Nothing of the invoice disagrees"), "{run}");
+    let run = report(&scene).args(["--gone", one]).run().exits(0).stdout;
+    assert!(run.contains("--gone without effect: network 11111111 is missed in no month"), "{run}");
+}
+
+#[test]
+fn a_closing_that_is_damaged_and_months_that_are_stale_are_told() {
+    let scene = exported();
+    fs::write(scene.path(&format!("out/manifests/period={OLD}/_CLOSED.json")), "{}").expect("a closing");
+    let stale = report(&scene).replacing("--as-of", "2026-03-01T00:00:00Z").run().exits(0).stdout;
+    assert!(
+        stale.contains("Damaged: records that cannot be believed: 2025-08: its closing was altered"),
+        "{stale}"
+    );
+    let deadline = "2025-11: read while the month was open on the day of the simulator; AWS's count could confirm it \
+                    until 2026-01-30, and now only two walks can";
+    assert!(stale.contains(deadline), "{stale}");
+    let shown = shown(&fs::read_to_string(scene.path("page.html")).expect("a page"));
+    assert!(shown.contains("The latest final month: 2025-09"), "{shown}");
+    assert!(!shown.contains("So far in"), "no month is open: {shown}");
+    assert!(shown.contains("2 months have no number"), "up to January, which is the latest closed: {shown}");
 }
 
 /// Makes a page of a generated output, for a browser to look at.
