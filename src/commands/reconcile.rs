@@ -11,7 +11,7 @@ use crate::cli::{ComparisonFormat, ReconcileArguments};
 use crate::clock::{Clock as _, SystemClock};
 use crate::exit::ExitStatus;
 use crate::job::UsageError;
-use crate::ledger::{NothingPublished, is_anything_published};
+use crate::ledger::{Ledger, NothingPublished};
 use crate::period::BillingPeriod;
 use crate::reconcile::comparison::Terms;
 use crate::reconcile::invoice::Invoice;
@@ -19,13 +19,14 @@ use crate::reconcile::mapping::{Mapping, MappingError};
 use crate::reconcile::quantity::Price;
 use crate::reconcile::rendering::ReconciliationSummary;
 use crate::reconcile::{months_of, reconcile as hold_against};
+use crate::status::{NeverThere, StatusQuestion};
 
 pub(super) async fn reconcile(arguments: ReconcileArguments) -> anyhow::Result<ExitStatus> {
     let now = SystemClock.now();
     let invoice = Invoice::read(&arguments.invoice, &mapping(arguments.mapping.as_deref())?)?;
     let mut periods = months_of_selectors(&arguments, now)?;
     if periods.is_empty() {
-        periods = months_of(&invoice)?;
+        periods = months_of(&invoice, now)?;
     }
     let terms = Terms {
         periods,
@@ -36,8 +37,10 @@ pub(super) async fn reconcile(arguments: ReconcileArguments) -> anyhow::Result<E
         settle_days: arguments.settle_days,
     };
     let output = places::open_output(&arguments.output, None, &PlaceSettings::default()).await?;
-    NothingPublished::unless(is_anything_published(&*output).await?, &output.describe())?;
-    let comparison = hold_against(&*output, &invoice, &terms).await?;
+    let ledger = Ledger::read(&*output, |_| true).await?;
+    NothingPublished::unless(!ledger.is_empty(), &output.describe())?;
+    check_gone(&ledger, &terms).map_err(|error| UsageError(error.to_string()))?;
+    let comparison = hold_against(&*output, ledger, &invoice, &terms).await?;
     let summary = ReconciliationSummary::of(&comparison, &arguments.output, &arguments.invoice, &invoice);
     print(&match arguments.summary {
         ComparisonFormat::Text => summary.to_text(),
@@ -45,6 +48,18 @@ pub(super) async fn reconcile(arguments: ReconcileArguments) -> anyhow::Result<E
         ComparisonFormat::Json => serde_json::to_string_pretty(&summary)?,
     })?;
     Ok(comparison.exit())
+}
+
+/// Refuses networks that are said to be gone and were never there, as `status` does.
+fn check_gone(ledger: &Ledger, terms: &Terms) -> Result<(), NeverThere> {
+    let question = StatusQuestion {
+        periods: BTreeSet::new(),
+        known: None,
+        gone: terms.gone.clone(),
+        now: terms.now,
+        settle_days: terms.settle_days,
+    };
+    question.check_gone(ledger)
 }
 
 /// Reads what an invoice's columns mean, or takes them by their names.

@@ -61,14 +61,14 @@ pub(super) async fn report(arguments: ReportArguments) -> anyhow::Result<ExitSta
             Some(invoice) => {
                 let invoice = Invoice::read(invoice, &mapping(arguments.mapping.as_deref())?)?;
                 let terms = Terms {
-                    periods: months_of(&invoice)?,
+                    periods: months_of(&invoice, as_of)?,
                     tolerance: arguments.tolerance.clone(),
                     price: None,
                     gone: question.gone.clone(),
                     now: as_of,
                     settle_days: arguments.settle_days,
                 };
-                Some(hold_against(&*output, &invoice, &terms).await?)
+                Some(hold_against(&*output, ledger.clone(), &invoice, &terms).await?)
             }
             None => None,
         };

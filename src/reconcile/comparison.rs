@@ -134,6 +134,8 @@ pub struct Comparison {
     pub tolerance: Tolerance,
     /// What answered when the numbers were published; absent if nothing is published.
     pub source_kind: Option<SourceKind>,
+    /// Networks that are said to be gone and that no month which is compared misses.
+    pub gone_without_effect: Vec<NetworkId>,
     /// What is to be said of all lines.
     pub message: Option<String>,
 }
@@ -188,7 +190,8 @@ pub fn compare(invoice: &Invoice, published: &Published, terms: &Terms) -> Compa
     keys.retain(|(period, _)| terms.periods.contains(period));
     let unreadable: BTreeSet<LineKey> =
         unreadable_lines(published, grain).filter(|(period, _)| terms.periods.contains(period)).collect();
-    keys.extend(gaps(&keys, &unreadable, &terms.periods));
+    let is_due = |(period, _): &LineKey| period.start() <= terms.now;
+    keys.extend(gaps(&keys, &unreadable, &terms.periods).into_iter().filter(is_due));
     keys.extend(unreadable);
     let facts = Facts { invoice, published, terms, sides: &sides, names: &names, missed: &missed };
     let lines: Vec<ComparedLine> = keys.into_iter().map(|key| facts.line(key)).collect();
@@ -197,6 +200,9 @@ pub fn compare(invoice: &Invoice, published: &Published, terms: &Terms) -> Compa
     let amounts = || totals.iter().filter_map(|total| total.difference_amount.as_ref());
     let difference = sum(totals.iter().filter_map(|total| total.difference.as_ref()));
     let ledger = &published.ledger;
+    let told = Told { gone: terms.gone.clone(), ..Told::default() };
+    let attendance = Attendance::of(ledger, &told);
+    let has_effect = |network: &&NetworkId| attendance.excuses(**network, &terms.periods);
     Comparison {
         grain,
         lines,
@@ -206,7 +212,8 @@ pub fn compare(invoice: &Invoice, published: &Published, terms: &Terms) -> Compa
         price: terms.price.clone(),
         tolerance: terms.tolerance.clone(),
         source_kind: ledger.source_kind(),
-        message: unpublished(ledger, &terms.periods),
+        gone_without_effect: terms.gone.iter().filter(|network| !has_effect(network)).copied().collect(),
+        message: unpublished(ledger, terms),
     }
 }
 
@@ -231,9 +238,10 @@ fn total(verdict: Verdict, lines: &[ComparedLine], price: Option<&Price>) -> Opt
 }
 
 /// Says that the invoice and the output are of different months, if they are.
-fn unpublished(ledger: &Ledger, periods: &BTreeSet<BillingPeriod>) -> Option<String> {
+fn unpublished(ledger: &Ledger, Terms { periods, now, .. }: &Terms) -> Option<String> {
     let published = ledger.periods();
-    if !published.is_disjoint(periods) {
+    // Of a month that has not begun nobody can export anything, which its lines say.
+    if !published.is_disjoint(periods) || periods.iter().all(|period| period.start() > *now) {
         return None;
     }
     let (first, last) = (published.first()?, published.last()?);
@@ -368,7 +376,7 @@ impl Facts<'_> {
             self.differ(&mut line, guests);
         }
         line.verdict = self.verdict(&line);
-        if line.verdict == Verdict::NotPublished {
+        if matches!(line.verdict, Verdict::NotPublished | Verdict::NotBegun) {
             self.differ(&mut line, 0);
         }
         line.message = self.message(&line);
@@ -402,6 +410,7 @@ impl Facts<'_> {
             Some(PeriodState::Closed) => {}
             Some(PeriodState::Open | PeriodState::Settling) if is_over => return Verdict::NotFinal,
             None if is_over => {}
+            None if line.period.start() > self.terms.now => return Verdict::NotBegun,
             Some(PeriodState::Open | PeriodState::Settling) | None => return Verdict::NotClosed,
         }
         match (line.guests, &line.invoiced, &line.difference) {

@@ -14,6 +14,7 @@ pub mod written_period;
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use chrono::{DateTime, Utc};
 use futures::{StreamExt as _, TryStreamExt as _, stream};
 
 use self::comparison::{Comparison, Published, Terms, compare};
@@ -38,29 +39,32 @@ pub struct LongInvoice {
     last: BillingPeriod,
 }
 
-/// Lists the months from the first to the last of an invoice.
+/// Lists the months from the first to the last of an invoice. Of those that have not begun nobody has anything but the
+/// invoice, so they are only those that it has lines of: mostly a cell with a wrong year.
 ///
 /// # Errors
 /// [`LongInvoice`] if there are too many.
-pub fn months_of(invoice: &Invoice) -> Result<BTreeSet<BillingPeriod>, LongInvoice> {
+pub fn months_of(invoice: &Invoice, now: DateTime<Utc>) -> Result<BTreeSet<BillingPeriod>, LongInvoice> {
     let Some((first, last)) = invoice.span() else { return Ok(BTreeSet::new()) };
-    let most = i64::from(MAX_SELECTED_PERIODS);
-    if last >= first.plus_months(most) {
-        return Err(LongInvoice { first, last });
-    }
-    Ok((0..most).map(|months| first.plus_months(months)).take_while(|period| *period <= last).collect())
+    let invoiced: BTreeSet<BillingPeriod> = invoice.lines.keys().map(|(period, _)| *period).collect();
+    let begun = last.min(BillingPeriod::containing(now));
+    let months = (0..).map(|months| first.plus_months(months)).take_while(|period| *period <= begun);
+    let most = MAX_SELECTED_PERIODS as usize;
+    let mut periods: BTreeSet<BillingPeriod> = months.take(most + 1).collect();
+    periods.extend(invoiced);
+    if periods.len() > most { Err(LongInvoice { first, last }) } else { Ok(periods) }
 }
 
-/// Holds an invoice against an output.
+/// Holds an invoice against an output, of which the whole ledger has been read.
 ///
 /// # Errors
-/// [`DestinationError`] if the output cannot be listed, or does not answer.
+/// [`DestinationError`] if the output does not answer.
 pub async fn reconcile(
     output: &dyn Destination,
+    ledger: Ledger,
     invoice: &Invoice,
     terms: &Terms,
 ) -> Result<Comparison, DestinationError> {
-    let ledger = Ledger::read(output, |_| true).await?;
     let restated = ledger.publications.iter().filter(|(_, manifest)| manifest.revision > 1);
     let restated: Vec<(TaskKey, u32)> = restated
         .filter(|(task, _)| terms.periods.contains(&task.period))

@@ -16,6 +16,7 @@ use super::verdict::Verdict;
 use crate::dataset::csv::guarded;
 use crate::error_chain::excerpt;
 use crate::guest::NetworkId;
+use crate::ledger::named;
 use crate::period::{BillingPeriod, PeriodState};
 use crate::publish::SourceKind;
 use crate::report::laid_out_as;
@@ -40,6 +41,7 @@ pub struct ReconciliationSummary<'a> {
     tolerance: &'a Tolerance,
     price: Option<&'a Price>,
     exit_code: u8,
+    gone_without_effect: &'a [NetworkId],
     message: Option<&'a str>,
     difference: &'a Decimal,
     difference_amount: Option<&'a Decimal>,
@@ -81,6 +83,7 @@ impl<'a> ReconciliationSummary<'a> {
             tolerance: &comparison.tolerance,
             price: comparison.price.as_ref(),
             exit_code: comparison.exit().code(),
+            gone_without_effect: &comparison.gone_without_effect,
             message: comparison.message.as_deref(),
             difference: &comparison.difference,
             difference_amount: comparison.difference_amount.as_ref(),
@@ -119,6 +122,13 @@ impl<'a> ReconciliationSummary<'a> {
             let note =
                 "The guests of a line are the sum of its networks': a guest of two networks counts twice.";
             paragraphs.push(note.to_owned());
+        }
+        if !self.gone_without_effect.is_empty() {
+            let networks = self.gone_without_effect.iter().copied().collect();
+            paragraphs.push(format!(
+                "--gone without effect: {} missed in no month that is compared; check the id, or leave it out",
+                named(&networks)
+            ));
         }
         paragraphs.push(self.total());
         paragraphs.push(self.closing());

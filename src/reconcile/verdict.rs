@@ -24,6 +24,8 @@ pub enum Verdict {
     NotInvoiced,
     /// The invoice has a line, and nothing is published.
     NotPublished,
+    /// The invoice has a line of a month that has not begun.
+    NotBegun,
     /// Neither has anything, of a period that is asked for or between two that have.
     Gap,
     /// The period is closed, and its number was read before it was.
@@ -36,7 +38,7 @@ pub enum Verdict {
 
 impl Verdict {
     /// All of them, in the order in which they are counted.
-    pub const ALL: [Self; 10] = [
+    pub const ALL: [Self; 11] = [
         Self::Match,
         Self::WithinTolerance,
         Self::NotClosed,
@@ -44,6 +46,7 @@ impl Verdict {
         Self::Incomplete,
         Self::NotInvoiced,
         Self::NotPublished,
+        Self::NotBegun,
         Self::Gap,
         Self::NotFinal,
         Self::Unbelievable,
@@ -60,6 +63,7 @@ impl Verdict {
             Self::Incomplete => "INCOMPLETE",
             Self::NotInvoiced => "NOT INVOICED",
             Self::NotPublished => "NOT PUBLISHED",
+            Self::NotBegun => "NOT BEGUN",
             Self::Gap => "GAP",
             Self::NotFinal => "STALE",
             Self::Unbelievable => "DAMAGED",
@@ -75,6 +79,7 @@ impl Verdict {
             | Self::Incomplete
             | Self::NotInvoiced
             | Self::NotPublished
+            | Self::NotBegun
             | Self::Gap
             | Self::NotFinal => ExitStatus::Refused,
             Self::Unbelievable => ExitStatus::Untrusted,
@@ -90,7 +95,8 @@ impl Verdict {
             | Self::Mismatch
             | Self::Incomplete
             | Self::NotInvoiced
-            | Self::NotPublished => true,
+            | Self::NotPublished
+            | Self::NotBegun => true,
             Self::NotClosed | Self::Gap | Self::NotFinal | Self::Unbelievable => false,
         }
     }

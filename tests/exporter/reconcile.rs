@@ -141,6 +141,42 @@ fn what_is_on_one_side_only_and_gaps_are_findings_whatever_the_tolerance() {
 }
 
 #[test]
+fn a_month_that_has_not_begun_is_a_finding_and_no_month_before_it_is_invented() {
+    let scene = published();
+    let text = "period,network,quantity\n2025-09,12345678,50\n2025-09,01234567,9\n2997-10,01234567,9999\n";
+    // With the months until now, which have begun.
+    let run = against(&scene, text, &["--summary", "json"]).exits(3);
+    let lines = run.summary()["lines"].as_array().expect("lines").clone();
+    let last = lines.last().expect("a line");
+    assert_eq!((&last["period"], &last["verdict"]), (&"2997-10".into(), &"not_begun".into()));
+    assert_eq!(last["difference"], "9999");
+    let begun = |line: &&Value| line["period"].as_str() < Some("2900");
+    assert_eq!(lines.iter().filter(begun).count(), lines.len() - 1, "{lines:#?}");
+
+    let alone = "period,network,quantity\n2997-10,01234567,9999\n";
+    let (code, found) = findings(&scene, alone, &["--tolerance", "100%"]);
+    assert_eq!((code, found), (3, vec!["2997-10 01234567 not_begun".to_owned()]));
+    let told = against(&scene, alone, &[]).exits(3).stdout;
+    let named = "NOT BEGUN: 01234567 in 2997-10: the month begins on 2997-10-01 and is invoiced already: the invoice has 9999;";
+    assert!(told.contains(named) && !told.contains("Nothing is published of"), "{told}");
+}
+
+#[test]
+fn a_network_that_is_gone_without_effect_is_said_and_one_that_never_was_there_refused() {
+    let scene = published();
+    let refused = against(&scene, RIGHT, &["--gone", "99999999"]).exits(2).error();
+    assert!(refused.contains("--gone 99999999: nothing is published of this network"), "{refused}");
+    let told = against(&scene, RIGHT, &["--gone", OTHER]).exits(0).stdout;
+    assert!(told.contains("--gone without effect: network 01234567 is missed in no month"), "{told}");
+    let summary = against(&scene, RIGHT, &["--gone", OTHER, "--summary", "json"]).exits(0).summary();
+    assert_eq!(summary["gone_without_effect"], serde_json::json!([OTHER]));
+    fs::remove_file(scene.output().manifest_path(OTHER, CLOSED)).expect("a manifest");
+    let total = "period,quantity\n2025-08,48\n2025-09,50\n";
+    let summary = against(&scene, total, &["--gone", OTHER, "--summary", "json"]).exits(0).summary();
+    assert_eq!(summary["gone_without_effect"], serde_json::json!([]));
+}
+
+#[test]
 fn the_total_has_what_one_side_alone_has_with_its_money() {
     let scene = published();
     let wrong = RIGHT.replace("12345678,40.0", "12345678,43").replace(

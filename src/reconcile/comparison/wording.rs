@@ -35,6 +35,11 @@ impl Facts<'_> {
                 "{has}, and nothing is published{}; export it, or find out what is charged",
                 self.money(line)
             ),
+            Verdict::NotBegun => format!(
+                "the month begins on {} and is invoiced already: {has}{}; see whether another month is meant",
+                line.period.start().format("%F"),
+                self.money(line)
+            ),
             Verdict::Gap => {
                 "nothing is published and nothing is invoiced; export it, and ask for the invoice".to_owned()
             }
