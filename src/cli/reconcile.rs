@@ -13,14 +13,14 @@ use crate::reconcile::quantity::{Decimal, Tolerance};
 #[derive(Debug, Args)]
 #[command(after_long_help = "\
 The invoice is CSV or Parquet, plain or gzip, a file or a folder of files. Without --mapping its
-columns are period, quantity and, as far as it has them, network, account and region. A mapping
-names others:
+columns are period, quantity and, as far as it has them, network, account and region; the period may
+also be in folders named BILLING_PERIOD=2026-10. A mapping holds what differs:
 
   quantity = \"line_item_usage_amount\"      # 3000, 3000.0 or 3E3
   fractions = false                        # true: guests are prorated, and 2.054 is about two
   aggregate = \"sum\"                        # or \"max\": of several rows for the same
-  account = \"line_item_usage_account_id\"   # also region, network; leave out what there is not
-  delimiter = \";\"                          # without a mapping it is found: comma, semicolon or tab
+  account = \"line_item_usage_account_id\"   # also region, network; the others are left out
+  delimiter = \";\"                          # else it is found: comma, semicolon or tab
   period = { column = \"bill_billing_period_start_date\" }
   filter = { line_item_product_code = \"…\", line_item_usage_type = [\"…\", \"…\"] }
   exclude = { line_item_usage_account_id = \"Total\" }
@@ -31,7 +31,9 @@ period is written in any form that leaves no doubt (2026-10, 10/2026, 2026-10-01
 period = { partition = \"BILLING_PERIOD\" } takes it from the names of folders.
 
 Guests are whole: a line of 36.5 is refused, and so is 2.054, which may be two thousand. Empty rows
-are passed over; rows of totals, and two files that hold the same rows, are refused.
+are passed over. Refused are two files that hold the same rows, and rows of totals: those in which
+any cell says Total, Subtotal, Sum, Summe, … (in Parquet of more than 40 columns, any of those that
+are mapped), unless exclude leaves them out or filter asks for them.
 
 Lines are compared by network, else by account and region, else in total: the finest that all
 rows of the invoice have. The guests of an account and region are the sum of its networks': a
@@ -117,7 +119,9 @@ fn parse_price(text: &str) -> Result<Decimal, String> {
     match text.parse::<Decimal>() {
         Ok(price) if price > Decimal::default() => Ok(price),
         Ok(_) => Err("a price is more than 0, such as 5.00".to_owned()),
-        Err(error) => Err(error.to_string()),
+        Err(_) => {
+            Err("write the number alone, such as 5.00; the currency is what --currency says".to_owned())
+        }
     }
 }
 

@@ -64,7 +64,7 @@ fn check_gone(ledger: &Ledger, terms: &Terms) -> Result<(), NeverThere> {
 
 /// Reads what an invoice's columns mean, or takes them by their names.
 pub(super) fn mapping(file: Option<&Path>) -> Result<Mapping, MappingError> {
-    file.map_or_else(|| Ok(Mapping::guessed()), Mapping::read)
+    file.map_or_else(|| Ok(Mapping::default()), Mapping::read)
 }
 
 fn months_of_selectors(

@@ -194,7 +194,8 @@ pub fn compare(invoice: &Invoice, published: &Published, terms: &Terms) -> Compa
     keys.extend(gaps(&keys, &unreadable, &terms.periods).into_iter().filter(is_due));
     keys.extend(unreadable);
     let facts = Facts { invoice, published, terms, sides: &sides, names: &names, missed: &missed };
-    let lines: Vec<ComparedLine> = keys.into_iter().map(|key| facts.line(key)).collect();
+    let mut lines: Vec<ComparedLine> = keys.into_iter().map(|key| facts.line(key)).collect();
+    wording::pair_up(&mut lines);
     let totals: Vec<VerdictTotal> =
         Verdict::ALL.into_iter().filter_map(|verdict| total(verdict, &lines, terms.price.as_ref())).collect();
     let amounts = || totals.iter().filter_map(|total| total.difference_amount.as_ref());

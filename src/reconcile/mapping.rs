@@ -1,7 +1,8 @@
 //! The mapping: which columns of an invoice say what. A small TOML, as it is written.
 //!
-//! Without one, an invoice has the columns that its own words suggest, those of them that it has. A mapping that is
-//! written down is meant: each of its columns has to be there.
+//! What it does not say is as without one: an invoice has the columns that go by their usual names, those of them that it
+//! has. A column that is written down is meant, and has to be there; and where one of network, account and region is
+//! written down, the others are left out by those that are not.
 
 use std::collections::BTreeMap;
 use std::fs::File;
@@ -17,13 +18,12 @@ use crate::error_chain::excerpt;
 const MAX_MAPPING_BYTES: u64 = 1024 * 1024;
 
 /// Which columns of an invoice say what.
-#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
-#[serde(deny_unknown_fields)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields, default)]
 pub struct Mapping {
     /// The column with the number of guests.
-    pub quantity: String,
+    pub quantity: Option<String>,
     /// What is made of several rows for the same.
-    #[serde(default)]
     pub aggregate: Aggregate,
     /// The column with the AWS account.
     pub account: Option<String>,
@@ -34,20 +34,13 @@ pub struct Mapping {
     /// Where the billing period is.
     pub period: PeriodMapping,
     /// The rows that count: those in which each of these columns has one of its values.
-    #[serde(default)]
     pub filter: BTreeMap<String, FilterValues>,
     /// The rows that do not count: those in which any of these columns has one of its values, as rows of totals have.
-    #[serde(default)]
     pub exclude: BTreeMap<String, FilterValues>,
     /// Whether guests may be prorated, so that a point is a decimal point and a line need not be a whole number.
-    #[serde(default)]
     pub fractions: bool,
-    /// What separates the cells of a CSV.
-    #[serde(default)]
-    pub delimiter: Delimiter,
-    /// Whether account, region and network are looked for, and done without.
-    #[serde(skip)]
-    is_guessed: bool,
+    /// What separates the cells of a CSV, if it is not to be found.
+    pub delimiter: Option<Delimiter>,
 }
 
 /// What is made of several rows for the same.
@@ -63,7 +56,7 @@ pub enum Aggregate {
 
 /// Where the billing period is: in a column, or in the path, as in `BILLING_PERIOD=2026-10/`.
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
-#[serde(deny_unknown_fields)]
+#[serde(deny_unknown_fields, expecting = "a table such as period = { column = \"…\" }")]
 struct WrittenPeriodMapping {
     column: Option<String>,
     partition: Option<String>,
@@ -71,7 +64,7 @@ struct WrittenPeriodMapping {
 }
 
 /// Where the billing period is, and how it is written.
-#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize)]
 #[serde(try_from = "WrittenPeriodMapping")]
 pub struct PeriodMapping {
     /// Where it is.
@@ -81,8 +74,11 @@ pub struct PeriodMapping {
 }
 
 /// Where the billing period is.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub enum PeriodPlace {
+    /// In the column of the usual name or, where there is none, in a path as that of a cost-and-usage export.
+    #[default]
+    Usual,
     /// In a column.
     Column(String),
     /// In the path of the file, behind this key and `=`.
@@ -96,6 +92,7 @@ impl TryFrom<WrittenPeriodMapping> for PeriodMapping {
         let place = match (mapping.column, mapping.partition) {
             (Some(column), None) => PeriodPlace::Column(column),
             (None, Some(partition)) => PeriodPlace::Partition(partition),
+            (None, None) if mapping.written.is_some() => PeriodPlace::Usual,
             _ => return Err("give one of period.column and period.partition"),
         };
         Ok(Self { place, written: mapping.written })
@@ -127,12 +124,6 @@ impl FilterValues {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
 #[serde(try_from = "String")]
 pub struct Delimiter(pub u8);
-
-impl Default for Delimiter {
-    fn default() -> Self {
-        Self(b',')
-    }
-}
 
 impl TryFrom<String> for Delimiter {
     type Error = &'static str;
@@ -206,7 +197,7 @@ pub struct Columns<'a> {
     pub filter: Vec<(usize, &'a FilterValues)>,
     /// Those of what is excluded.
     pub exclude: Vec<(usize, &'a FilterValues)>,
-    /// The billing period's, if it is not in the path.
+    /// The billing period's; it is in the path without one.
     pub period: Option<usize>,
     /// The account's.
     pub account: Option<usize>,
@@ -233,33 +224,19 @@ impl Columns<'_> {
 }
 
 impl Mapping {
-    /// Returns the mapping of an invoice that nobody has described: columns of the names that this program uses.
-    #[must_use]
-    pub fn guessed() -> Self {
-        let named = |name: &str| Some(name.to_owned());
-        Self {
-            quantity: "quantity".to_owned(),
-            aggregate: Aggregate::Sum,
-            account: named("account"),
-            region: named("region"),
-            network: named("network"),
-            period: PeriodMapping { place: PeriodPlace::Column("period".to_owned()), written: None },
-            filter: BTreeMap::new(),
-            exclude: BTreeMap::new(),
-            fractions: false,
-            delimiter: Delimiter::default(),
-            is_guessed: true,
-        }
-    }
-
     /// Returns what separates the cells of a CSV that begins like this. Only where nobody has said so it is looked for:
     /// a spreadsheet that writes decimal commas writes semicolons between its cells.
     #[must_use]
     pub fn delimiter_of(&self, head: &[u8]) -> u8 {
         let header = head.split(|byte| *byte == b'\n').next().unwrap_or_default();
         let is_there = |delimiter: &u8| header.contains(delimiter);
-        let found = self.is_guessed.then(|| b",;\t".iter().find(|delimiter| is_there(delimiter))).flatten();
-        found.copied().unwrap_or(self.delimiter.0)
+        let found = || b",;\t".iter().find(|delimiter| is_there(delimiter)).copied().unwrap_or(b',');
+        self.delimiter.map_or_else(found, |Delimiter(delimiter)| delimiter)
+    }
+
+    /// Says whether network, account and region are looked for by their usual names, and done without.
+    fn looks_for_bearers(&self) -> bool {
+        [&self.network, &self.account, &self.region].into_iter().all(Option::is_none)
     }
 
     /// Reads a mapping.
@@ -280,49 +257,60 @@ impl Mapping {
         toml::from_str(&text).map_err(invalid)
     }
 
-    /// Finds the columns in the header of a file.
+    /// Finds the columns in the header of a file, whose path may say the period.
     ///
     /// # Errors
     /// [`ColumnsError`] names the column that is not there, or there twice.
-    pub fn locate<'a>(&'a self, header: &[String]) -> Result<Columns<'a>, ColumnsError> {
-        let find = |name: &str| {
-            let is_named = |title: &str| {
-                let title = title.trim();
-                title == name || (self.is_guessed && is_guess_of(name, title))
-            };
-            let mut found = header.iter().enumerate().filter(|(_, title)| is_named(title));
+    pub fn locate<'a>(
+        &'a self,
+        header: &[String],
+        path_has_period: bool,
+    ) -> Result<Columns<'a>, ColumnsError> {
+        let find = |name: &str, is_named: &dyn Fn(&str) -> bool| {
+            let mut found = header.iter().enumerate().filter(|(_, title)| is_named(title.trim()));
             match (found.next(), found.next()) {
                 (Some((at, _)), None) => Ok(Some(at)),
                 (Some(_), Some(_)) => Err(ColumnsError::Twice(name.to_owned())),
                 (None, _) => Ok(None),
             }
         };
-        let needed = |name: &str| find(name)?.ok_or_else(|| missing(name, header));
-        let optional = |name: &Option<String>| match name {
-            Some(name) if self.is_guessed => find(name),
-            Some(name) => needed(name).map(Some),
+        let named = |name: &str| find(name, &|title| title == name)?.ok_or_else(|| missing(name, header));
+        let usual = |name: &str| find(name, &|title| is_usual(name, title));
+        let bearer = |written: &Option<String>, name: &str| match written {
+            Some(written) => named(written).map(Some),
+            None if self.looks_for_bearers() => usual(name),
             None => Ok(None),
         };
         let placed = |filter: &'a BTreeMap<String, FilterValues>| {
-            let columns = filter.iter().map(|(name, values)| Ok((needed(name)?, values)));
+            let columns = filter.iter().map(|(name, values)| Ok((named(name)?, values)));
             columns.collect::<Result<_, ColumnsError>>()
         };
         let columns = Columns {
             filter: placed(&self.filter)?,
             exclude: placed(&self.exclude)?,
             period: match &self.period.place {
-                PeriodPlace::Column(name) => Some(needed(name)?),
+                PeriodPlace::Column(name) => Some(named(name)?),
                 PeriodPlace::Partition(_) => None,
+                PeriodPlace::Usual => match usual("period")? {
+                    None if !path_has_period => return Err(missing("period", header)),
+                    found => found,
+                },
             },
-            account: optional(&self.account)?,
-            region: optional(&self.region)?,
-            network: optional(&self.network)?,
-            quantity: needed(&self.quantity)?,
+            account: bearer(&self.account, "account")?,
+            region: bearer(&self.region, "region")?,
+            network: bearer(&self.network, "network")?,
+            quantity: match &self.quantity {
+                Some(name) => named(name)?,
+                None => usual("quantity")?.ok_or_else(|| missing("quantity", header))?,
+            },
         };
+        // Whoever names no column at all has not looked at them.
+        let names_none =
+            self.looks_for_bearers() && self.quantity.is_none() && self.period.place == PeriodPlace::Usual;
         let used = columns.all();
         let is_overlooked = |(at, title): &(usize, &String)| !used.contains(at) && tells_lines_apart(title);
         match header.iter().enumerate().find(is_overlooked) {
-            Some((_, title)) if self.is_guessed => Err(ColumnsError::Overlooked(excerpt(title, 60))),
+            Some((_, title)) if names_none => Err(ColumnsError::Overlooked(excerpt(title, 60))),
             _ => Ok(columns),
         }
     }
@@ -330,7 +318,7 @@ impl Mapping {
 
 /// Says whether a title is one of those that a column goes by where nobody has said what it is called: this program's
 /// own in its summary and in comparisons, however they are capitalised.
-fn is_guess_of(name: &str, title: &str) -> bool {
+fn is_usual(name: &str, title: &str) -> bool {
     let others: &[&str] = match name {
         "network" => &["network_id"],
         "account" => &["aws_account_id", "account_id"],
@@ -383,10 +371,10 @@ mod tests {
     #[test]
     fn a_mapping_says_where_everything_is() {
         let mapping: Mapping = toml::from_str(WRITTEN).unwrap();
-        assert_eq!((mapping.aggregate, mapping.delimiter), (Aggregate::Max, Delimiter(b';')));
+        assert_eq!((mapping.aggregate, mapping.delimiter), (Aggregate::Max, Some(Delimiter(b';'))));
         assert_eq!(mapping.period.place, PeriodPlace::Partition("BILLING_PERIOD".to_owned()));
         let titles = header(&["type", "usage", "other", " product ", "place"]);
-        let columns = mapping.locate(&titles).unwrap();
+        let columns = mapping.locate(&titles, false).unwrap();
         assert_eq!((columns.quantity, columns.region, columns.period), (1, Some(4), None));
         assert_eq!(columns.all(), [0, 1, 3, 4]);
         let allowed = |column: usize, cell: &str| {
@@ -407,27 +395,48 @@ mod tests {
             "line_item_usage_type",
             "product_region_code",
         ]);
-        assert_eq!(mapping.locate(&titles).unwrap().all(), [0, 1, 2, 3, 4, 5, 6]);
+        assert_eq!(mapping.locate(&titles, false).unwrap().all(), [0, 1, 2, 3, 4, 5, 6]);
     }
 
     #[test]
     fn a_column_that_was_written_down_has_to_be_there_once() {
         let mapping: Mapping = toml::from_str(WRITTEN).unwrap();
-        let error = mapping.locate(&header(&["type", "product", "usage"])).unwrap_err().to_string();
+        let error = mapping.locate(&header(&["type", "product", "usage"]), false).unwrap_err().to_string();
         assert!(error.contains("no column `place`, but `type`, `product`, `usage`"), "{error}");
-        let twice = mapping.locate(&header(&["type", "product", "usage", "place", "usage"])).unwrap_err();
+        let twice =
+            mapping.locate(&header(&["type", "product", "usage", "place", "usage"]), false).unwrap_err();
         assert_eq!(twice, ColumnsError::Twice("usage".to_owned()));
-        let guessed = Mapping::guessed();
-        let columns = guessed.locate(&header(&["quantity", "period"])).unwrap();
+        let usual = Mapping::default();
+        let columns = usual.locate(&header(&["quantity", "period"]), false).unwrap();
         assert_eq!((columns.network, columns.quantity), (None, 0));
-        assert!(guessed.locate(&header(&["quantity", "month"])).is_err());
+        assert!(usual.locate(&header(&["quantity", "month"]), false).is_err());
+    }
+
+    #[test]
+    fn a_mapping_holds_only_what_differs() {
+        let of = |text: &str| toml::from_str::<Mapping>(text).unwrap();
+        assert_eq!(of(""), Mapping::default());
+        let titles = header(&["Period", "network_id", "aws_account_id", "quantity"]);
+        let columns = |text: &str| of(text).locate(&titles, false).map(|columns| columns.all());
+        assert_eq!(columns("exclude = { Period = \"Total\" }"), Ok(vec![0, 1, 2, 3]));
+        assert_eq!(columns("period = { written = \"MM/DD/YYYY\" }"), Ok(vec![0, 1, 2, 3]));
+        assert_eq!(columns("account = \"aws_account_id\""), Ok(vec![0, 2, 3]), "the rest is left out");
+        assert_eq!(of("fractions = true").delimiter_of(b"period;quantity\n1,5;2,5"), b';');
+        let fractions = of("fractions = true");
+        let overlooked = fractions.locate(&header(&["period", "Network ID", "quantity"]), false);
+        assert!(matches!(overlooked, Err(ColumnsError::Overlooked(_))), "{overlooked:?}");
+        let nothing = of("");
+        let in_path = nothing.locate(&header(&["network", "quantity"]), true).map(|columns| columns.period);
+        assert_eq!(in_path, Ok(None));
+        let in_column = nothing.locate(&titles, true).map(|columns| columns.period);
+        assert_eq!(in_column, Ok(Some(0)));
     }
 
     #[test]
     fn what_is_no_mapping_is_refused_with_its_line() {
         for (text, words) in [
             ("quantity = 1", "line 1"),
-            ("quantity = \"q\"\n", "missing field `period`"),
+            ("period = \"p\"", "expected a table such as period = { column = \"…\" }"),
             ("quantity = \"q\"\nperiod = {}", "one of period.column and period.partition"),
             ("quantity = \"q\"\nperiod = {column = \"p\", partition = \"k\"}", "one of"),
             ("quantity = \"q\"\nperiod = {column = \"p\"}\nprice = 5", "unknown field `price`"),
@@ -444,26 +453,26 @@ mod tests {
     #[test]
     fn without_a_mapping_no_column_that_may_tell_lines_apart_is_overlooked() {
         let header = |titles: &str| titles.split(',').map(str::to_owned).collect::<Vec<_>>();
-        let guessed = Mapping::guessed();
+        let usual = Mapping::default();
         for titles in [
             "period,network_id,quantity",
             "Period,Network,QUANTITY",
             "billing_period,network,quantity,network_name",
         ] {
             let header = header(titles);
-            assert_eq!(guessed.locate(&header).expect(titles).network, Some(1), "{titles}");
+            assert_eq!(usual.locate(&header, false).expect(titles).network, Some(1), "{titles}");
         }
         let own = header("billing_period,aws_account_id,region,quantity");
-        let columns = guessed.locate(&own).unwrap();
+        let columns = usual.locate(&own, false).unwrap();
         assert_eq!((columns.account, columns.region), (Some(1), Some(2)));
         for titles in
             ["period,Network ID,quantity", "period,usage_account,quantity", "period,quantity,sub-region"]
         {
-            let overlooked = guessed.locate(&header(titles)).map(|columns| columns.all());
+            let overlooked = usual.locate(&header(titles), false).map(|columns| columns.all());
             assert!(matches!(overlooked, Err(ColumnsError::Overlooked(_))), "{titles}: {overlooked:?}");
         }
         assert_eq!(
-            guessed.locate(&header("period,network,network_id,quantity")).map(|columns| columns.all()),
+            usual.locate(&header("period,network,network_id,quantity"), false).map(|columns| columns.all()),
             Err(ColumnsError::Twice("network".to_owned()))
         );
     }

@@ -35,6 +35,7 @@ pub struct ReconciliationSummary<'a> {
     source_kind: Option<SourceKind>,
     invoice: String,
     files_read: u64,
+    files_skipped: Vec<String>,
     rows_read: u64,
     rows_compared: u64,
     compared_by: &'static str,
@@ -77,6 +78,7 @@ impl<'a> ReconciliationSummary<'a> {
             source_kind: comparison.source_kind,
             invoice: file.display().to_string(),
             files_read: invoice.files,
+            files_skipped: invoice.files_skipped.iter().map(|file| file.display().to_string()).collect(),
             rows_read: invoice.rows_read,
             rows_compared: invoice.rows_kept,
             compared_by: comparison.grain.as_str(),
@@ -132,6 +134,7 @@ impl<'a> ReconciliationSummary<'a> {
         }
         paragraphs.push(self.total());
         paragraphs.push(self.closing());
+        paragraphs.extend(self.skipped());
         paragraphs.join("\n")
     }
 
@@ -202,6 +205,17 @@ impl<'a> ReconciliationSummary<'a> {
             text.push(format!("  not in it, as there is no final number: {}", left_out.join("; ")));
         }
         text.join("\n")
+    }
+
+    /// Names the files beside those of the invoice that were not read.
+    fn skipped(&self) -> Option<String> {
+        const NAMED: usize = 5;
+        let skipped = &self.files_skipped;
+        let mut named: Vec<String> = skipped.iter().take(NAMED).map(|file| excerpt(file, 200)).collect();
+        if skipped.len() > NAMED {
+            named.push(format!("and {} more", skipped.len() - NAMED));
+        }
+        (!named.is_empty()).then(|| format!("Not read, by how they are called: {}", named.join(", ")))
     }
 
     fn closing(&self) -> String {

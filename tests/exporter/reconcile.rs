@@ -328,6 +328,8 @@ fn an_invoice_or_a_mapping_that_says_nothing_is_a_wrong_command_line() {
     assert!(negative.contains("`-1` is no tolerance; write a number of guests such as 5"), "{negative}");
     let negative = wrong(RIGHT, &["--price-per-guest", "-1", "--currency", "USD"]);
     assert!(negative.contains("a price is more than 0"), "{negative}");
+    let dollars = wrong(RIGHT, &["--price-per-guest", "$5", "--currency", "USD"]);
+    assert!(dollars.contains("write the number alone, such as 5.00"), "{dollars}");
     wrong(RIGHT, &["--price-per-guest", "NaN", "--currency", "USD"]);
     wrong(RIGHT, &["--price-per-guest", "5", "--currency", "$"]);
     reconcile(&scene, &scene.path("nowhere").display().to_string(), &[]).exits(2);

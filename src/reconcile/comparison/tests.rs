@@ -25,7 +25,7 @@ fn invoice(grain: Grain, lines: &[(&str, Bearer, &str)]) -> Invoice {
         let line = InvoicedLine { quantity: quantity.parse().unwrap(), rows: 1, files: 1 };
         ((month.parse().unwrap(), bearer.clone()), line)
     });
-    Invoice { grain, lines: lines.collect(), rows_read: 1, rows_kept: 1, files: 1 }
+    Invoice { grain, lines: lines.collect(), rows_read: 1, rows_kept: 1, files: 1, files_skipped: Vec::new() }
 }
 
 const BY_NETWORK: Grain = Grain { network: true, account: false, region: false };
@@ -142,6 +142,27 @@ async fn accounts_and_regions_are_sums_over_their_networks() {
     );
     assert_eq!(comparison.lines[1].networks, 2);
     assert_eq!(comparison.difference.signed(), "-4");
+}
+
+#[tokio::test]
+async fn lines_of_one_side_each_with_the_same_number_are_said_to_be_one_perhaps() {
+    let of = |network, guests| (network, "2026-10", guests, PeriodState::Closed);
+    let published = Published { ledger: ledger(&[of("11111111", 40)]).await, ..Published::default() };
+    let in_words = Bearer { region: Some("us east (n. virginia)".to_owned()), ..of_account("111122223333") };
+    let lines = [("2026-10", in_words, "40")];
+    let comparison = compare(&invoice(BY_ACCOUNT, &lines), &published, &terms(&["2026-10"]));
+    let messages: Vec<_> = comparison.lines.iter().map(|line| line.message.clone().unwrap()).collect();
+    assert!(
+        messages[0].contains("; 111122223333 us-east-1 has as many guests and is not invoiced"),
+        "{messages:?}"
+    );
+    assert!(
+        messages[1].contains("; the invoice has as many for 111122223333 us east (n. virginia)"),
+        "{messages:?}"
+    );
+    let other = [("2026-10", of_account("999999999999"), "41")];
+    let comparison = compare(&invoice(BY_ACCOUNT, &other), &published, &terms(&["2026-10"]));
+    assert!(comparison.lines.iter().all(|line| !line.message.clone().unwrap().contains("as many")));
 }
 
 #[tokio::test]

@@ -1,9 +1,12 @@
 //! What is said of a line in words: each sentence has to be understood by whoever sees no other.
 
+use std::collections::BTreeMap;
+
 use super::{ComparedLine, Facts};
+use crate::error_chain::excerpt;
 use crate::guest::NetworkId;
 use crate::ledger::named;
-use crate::period::PeriodState;
+use crate::period::{BillingPeriod, PeriodState};
 use crate::reconcile::invoice::parts;
 use crate::reconcile::quantity::Decimal;
 use crate::reconcile::verdict::Verdict;
@@ -132,5 +135,42 @@ fn hint(line: &ComparedLine) -> String {
         format!("; that is the number of {}", line.period.plus_months(-1))
     } else {
         String::new()
+    }
+}
+
+/// Says of a line that the invoice alone has, and of one that the roster alone has, that they may be the same: those of
+/// one month that have the same number, if there is one of each. A region in words is such a line.
+pub(super) fn pair_up(lines: &mut [ComparedLine]) {
+    let one_sided = |verdict: Verdict, lines: &[ComparedLine]| {
+        let mut by_number = BTreeMap::<(BillingPeriod, Decimal), Vec<usize>>::new();
+        for (at, line) in lines.iter().enumerate().filter(|(_, line)| line.verdict == verdict) {
+            let number = line.invoiced.clone().or_else(|| line.guests.map(Decimal::from));
+            by_number.entry((line.period, number.unwrap_or_default().shortest())).or_default().push(at);
+        }
+        by_number
+    };
+    let published = one_sided(Verdict::NotInvoiced, lines);
+    for (number, invoiced) in one_sided(Verdict::NotPublished, lines) {
+        let (&[of_invoice], Some(&[of_roster])) = (&*invoiced, published.get(&number).map(Vec::as_slice))
+        else {
+            continue;
+        };
+        let (billed, counted) = (lines[of_invoice].bearer(), lines[of_roster].bearer());
+        let hints = [
+            (
+                of_invoice,
+                format!("; {counted} has as many guests and is not invoiced: if that is meant, write it so"),
+            ),
+            (
+                of_roster,
+                format!(
+                    "; the invoice has as many for {}, of which nothing is published",
+                    excerpt(&billed, 100)
+                ),
+            ),
+        ];
+        for (at, hint) in hints {
+            lines[at].message.get_or_insert_default().push_str(&hint);
+        }
     }
 }

@@ -61,6 +61,12 @@ pub enum CellError {
     /// It is no network.
     #[error(transparent)]
     Network(#[from] NetworkIdError),
+    /// It was an account's id before a spreadsheet took it for a number.
+    #[error(
+        "is `{0}`, an id that a spreadsheet has taken for a number, and its last digits are lost; take the invoice as it \
+         came, or make the column one of texts before the ids are put in"
+    )]
+    Rounded(String),
     /// It is no account and no region.
     #[error("is `{0}`, which is too long for an account or a region, or holds control characters")]
     Label(String),
@@ -85,6 +91,9 @@ pub enum InvoiceError {
         "invoice {0}: is neither CSV nor Parquet; unpack it, or move it away if it is no part of the invoice"
     )]
     UnknownFile(PathBuf),
+    /// It is what a spreadsheet program keeps.
+    #[error("invoice {0}: is a spreadsheet; save the sheet as CSV (UTF-8), and give that")]
+    Spreadsheet(PathBuf),
     /// One partition holds files in two folders.
     #[error(
         "invoice {first} and {second}: both are in {partition}, in two folders, as several versions of an export are, \
@@ -147,8 +156,14 @@ pub enum InvoiceError {
     },
     /// A row adds up others.
     #[error(
-        "invoice {place}: looks like a row of totals, as its column `{column}` is `{value}`; leave it out with \
-         exclude = {{ {column:?} = {value:?} }} in the mapping"
+        "invoice {place}: looks like a row of totals, as its column `{column}` {}; leave it out with \
+         exclude = {{ {column:?} = {value:?} }} in a mapping, which need hold no more than that line{}",
+        if value.is_empty() { "is empty".to_owned() } else { format!("is `{value}`") },
+        if value.is_empty() {
+            String::new()
+        } else {
+            format!(", or take it with filter = {{ {column:?} = {value:?} }} if such rows are none")
+        }
     )]
     Total {
         /// The row.

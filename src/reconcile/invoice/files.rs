@@ -23,30 +23,47 @@ pub(super) enum Format {
 pub(super) const GZIP: &[u8] = &[0x1f, 0x8b];
 /// How a Parquet file begins.
 const PARQUET: &[u8] = b"PAR1";
-/// How other files begin that somebody may take for an invoice: a zip, which a spreadsheet of Excel is too, and zstd.
-const OTHERS: [&[u8]; 2] = [b"PK\x03\x04", &[0x28, 0xb5, 0x2f, 0xfd]];
+/// How other files begin that somebody may take for an invoice: a zip, zstd, and Excel's of old.
+const OTHERS: [&[u8]; 3] = [b"PK\x03\x04", &[0x28, 0xb5, 0x2f, 0xfd], &[0xd0, 0xcf, 0x11, 0xe0]];
+/// How the names of spreadsheets end, which begin like those.
+const SPREADSHEETS: [&str; 6] = ["xlsx", "xlsm", "xlsb", "xls", "ods", "numbers"];
 /// How files end that lie beside an export and hold none of its rows.
 const COMPANIONS: [&str; 6] = ["json", "sql", "yml", "yaml", "md", "txt"];
 /// The most folders within each other.
 const MAX_DEPTH: usize = 16;
 
-/// Lists the files of an invoice, in the order of their paths.
-pub(super) fn find(path: &Path) -> Result<Vec<(PathBuf, Format)>, InvoiceError> {
+/// The files of an invoice, in the order of their paths.
+pub(super) struct Found {
+    pub(super) files: Vec<(PathBuf, Format)>,
+    /// Those beside them that are not read.
+    pub(super) skipped: Vec<PathBuf>,
+}
+
+/// Finds the files of an invoice.
+pub(super) fn find(path: &Path) -> Result<Found, InvoiceError> {
     let unreadable = |reason| InvoiceError::Unreadable { path: path.to_owned(), reason };
     if !fs::metadata(path).map_err(unreadable)?.is_dir() {
-        return Ok(vec![(path.to_owned(), format_of(path)?)]);
+        let files = vec![(path.to_owned(), format_of(path)?)];
+        return Ok(Found { files, skipped: Vec::new() });
     }
-    let mut found = Vec::new();
-    gather(path, MAX_DEPTH, &mut found)?;
+    let (mut found, mut skipped) = (Vec::new(), Vec::new());
+    gather(path, MAX_DEPTH, &mut found, &mut skipped)?;
     if found.is_empty() {
         return Err(InvoiceError::NoFiles(path.to_owned()));
     }
     found.sort();
     check_versions(&found)?;
-    found.into_iter().map(|file| format_of(&file).map(|format| (file, format))).collect()
+    skipped.sort();
+    let files = found.into_iter().map(|file| format_of(&file).map(|format| (file, format)));
+    Ok(Found { files: files.collect::<Result<_, _>>()?, skipped })
 }
 
-fn gather(folder: &Path, depth: usize, found: &mut Vec<PathBuf>) -> Result<(), InvoiceError> {
+fn gather(
+    folder: &Path,
+    depth: usize,
+    found: &mut Vec<PathBuf>,
+    skipped: &mut Vec<PathBuf>,
+) -> Result<(), InvoiceError> {
     let unreadable = |reason| InvoiceError::Unreadable { path: folder.to_owned(), reason };
     if depth == 0 {
         return Err(unreadable(io::Error::other("too many folders within each other")));
@@ -55,18 +72,19 @@ fn gather(folder: &Path, depth: usize, found: &mut Vec<PathBuf>) -> Result<(), I
         let path = entry.map_err(unreadable)?.path();
         let name = path.file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default();
         if name.starts_with(['.', '_']) {
+            skipped.extend(name.starts_with('_').then_some(path));
             continue;
         }
         if fs::metadata(&path).map_err(unreadable)?.is_dir() {
-            gather(&path, depth - 1, found)?;
+            gather(&path, depth - 1, found, skipped)?;
             continue;
         }
         let lower = name.to_ascii_lowercase();
         let (unpacked, is_packed) = lower.strip_suffix(".gz").map_or((&*lower, false), |name| (name, true));
         match unpacked.rsplit_once('.').map(|(_, extension)| (extension, is_packed)) {
             Some(("csv", _) | ("parquet", false)) => found.push(path),
-            Some((extension, false)) if COMPANIONS.contains(&extension) => {}
-            _ => return Err(InvoiceError::UnknownFile(path)),
+            Some((extension, false)) if COMPANIONS.contains(&extension) => skipped.push(path),
+            _ => return Err(unknown(&path)),
         }
     }
     Ok(())
@@ -101,9 +119,18 @@ fn format_of(path: &Path) -> Result<Format, InvoiceError> {
     let mut head = Vec::new();
     File::open(path).map_err(unreadable)?.take(4).read_to_end(&mut head).map_err(unreadable)?;
     if OTHERS.iter().any(|magic| head.starts_with(magic)) {
-        return Err(InvoiceError::UnknownFile(path.to_owned()));
+        return Err(unknown(path));
     }
     Ok(if head.starts_with(PARQUET) { Format::Parquet } else { Format::Delimited })
+}
+
+fn unknown(path: &Path) -> InvoiceError {
+    let extension = path.extension().map(|extension| extension.to_string_lossy().to_ascii_lowercase());
+    if extension.is_some_and(|extension| SPREADSHEETS.contains(&&*extension)) {
+        InvoiceError::Spreadsheet(path.to_owned())
+    } else {
+        InvoiceError::UnknownFile(path.to_owned())
+    }
 }
 
 fn key_and_value(folder: &Path) -> Option<(String, String)> {

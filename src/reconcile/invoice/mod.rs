@@ -10,13 +10,14 @@ mod error;
 mod files;
 mod parquet;
 mod tally;
+mod totals;
 
 use std::collections::BTreeMap;
 use std::fmt;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 pub use self::error::{CellError, InvoiceError, Place, RowAt};
-use self::files::Format;
+use self::files::{Format, Found};
 use self::tally::Tally;
 use super::mapping::Mapping;
 use super::quantity::Decimal;
@@ -121,6 +122,8 @@ pub struct Invoice {
     pub rows_kept: u64,
     /// The files that it is in.
     pub files: u64,
+    /// Those beside them that were not read.
+    pub files_skipped: Vec<PathBuf>,
 }
 
 impl Invoice {
@@ -130,7 +133,8 @@ impl Invoice {
     /// [`InvoiceError`] names the file, and the line and the column where there is one.
     pub fn read(path: &Path, mapping: &Mapping) -> Result<Self, InvoiceError> {
         let mut tally = Tally::new(mapping);
-        for (file, format) in files::find(path)? {
+        let Found { files, skipped } = files::find(path)?;
+        for (file, format) in files {
             let whole = match format {
                 Format::Delimited => Some(delimited::read(&file, &mut tally)?),
                 Format::Parquet => {
@@ -141,7 +145,7 @@ impl Invoice {
             tally.close(&file, format, whole);
             tracing::debug!(file = %file.display(), rows = tally.rows_read, "invoice file read");
         }
-        tally.finish(path)
+        Ok(Self { files_skipped: skipped, ..tally.finish(path)? })
     }
 
     /// Returns the first and the last period that it has lines of.

@@ -22,6 +22,9 @@ use crate::error_chain::excerpt;
 /// Rows that are decoded at once.
 const BATCH_ROWS: usize = 8192;
 
+/// In files of more columns rows of totals are looked for only in those that matter.
+const MAX_TEXT_COLUMNS: usize = 40;
+
 /// Reads all rows of a file.
 pub(super) fn read(path: &Path, tally: &mut Tally<'_>) -> Result<(), InvoiceError> {
     let unreadable = |reason| InvoiceError::Unreadable { path: path.to_owned(), reason };
@@ -33,7 +36,7 @@ pub(super) fn read(path: &Path, tally: &mut Tally<'_>) -> Result<(), InvoiceErro
     let titles = schema.fields().iter().map(|field| field.name().clone()).collect();
     let mut opened = tally.open(path, titles)?;
     opened.has_numbers = schema.field(opened.columns.quantity).data_type().is_numeric();
-    let wanted = opened.columns.all();
+    let mut wanted = opened.columns.all();
     for column in &wanted {
         let field = schema.field(*column);
         if field.data_type().is_nested() || matches!(field.data_type(), DataType::Binary) {
@@ -42,6 +45,14 @@ pub(super) fn read(path: &Path, tally: &mut Tally<'_>) -> Result<(), InvoiceErro
                 "the column `{name}` is of type {kind}, which is no text and no number"
             )));
         }
+    }
+    // An export has a hundred of them and no rows of totals: what writes those writes few columns.
+    if schema.fields().len() <= MAX_TEXT_COLUMNS {
+        let is_text = |column: &usize| schema.field(*column).data_type().is_string();
+        opened.texts = (0..schema.fields().len()).filter(is_text).collect();
+        wanted.extend(&opened.texts);
+        wanted.sort_unstable();
+        wanted.dedup();
     }
     let mask = ProjectionMask::roots(builder.parquet_schema(), wanted.iter().copied());
     let reader = builder.with_projection(mask).with_batch_size(BATCH_ROWS).build();

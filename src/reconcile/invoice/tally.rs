@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 use super::copies::{self, FileRows, Rows};
 use super::error::{CellError, Place, RowAt};
 use super::files::{self, Format};
+use super::totals;
 use super::{Bearer, Grain, Invoice, InvoiceError, InvoicedLine, MAX_LINES};
 use crate::error_chain::excerpt;
 use crate::guest::NetworkId;
@@ -18,6 +19,8 @@ use crate::reconcile::written_period::WrittenPeriod;
 const MAX_SEEN_VALUES: usize = 100;
 /// The longest account or region that is believed, in bytes.
 const MAX_LABEL_BYTES: usize = 64;
+/// The key before the period in the folders of a cost-and-usage export.
+const USUAL_PARTITION: &str = "BILLING_PERIOD";
 /// The digits of an AWS account's id and of a network's, which programs drop the leading zeros of.
 const ACCOUNT_DIGITS: usize = 12;
 const NETWORK_DIGITS: usize = 8;
@@ -104,6 +107,8 @@ pub(super) struct OpenFile<'a> {
     pub(super) titles: Vec<String>,
     /// The period of its path, if it is there.
     period: Option<BillingPeriod>,
+    /// The columns in which words may stand.
+    pub(super) texts: Vec<usize>,
     /// Whether its quantities are numbers, so that nothing separates their thousands.
     pub(super) has_numbers: bool,
 }
@@ -126,20 +131,25 @@ impl<'a> Tally<'a> {
 
     /// Finds the columns of a file.
     pub(super) fn open(&self, path: &Path, titles: Vec<String>) -> Result<OpenFile<'a>, InvoiceError> {
-        let columns = self
-            .mapping
-            .locate(&titles)
-            .map_err(|reason| InvoiceError::Columns { path: path.to_owned(), reason })?;
-        let period = match &self.mapping.period.place {
+        let in_path = match &self.mapping.period.place {
             PeriodPlace::Column(_) => None,
+            PeriodPlace::Usual => files::partition(path, USUAL_PARTITION),
             PeriodPlace::Partition(key) => {
-                let value = files::partition(path, key)
-                    .ok_or_else(|| InvoiceError::NoPartition { path: path.to_owned(), key: key.clone() })?;
-                let read = WrittenPeriod::read(self.mapping.period.written, &value);
-                Some(read.map_err(|reason| InvoiceError::PartitionPeriod { path: path.to_owned(), reason })?)
+                let no_partition = || InvoiceError::NoPartition { path: path.to_owned(), key: key.clone() };
+                Some(files::partition(path, key).ok_or_else(no_partition)?)
             }
         };
-        Ok(OpenFile { path: path.to_owned(), columns, titles, period, has_numbers: false })
+        let columns = self
+            .mapping
+            .locate(&titles, in_path.is_some())
+            .map_err(|reason| InvoiceError::Columns { path: path.to_owned(), reason })?;
+        let read = |written: String| {
+            let read = WrittenPeriod::read(self.mapping.period.written, &written);
+            read.map_err(|reason| InvoiceError::PartitionPeriod { path: path.to_owned(), reason })
+        };
+        let in_path = in_path.filter(|_| columns.period.is_none());
+        let period = in_path.map(read).transpose()?;
+        Ok(OpenFile { path: path.to_owned(), columns, titles, period, texts: Vec::new(), has_numbers: false })
     }
 
     /// Ends a file, of which it may be known what all of it holds.
@@ -178,7 +188,7 @@ impl<'a> Tally<'a> {
             column: excerpt(file.titles[column].trim(), 60),
             reason,
         };
-        if let Some((column, value)) = total(&file.columns, &cell)? {
+        if let Some((column, value)) = self.total(file, &cell)? {
             let column = file.titles[column].trim().to_owned();
             return Err(InvoiceError::Total { place: place(), column, value });
         }
@@ -202,8 +212,12 @@ impl<'a> Tally<'a> {
             }
             _ => None,
         };
-        let account =
-            label(file.columns.account)?.map(|account| with_leading_zeros(&account, ACCOUNT_DIGITS));
+        let account = label(file.columns.account)?.map(|written| {
+            let account = account_id(&written);
+            account
+                .ok_or_else(|| refused(file.columns.account.unwrap_or_default(), CellError::Rounded(written)))
+        });
+        let account = account.transpose()?;
         let region = label(file.columns.region)?.map(|region| region.to_ascii_lowercase());
         let period = match (file.period, file.columns.period) {
             (None, Some(column)) => {
@@ -236,6 +250,31 @@ impl<'a> Tally<'a> {
         let row = Gathered { quantity, rows: 1, files: vec![self.files.len()], fraction };
         gather(&mut self.lines, (period, bearer), row, self.mapping.aggregate);
         Ok(())
+    }
+
+    /// Finds the column in which a row says that it adds up others. What the filter asks for by its value is wanted.
+    fn total<C: AsRef<str>>(
+        &self,
+        file: &OpenFile<'a>,
+        cell: impl Fn(usize) -> Result<C, InvoiceError>,
+    ) -> Result<Option<(usize, String)>, InvoiceError> {
+        let Columns { filter, period, account, region, network, .. } = &file.columns;
+        let bearers = [period, account, region, network].into_iter().copied().flatten();
+        for (column, is_bearer) in
+            bearers.map(|at| (at, true)).chain(file.texts.iter().map(|at| (*at, false)))
+        {
+            if filter.iter().any(|(wanted, _)| *wanted == column) {
+                continue;
+            }
+            let value = cell(column)?;
+            let value = value.as_ref().trim();
+            // No network, account, region or period is called so, alone or with other words.
+            let is_total = if is_bearer { totals::mentions(value) } else { totals::is_word(value) };
+            if is_total || (value.is_empty() && Some(column) == *period) {
+                return Ok(Some((column, excerpt(value, MAX_LABEL_BYTES))));
+            }
+        }
+        Ok(None)
     }
 
     fn note_value(&mut self, column: &str, value: &str, is_met: bool) {
@@ -285,7 +324,7 @@ impl<'a> Tally<'a> {
             lines.insert((period, bearer), InvoicedLine { quantity, rows, files });
         }
         let (rows_read, rows_kept, files) = (self.rows_read, self.rows_kept, self.files.len() as u64);
-        Ok(Invoice { grain, lines, rows_read, rows_kept, files })
+        Ok(Invoice { grain, lines, rows_read, rows_kept, files, files_skipped: Vec::new() })
     }
 }
 
@@ -294,24 +333,6 @@ fn gather(lines: &mut Lines, line: (BillingPeriod, Bearer), row: Gathered, aggre
         Some(so_far) => so_far.add(row, aggregate),
         None => drop(lines.insert(line, row)),
     }
-}
-
-/// Finds the column in which a row says that it adds up others. No network, account, region or period is called so.
-fn total<C: AsRef<str>>(
-    columns: &Columns<'_>,
-    cell: impl Fn(usize) -> Result<C, InvoiceError>,
-) -> Result<Option<(usize, String)>, InvoiceError> {
-    const WORDS: [&str; 4] = ["sum", "summe", "gesamt", "gesamtsumme"];
-    let Columns { period, account, region, network, .. } = columns;
-    for column in [period, account, region, network].into_iter().copied().flatten() {
-        let value = cell(column)?;
-        let value = value.as_ref().trim();
-        let word = value.trim_end_matches([':', ' ']).to_ascii_lowercase();
-        if word.contains("total") || WORDS.contains(&&*word) {
-            return Ok(Some((column, excerpt(value, MAX_LABEL_BYTES))));
-        }
-    }
-    Ok(None)
 }
 
 /// Says which column of the filter no row passes that passes those before it, and what it holds instead.
@@ -330,4 +351,16 @@ fn what_there_is(seen: &BTreeMap<String, Seen>) -> String {
 /// Restores the zeros that a program took off an id that it held for a number.
 fn with_leading_zeros(id: &str, digits: usize) -> String {
     if id.bytes().all(|byte| byte.is_ascii_digit()) { format!("{id:0>digits$}") } else { id.to_owned() }
+}
+
+/// Returns the id of an account as AWS writes it: the console shows groups of four digits, and a program that held it for
+/// a number dropped its zeros. None if a spreadsheet has rounded it, so that its last digits are lost.
+fn account_id(written: &str) -> Option<String> {
+    let groups: Vec<&str> = written.split('-').collect();
+    let is_group = |group: &&str| group.len() == 4 && group.bytes().all(|byte| byte.is_ascii_digit());
+    if groups.len() == 3 && groups.iter().all(is_group) {
+        return Some(groups.concat());
+    }
+    let is_rounded = written.contains(['e', 'E']) && written.replace(',', ".").parse::<Decimal>().is_ok();
+    (!is_rounded).then(|| with_leading_zeros(written, ACCOUNT_DIGITS))
 }

@@ -47,12 +47,12 @@ impl Folder {
 }
 
 fn of_text(text: &str) -> Result<Invoice, InvoiceError> {
-    Folder::new().with("invoice.csv", text).read("invoice.csv", &Mapping::guessed())
+    Folder::new().with("invoice.csv", text).read("invoice.csv", &Mapping::default())
 }
 
 #[track_caller]
 fn refusal(text: impl AsRef<[u8]>) -> String {
-    Folder::new().with("invoice.csv", text).refusal("invoice.csv", &Mapping::guessed())
+    Folder::new().with("invoice.csv", text).refusal("invoice.csv", &Mapping::default())
 }
 
 fn packed(bytes: impl AsRef<[u8]>) -> Vec<u8> {
@@ -112,10 +112,11 @@ fn what_does_not_say_what_it_should_is_named_with_its_line_and_column() {
         ("2026-10,12345678,\"3,000\"", "is `3,000`, which is not a number"),
         ("2026-10,12345678,=1+1", "is `=1+1`"),
         ("03/04/2026,12345678,1", "the column `period` is `03/04/2026`, which is no billing period"),
-        (",12345678,1", "the column `period` is ``"),
+        (",12345678,1", "its column `period` is empty; leave it out with exclude = { \"period\" = \"\" }"),
         ("2026-10,Acme,1", "the column `network`"),
         ("2026-10,123456789,1", "the column `network`"),
         ("2026-10,12345678", "line 3 has 2 cells, and the header has 3"),
+        ("2026-10", "line 3 has 1 cell, and the header has 3"),
         ("2026-10,12345678,1,,", "line 3 has 5 cells"),
     ] {
         let refusal = with(row);
@@ -182,7 +183,7 @@ fn a_line_says_what_it_is_made_of_and_files_with_the_same_rows_are_refused() {
     // The same numbers as part of another export, in rows of another day.
     let second = format!("{header}2026-10,12345678,4,3\n2026-10,1,9,4\n2026-10,12345678,3,3\n");
     let folder = || Folder::new().with("a.csv", &first).with("b.csv.gz", packed(&second));
-    let invoice = folder().read("", &Mapping::guessed()).unwrap();
+    let invoice = folder().read("", &Mapping::default()).unwrap();
     let made_of: Vec<_> = invoice.lines.values().map(|line| parts(line.rows, line.files).unwrap()).collect();
     assert_eq!(
         (made_of, invoice.files),
@@ -209,16 +210,16 @@ fn a_line_says_what_it_is_made_of_and_files_with_the_same_rows_are_refused() {
         (whole, in_parquet(columns(["3", "4", "3"]), Compression::SNAPPY), "c.parquet", false),
     ] {
         let folder = Folder::new().with("a.csv", one).with(name, other);
-        if let Ok(invoice) = folder.read("", &Mapping::guessed()) {
+        if let Ok(invoice) = folder.read("", &Mapping::default()) {
             assert!(!is_copy && invoice.rows_kept == 6, "{name}");
         } else {
-            let refusal = folder.refusal("", &Mapping::guessed());
+            let refusal = folder.refusal("", &Mapping::default());
             let words = format!("invoice a.csv and {name}: both hold the same 3 rows");
             assert!(is_copy && refusal.starts_with(&words), "{refusal}");
         }
     }
     // What is largest is the same however often it is there.
-    let mut mapping = Mapping::guessed();
+    let mut mapping = Mapping::default();
     mapping.aggregate = Aggregate::Max;
     let invoice = folder().with("c.csv", &first).read("", &mapping).unwrap();
     assert_eq!(shown(&invoice), ["2026-10 00000001 9", "2026-10 12345678 4"]);
@@ -236,9 +237,10 @@ fn what_spreadsheets_leave_around_a_table_is_passed_over_or_named() {
         ("Total,,,3", "period", "Total"),
         ("2026-10,1,Sum:,3", "network", "Sum:"),
         ("2026-10,Grand total,,3", "account", "Grand total"),
+        (",,,3", "period", ""),
     ] {
         let refusal = refusal(format!("{header}{row}\n"));
-        let words = format!("exclude = {{ \"{column}\" = \"{value}\" }} in the mapping");
+        let words = format!("exclude = {{ \"{column}\" = \"{value}\" }}");
         assert!(
             refusal.contains("line 3: looks like a row of totals") && refusal.contains(&words),
             "{refusal}"
@@ -252,6 +254,57 @@ fn what_spreadsheets_leave_around_a_table_is_passed_over_or_named() {
     let folder = Folder::new().with("a.csv", format!("{header}Total,,,3\n"));
     let invoice = folder.read("a.csv", &mapping).unwrap();
     assert_eq!((shown(&invoice).len(), invoice.rows_read, invoice.rows_kept), (1, 2, 1));
+}
+
+#[test]
+fn totals_in_columns_that_nobody_named_are_refused_and_left_out_by_what_the_refusal_says() {
+    let text = "period,description,quantity\n2026-10,Guests,8124\n2026-10,Total,8124\n";
+    let told = refusal(text);
+    let line = "exclude = { \"description\" = \"Total\" }";
+    assert!(
+        told.contains("line 3: looks like a row of totals, as its column `description` is `Total`"),
+        "{told}"
+    );
+    assert!(told.contains(line), "{told}");
+    let read = |mapping: &str| {
+        Folder::new()
+            .with("a.csv", text)
+            .read("a.csv", &toml::from_str(mapping).unwrap())
+            .map(|of| shown(&of))
+    };
+    assert_eq!(read(line).unwrap(), ["2026-10 all networks 8124"]);
+    let wanted = "filter = { \"description\" = [\"Guests\", \"Total\"] }";
+    assert_eq!(read(wanted).unwrap(), ["2026-10 all networks 16248"], "whoever asks for them gets them");
+    // The same in Parquet.
+    let texts = |of: [&str; 2]| Arc::new(StringArray::from(of.to_vec())) as ArrayRef;
+    let columns = vec![
+        ("period", texts(["2026-10"; 2])),
+        ("description", texts(["Guests", "Summe:"])),
+        ("quantity", Arc::new(Int64Array::from(vec![7, 7])) as ArrayRef),
+    ];
+    let folder = Folder::new().with("a", in_parquet(columns, Compression::SNAPPY));
+    assert!(folder.refusal("a", &Mapping::default()).contains("row 2: looks like a row of totals"));
+}
+
+#[test]
+fn an_account_is_the_same_as_the_console_writes_it_and_never_a_rounded_number() {
+    let of = |account: &str| format!("period,account,quantity\n2026-10,{account},1\n");
+    assert_eq!(shown(&of_text(&of("1111-2222-3333")).unwrap()), ["2026-10 111122223333 1"]);
+    for rounded in ["1.11122E+11", "\"1,11122E+11\"", "1E11"] {
+        let told = refusal(of(rounded));
+        assert!(told.contains("line 2: the column `account` is `1"), "{told}");
+        assert!(told.contains("its last digits are lost"), "{told}");
+    }
+}
+
+#[test]
+fn the_line_that_tells_excel_what_separates_cells_is_none_of_the_table() {
+    for head in ["sep=;\n", "\u{feff}SEP=;\r\n"] {
+        let invoice = of_text(&format!("{head}period;quantity;a,b\n2026-10;3;x\n")).unwrap();
+        assert_eq!(shown(&invoice), ["2026-10 all networks 3"]);
+        let told = refusal(format!("{head}period;quantity\n2026-10;x\n"));
+        assert!(told.contains("line 3: the column `quantity`"), "{told}");
+    }
 }
 
 #[test]
@@ -343,6 +396,9 @@ fn a_folder_partitioned_by_period_is_read_once_and_whole() {
     };
     let invoice = export().read("", &mapping).unwrap();
     assert_eq!(shown(&invoice), ["2026-09 000000000001 1", "2026-10 000000000001 320"]);
+    assert_eq!(invoice.files_skipped.len(), 1, "{:?}", invoice.files_skipped);
+    let columns: Mapping = toml::from_str("quantity = \"amount\"\naccount = \"account\"").unwrap();
+    assert_eq!(shown(&export().read("", &columns).unwrap()), shown(&invoice), "the usual key is known");
     let one = export().read("data/BILLING_PERIOD=2026-10/export-00002.csv.gz", &mapping).unwrap();
     assert_eq!(shown(&one), ["2026-10 000000000001 300"]);
 
@@ -350,6 +406,7 @@ fn a_folder_partitioned_by_period_is_read_once_and_whole() {
         ("data/BILLING_PERIOD=2026-10/20261105-1/export-00001.csv", "several versions of an export"),
         ("data/BILLING_PERIOD=2026-10/export-00001.csv", "with and without .gz"),
         ("data/BILLING_PERIOD=2026-10/export-00001.csv.zip", "neither CSV nor Parquet"),
+        ("data/BILLING_PERIOD=2026-10/export.xlsx", "is a spreadsheet; save the sheet as CSV"),
         ("data/export-00001.csv", "no folder on its path is called BILLING_PERIOD=…"),
         ("data/BILLING_PERIOD=October/export-00001.csv", "the period in its path is `October`"),
     ] {
@@ -387,7 +444,7 @@ proptest! {
         parts in prop::collection::vec(0_u8..6, 40),
         aggregate in prop::sample::select(vec![Aggregate::Sum, Aggregate::Max]),
     ) {
-        let mut mapping = Mapping::guessed();
+        let mut mapping = Mapping::default();
         mapping.aggregate = aggregate;
         mapping.fractions = true;
         let header = "period,account,region,quantity\n";
