@@ -3,6 +3,7 @@
 use comfy_table::CellAlignment;
 
 use super::table::{laid_out, number};
+use crate::period::PeriodState;
 use crate::publish::SourceKind;
 use crate::turnover::{Movement, TurnoverReport, TurnoverStatus};
 
@@ -44,6 +45,7 @@ pub fn turnover(report: &TurnoverReport) -> String {
     }
     let caveat = report.source_kind.and_then(SourceKind::caveat);
     let mut lines: Vec<String> = caveat.into_iter().map(str::to_owned).collect();
+    lines.extend(unsettled(report));
     lines.push(laid_out(columns, rows.into_iter()));
     for network in &report.networks {
         if let Some(message) = &network.message {
@@ -57,6 +59,27 @@ pub fn turnover(report: &TurnoverReport) -> String {
         lines.push(format!("Lists of {networks}: {}", report.lists.join(", ")));
     }
     lines.join("\n")
+}
+
+/// Says what cannot be known yet, as a month was not over or not settled when it was published.
+fn unsettled(report: &TurnoverReport) -> impl Iterator<Item = String> {
+    let said = |edition: &str, state: Option<PeriodState>, unknown: &str| match state? {
+        PeriodState::Open => {
+            Some(format!("{edition} is open, or was when it was published: {unknown} is not known yet"))
+        }
+        PeriodState::Settling => {
+            Some(format!("{edition} was settling when it was published: AWS may have corrected it since"))
+        }
+        PeriodState::Closed => None,
+    };
+    let from = said(&report.from, report.from_published_as, "who came later");
+    let to = said(&report.to, report.to_published_as, "who is gone");
+    from.into_iter().chain(to)
+}
+
+/// Counts guests in words.
+fn guests(number: u64) -> String {
+    if number == 1 { "1 guest".to_owned() } else { format!("{number} guests") }
 }
 
 fn row(name: String, before: Option<u64>, after: Option<u64>, guests: Option<Movement>) -> [String; 7] {
@@ -90,14 +113,18 @@ fn verdict(report: &TurnoverReport) -> String {
             "{output}: no roster of {from} and {to} can be compared, so there are counts and no lists"
         ),
         (true, Some(_), Some(unique)) => format!(
-            "{output}: from {from} to {to} {} guests came, {} went and {} stayed, each counted once in however many \
+            "{output}: from {from} to {to} {} came, {} went and {} stayed, each counted once in however many \
              networks",
-            unique.added, unique.gone, unique.kept
+            guests(unique.added),
+            unique.gone,
+            unique.kept
         ),
         (true, Some(sum), None) => format!(
-            "{output}: from {from} to {to} {} guests came, {} went and {} stayed, each counted in each of its networks; \
+            "{output}: from {from} to {to} {} came, {} went and {} stayed, each counted in each of its networks; \
              their rosters are of several kinds, so nobody can be found in two of them",
-            sum.added, sum.gone, sum.kept
+            guests(sum.added),
+            sum.gone,
+            sum.kept
         ),
     }
 }

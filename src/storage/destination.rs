@@ -197,6 +197,9 @@ pub trait Destination: fmt::Debug + Send + Sync {
         span > TimeDelta::zero() && now.checked_sub_signed(span).is_none_or(|settled| file.modified > settled)
     }
 
+    /// Removes what it needs only while it is written to, where nobody else writes: for a place that is no output.
+    async fn clear_away(&self) {}
+
     /// Waits for what goes on after a call has returned, such as giving back a lock.
     async fn finish(&self) {}
 }

@@ -299,6 +299,11 @@ impl Destination for LocalDestination {
         shown(&absolute.unwrap_or_else(|_| self.root.clone()).components().collect::<PathBuf>())
     }
 
+    async fn clear_away(&self) {
+        // It is not removed while somebody has a file in it.
+        let _in_use = fs::remove_dir(self.staging());
+    }
+
     fn local_folder(&self) -> Option<&Path> {
         Some(&self.root)
     }

@@ -55,6 +55,8 @@ pub(super) struct ListFile {
     rows: Receiver<RecordBatch>,
 }
 
+const FATES: [Fate; 3] = [Fate::Added, Fate::Removed, Fate::Kept];
+
 const fn name_of(fate: Fate) -> &'static str {
     match fate {
         Fate::Added => "added",
@@ -63,22 +65,43 @@ const fn name_of(fate: Fate) -> &'static str {
     }
 }
 
+fn path_of(fate: Fate, question: &Question, format: Format) -> RelativePath {
+    let (from, to) = (question.from.in_file_names(), question.to.in_file_names());
+    RelativePath::known(format!("{}_{from}_{to}.{}", name_of(fate), format.name()))
+}
+
+/// Removes the lists of an earlier comparison of the same editions that this one has not written: beside its own they
+/// would look like more of it.
+pub(super) async fn remove_others(
+    settings: &ListSettings,
+    question: &Question,
+    written: &[String],
+) -> Result<(), TurnoverError> {
+    for fate in FATES {
+        for format in Format::ALL {
+            let path = path_of(fate, question, format);
+            if !written.contains(&path.to_string()) {
+                settings.place.remove(&path).await?;
+            }
+        }
+    }
+    Ok(())
+}
+
 impl Lists {
     /// Opens the lists that are wanted, none without settings.
     pub(super) fn open(settings: Option<&ListSettings>, question: &Question) -> (Self, Vec<ListFile>) {
         let mut lists = Self { open: Vec::new() };
         let mut files = Vec::new();
         let Some(settings) = settings else { return (lists, files) };
-        for fate in [Fate::Added, Fate::Removed, Fate::Kept] {
+        for fate in FATES {
             if fate == Fate::Kept && !settings.kept {
                 continue;
             }
             let mut encoders = Vec::new();
             for format in settings.formats.iter().copied() {
                 let (sender, rows) = sync_channel(WAITING_BATCHES);
-                let (from, to) = (question.from.in_file_names(), question.to.in_file_names());
-                let name = format!("{}_{from}_{to}.{}", name_of(fate), format.name());
-                files.push(ListFile { path: RelativePath::known(name), format, rows });
+                files.push(ListFile { path: path_of(fate, question, format), format, rows });
                 encoders.push(sender);
             }
             let columns = std::array::from_fn(|_| StringBuilder::new());

@@ -26,6 +26,7 @@ use self::unique::Unique;
 use crate::dataset::{Dataset, Format, ReadError, changes, csv, parquet};
 use crate::error_chain::error_chain;
 use crate::guest::NetworkId;
+use crate::period::PeriodState;
 use crate::publish::{Manifest, PartError, RosterKind, TaskKey};
 use crate::storage::{Destination, DestinationError, Measure};
 
@@ -155,6 +156,7 @@ pub async fn compare(
     lists: Option<&ListSettings>,
 ) -> Result<TurnoverReport, TurnoverError> {
     let pairs = pairs(&**output, question).await?;
+    let states = [least_final(&pairs, |pair| &pair.before), least_final(&pairs, |pair| &pair.after)];
     let (open, files) = Lists::open(lists, question);
     let gathering = Gathering { lists: open, unique: Unique::new() };
     let comparing = async {
@@ -179,14 +181,24 @@ pub async fn compare(
     let (compared, written) = tokio::join!(comparing, lists::write(lists, files));
     let written = written?;
     let (networks, unique) = compared?;
-    let mut report = TurnoverReport::new(output.describe(), question, networks, unique);
+    let mut report = TurnoverReport::new(output.describe(), question, states, networks, unique);
     if let Some(settings) = lists
         && report.is_trusted()
-        && report.sum.is_some()
     {
-        report.lists = written.install(&*settings.place).await?;
+        if report.sum.is_some() {
+            report.lists = written.install(&*settings.place).await?;
+        }
+        lists::remove_others(settings, question, &report.lists).await?;
     }
     Ok(report)
+}
+
+/// Returns the state that one side of all pairs was published in, the least final one.
+fn least_final(
+    pairs: &[Pair],
+    side: impl Fn(&Pair) -> &Option<Result<Manifest, String>>,
+) -> Option<PeriodState> {
+    pairs.iter().filter_map(|pair| Some(side(pair).as_ref()?.as_ref().ok()?.period_state)).min()
 }
 
 fn temporary(error: std::io::Error) -> DestinationError {

@@ -5,6 +5,7 @@ use serde::Serialize;
 use super::{Movement, Question};
 use crate::exit::ExitStatus;
 use crate::guest::NetworkId;
+use crate::period::PeriodState;
 use crate::publish::{Manifest, RosterRecord, SourceKind};
 
 /// What could be compared of a network.
@@ -74,6 +75,10 @@ pub struct TurnoverReport {
     pub from: String,
     /// The later one.
     pub to: String,
+    /// The state that the numbers of the earlier one were published in, the least final of them.
+    pub from_published_as: Option<PeriodState>,
+    /// The same of the later one: while a month is open nobody is known to have gone.
+    pub to_published_as: Option<PeriodState>,
     /// The exit code.
     #[serde(rename = "exit_code")]
     pub exit: ExitStatus,
@@ -153,6 +158,7 @@ impl TurnoverReport {
     pub(super) fn new(
         output: String,
         question: &Question,
+        [from_published_as, to_published_as]: [Option<PeriodState>; 2],
         networks: Vec<NetworkTurnover>,
         unique: Option<Movement>,
     ) -> Self {
@@ -167,7 +173,19 @@ impl TurnoverReport {
         let unique = unique.filter(|_| sum.is_some() && are_alike && exit == ExitStatus::Success);
         let (from, to) = (question.from.to_string(), question.to.to_string());
         let source_kind = networks.iter().find_map(|network| network.source_kind);
-        Self { output, source_kind, from, to, exit, networks, sum, unique, lists: Vec::new() }
+        Self {
+            output,
+            source_kind,
+            from,
+            to,
+            from_published_as,
+            to_published_as,
+            exit,
+            networks,
+            sum,
+            unique,
+            lists: Vec::new(),
+        }
     }
 
     /// Adds up the counts of all networks that both editions have.

@@ -9,7 +9,9 @@ use serde_json::{Value, json};
 use wickr_guest_export::dataset::{Dataset, csv, parquet};
 use wickr_guest_export::simulator::{Population, SimulatorConfig};
 
-use crate::support::{AS_OF, CLOSED, Exporter, NETWORK, OLD, Scene, files_below, guests, network, period};
+use crate::support::{
+    AS_OF, CLOSED, Exporter, NETWORK, OLD, OPEN, Scene, files_below, guests, network, period,
+};
 
 const OTHER: &str = "01234567";
 
@@ -278,4 +280,49 @@ fn csv_alone_and_rosters_elsewhere_are_compared_too() {
     export(&scene, &job, &[OLD, CLOSED]).run().exits(0);
     let report = json_of(diff(&scene, OLD, CLOSED).args(["--roster-url", &place]), 0);
     assert_eq!(report["sum"], json!({"added": 12, "gone": 25, "kept": 105}));
+}
+
+#[test]
+fn lists_within_the_output_are_refused_and_earlier_ones_of_the_same_comparison_replaced() {
+    let scene = published();
+    for within in ["out", "out/lists", "out/guest_roster"] {
+        let place = scene.path(within).display().to_string();
+        let refused = diff(&scene, OLD, CLOSED).args(["--lists", &place]).run().exits(2).error();
+        assert!(refused.contains("is within the output"), "{refused}");
+    }
+    assert!(!scene.path("out/lists").exists());
+    let lists = scene.path("lists").display().to_string();
+    let names = || {
+        let files = files_below(&scene.path("lists"));
+        let name =
+            |file: &std::path::PathBuf| file.file_name().expect("a name").to_string_lossy().into_owned();
+        files.iter().map(name).collect::<BTreeSet<_>>()
+    };
+    diff(&scene, OLD, CLOSED).args(["--lists", &lists, "--kept"]).run().exits(0);
+    fs::write(scene.path("lists/notes.txt"), "mine").expect("a file");
+    diff(&scene, CLOSED, OLD).args(["--lists", &lists, "--format", "csv"]).run().exits(0);
+    assert_eq!(names().len(), 6 + 1 + 2);
+    diff(&scene, OLD, CLOSED).args(["--lists", &lists, "--format", "csv"]).run().exits(0);
+    let name = |fate: &str, from: &str, to: &str| format!("{fate}_{from}_{to}.csv");
+    let expected = [name("added", OLD, CLOSED), name("gone", OLD, CLOSED), name("added", CLOSED, OLD)];
+    let expected: BTreeSet<_> =
+        expected.into_iter().chain([name("gone", CLOSED, OLD), "notes.txt".to_owned()]).collect();
+    assert_eq!(names(), expected);
+    assert!(!scene.path("lists/.staging").exists(), "nothing is left behind");
+}
+
+#[test]
+fn an_open_month_is_said_to_be_one_before_anybody_is_said_to_have_gone() {
+    let scene = Scene::new(serving(&[(NETWORK, CLOSED, guests(0..3)), (NETWORK, OPEN, guests(1..4))]));
+    scene.job("").args(["--network", NETWORK, "--period", &format!("{CLOSED},{OPEN}")]).run().exits(0);
+    let run = diff(&scene, CLOSED, OPEN).run().exits(0).stdout;
+    let first: Vec<&str> = run.lines().take(3).collect();
+    let said = format!("{OPEN} is open, or was when it was published: who is gone is not known yet");
+    assert!(first.contains(&said.as_str()), "{run}");
+    assert!(run.contains(" 1 guest came, 1 went and 2 stayed"), "{run}");
+    let report = json_of(diff(&scene, CLOSED, OPEN), 0);
+    assert_eq!(
+        (&report["from_published_as"], &report["to_published_as"]),
+        (&json!("closed"), &json!("open"))
+    );
 }
