@@ -24,14 +24,14 @@ use crate::storage::{Destination, DestinationError};
 /// A period that is not closed cannot be purged (exit 2).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error(
-    "--rosters-before {before} takes in {latest}, which is {state}: a roster is needed until its period is closed, \
+    "--rosters-before {before} takes in {latest}, which {standing}: a roster is needed until its period is closed, \
      on {closes}; give {earlier} or an earlier period",
     closes = .closes.format("%F")
 )]
 pub struct NotClosed {
     before: BillingPeriod,
     latest: BillingPeriod,
-    state: PeriodState,
+    standing: &'static str,
     closes: DateTime<Utc>,
     earlier: BillingPeriod,
 }
@@ -56,7 +56,12 @@ impl Expiry {
             earlier = earlier.plus_months(-1);
         }
         let closes = latest.end() + chrono::TimeDelta::days(i64::from(settle_days));
-        Err(NotClosed { before: period, latest, state, closes, earlier })
+        let standing = match state {
+            PeriodState::Open if latest.start() > now => "has not begun",
+            PeriodState::Open => "is open",
+            PeriodState::Settling | PeriodState::Closed => "is settling",
+        };
+        Err(NotClosed { before: period, latest, standing, closes, earlier })
     }
 
     fn takes_in(self, task: TaskKey) -> bool {
@@ -324,6 +329,12 @@ mod tests {
             (
                 "2026-12",
                 "2026-10-20T00:00:00Z",
+                "--rosters-before 2026-12 takes in 2026-11, which has not begun: a roster is needed until its period is \
+                 closed, on 2026-12-04; give 2026-10 or an earlier period",
+            ),
+            (
+                "2026-12",
+                "2026-11-01T00:00:00Z",
                 "--rosters-before 2026-12 takes in 2026-11, which is open: a roster is needed until its period is \
                  closed, on 2026-12-04; give 2026-10 or an earlier period",
             ),

@@ -36,6 +36,10 @@ pub struct VerifyArguments {
     #[arg(long, value_name = "DAYS", default_value_t = DEFAULT_SETTLE_DAYS)]
     pub settle_days: u32,
 
+    /// How what was found is printed on stdout.
+    #[arg(long, default_value = "text", env = "WICKR_GUEST_EXPORT_SUMMARY")]
+    pub summary: SummaryFormat,
+
     /// How it logs.
     #[command(flatten)]
     pub log: LogArguments,

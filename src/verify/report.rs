@@ -41,6 +41,10 @@ pub struct Totals {
     pub bytes: u64,
     /// Guests of all publications.
     pub guests: u64,
+    /// Publications whose rosters were purged: of them counts and evidence were verified.
+    pub purged: u64,
+    /// Publications that never had a roster: of them the same.
+    pub without_rosters: u64,
 }
 
 /// What was verified and what was found.
@@ -84,6 +88,8 @@ impl VerificationReport {
         own.revisions += of.revisions;
         own.files += of.files;
         own.bytes += of.bytes;
+        own.purged += of.purged;
+        own.without_rosters += of.without_rosters;
         // Damaged manifests may claim anything.
         own.guests = own.guests.saturating_add(of.guests);
     }

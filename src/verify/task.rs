@@ -14,7 +14,7 @@ use crate::dataset::Dataset;
 use crate::publish::find_kept_purge;
 use crate::publish::layout::{self, RevisionName, TaskKey};
 use crate::publish::manifest;
-use crate::publish::manifest::{FileRecord, MAX_MANIFEST_BYTES, Manifest};
+use crate::publish::manifest::{FileRecord, MAX_MANIFEST_BYTES, Manifest, RosterKind};
 use crate::publish::summary_row::SummaryRow;
 use crate::storage::RelativePath;
 use crate::storage::destination::{Destination, Version};
@@ -65,6 +65,11 @@ impl TaskVerifier {
         if let Some(published) = &published {
             found.totals.publications += 1;
             found.totals.guests += published.manifest.counts.guests;
+            if published.manifest.rosters_purged_at.is_some() {
+                found.totals.purged += 1;
+            } else if published.manifest.roster.mode == RosterKind::None {
+                found.totals.without_rosters += 1;
+            }
             self.verify_published(published, files, &mut found).await;
             self.verify_current(published, files, &mut found).await;
         }

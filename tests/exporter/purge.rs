@@ -92,6 +92,10 @@ fn guests_of_old_months_go_and_their_counts_and_evidence_stay() {
     assert_eq!(scene.output().bytes("summary/csv/guest_counts.csv"), summary);
     let verified = verify(&scene).exits(0);
     assert!(verified.stdout.contains("whole and unaltered"), "{}", verified.stdout);
+    assert!(verified.stdout.trim_end().ends_with("; the rosters of 1 were purged"), "{}", verified.stdout);
+    let summary = scene.exporter().verifying(&out).args(["--summary", "json"]).run().exits(0).summary();
+    assert_eq!((&summary["totals"]["purged"], &summary["totals"]["without_rosters"]), (&1.into(), &0.into()));
+    assert_eq!((&summary["exit_code"], &summary["findings"]), (&0.into(), &serde_json::json!([])));
     // Nothing tells a guest of the old month any more, wherever one looks.
     for (path, content, _) in everything(&out) {
         let tells = content.windows(10).any(|text| text == b"guest-0099");
@@ -418,7 +422,7 @@ fn a_purge_is_known_from_any_revision_whatever_has_become_of_the_others() {
 fn what_cannot_be_purged_is_said_with_the_reason_and_stops_nothing_else() {
     let scene = scene();
     let run = purging(&scene, "9000-01").run().exits(2);
-    assert!(run.error().contains("takes in 8999-12, which is open"), "{}", run.error());
+    assert!(run.error().contains("takes in 8999-12, which has not begun"), "{}", run.error());
     let nowhere = scene.path("nowhere").display().to_string();
     let run = scene.exporter().args(["purge", &nowhere, "--rosters-before", KEPT]).run().exits(65);
     assert!(run.error().contains("nothing is published at"), "{}", run.error());
