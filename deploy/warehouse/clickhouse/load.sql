@@ -18,6 +18,9 @@ SET mutations_sync = 2, allow_nondeterministic_mutations = 1, join_use_nulls = 1
 CREATE TABLE IF NOT EXISTS load_commits (load_id UInt64, loaded_at DateTime64(6, 'UTC'))
 ENGINE = MergeTree ORDER BY load_id;
 
+-- Whose numbers all of this is: those of AWS (wickr), or of the simulator.
+CREATE TABLE IF NOT EXISTS load_source (source_kind String) ENGINE = MergeTree ORDER BY source_kind;
+
 -- Rows of rosters, by the file that they were loaded from: one of an immutable revision.
 CREATE TABLE IF NOT EXISTS loaded_rosters (
     billing_period String,
@@ -93,11 +96,20 @@ SELECT
     JSONExtractString(json, 'network_id') AS network_id,
     JSONExtractInt(json, 'revision') AS revision,
     JSONExtractString(json, 'content_sha256') AS content_sha256,
+    JSONExtractString(json, 'source', 'kind') AS source_kind,
     if(JSONExtractString(json, 'rosters_purged_at') = '', arrayFirstOrNull(
         path -> endsWith(path, '/guest_roster.parquet'),
         arrayMap(entry -> JSONExtractString(entry, 'path'), JSONExtractArrayRaw(json, 'files'))
     ), NULL) AS roster_file
 FROM file({output:String} || '/manifests/*/*/manifest.json', JSONAsString, 'json String');
+
+WITH kinds AS (SELECT source_kind FROM manifests UNION DISTINCT SELECT source_kind FROM load_source)
+SELECT throwIf((SELECT count() FROM kinds) > 1, (
+    SELECT concat('not committed: numbers of ', arrayStringConcat(arraySort(groupArray(source_kind)), ' and '),
+        ' do not belong into the same tables. See to output at the top, or load it into a database of its own')
+    FROM kinds
+))
+FORMAT Null;
 
 -- Listed after the manifests were read: a purge says so in those first.
 CREATE OR REPLACE TEMPORARY TABLE roster_listing ENGINE = Memory AS
@@ -197,5 +209,7 @@ SELECT throwIf((SELECT count() FROM differing) > 0, (
     FROM differing
 ))
 FORMAT Null;
+
+INSERT INTO load_source SELECT DISTINCT source_kind FROM manifests WHERE (SELECT count() FROM load_source) = 0;
 
 INSERT INTO load_commits SELECT max(load_id) + 1, now64(6, 'UTC') FROM load_commits;

@@ -51,6 +51,9 @@ CREATE TABLE IF NOT EXISTS load_state (
     PRIMARY KEY (billing_period, network_id)
 );
 
+-- Whose numbers all of this is: those of AWS (wickr), or of the simulator.
+CREATE TABLE IF NOT EXISTS load_source (source_kind VARCHAR NOT NULL);
+
 CREATE OR REPLACE VIEW guest_counts_current AS
 SELECT guest_counts.*
 FROM guest_counts
@@ -79,6 +82,7 @@ SELECT
     manifest ->> 'network_id' AS network_id,
     (manifest ->> 'revision')::BIGINT AS revision,
     manifest ->> 'content_sha256' AS content_sha256,
+    manifest -> 'source' ->> 'kind' AS source_kind,
     CASE WHEN (manifest ->> 'rosters_purged_at') IS NULL THEN list_filter(
         from_json(manifest -> 'files', '[{"path": "VARCHAR", "dataset": "VARCHAR", "format": "VARCHAR"}]'),
         lambda file: file.dataset = 'guest_roster' AND file.format = 'parquet'
@@ -94,6 +98,16 @@ SET VARIABLE manifests_are_there = (
     WHERE status = 'published'
     HAVING count(*) > 0
 );
+
+SET VARIABLE numbers_are_of_one_source = (
+    SELECT error(concat('rolled back: numbers of ', string_agg(DISTINCT source_kind, ' and ' ORDER BY source_kind),
+        ' do not belong into the same tables. See to `output` at the top, or load it into a database of its own'))
+    FROM (SELECT source_kind FROM manifests UNION SELECT source_kind FROM load_source)
+    HAVING count(DISTINCT source_kind) > 1
+);
+
+INSERT INTO load_source
+SELECT DISTINCT source_kind FROM manifests WHERE NOT EXISTS (SELECT 1 FROM load_source);
 
 -- A manifest that is ahead of the summary waits for the next load.
 CREATE OR REPLACE TEMP TABLE published AS

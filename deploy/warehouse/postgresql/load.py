@@ -77,8 +77,8 @@ def task_of(row: dict[str, Any]) -> Task:
     return Task(row["billing_period"], row["network_id"])
 
 
-def published_revision(output: Place, row: dict[str, Any]) -> Revision | None:
-    """Return the revision that a manifest publishes; none if it is not the summary's.
+def published_revision(output: Place, row: dict[str, Any]) -> tuple[Revision | None, str]:
+    """Return the revision that a manifest publishes, none if it is not the summary's, and whose numbers it has.
 
     Which roster a publication has, and whether it was purged, its manifest says and nothing else does: the current
     copies may be of another revision while a run is publishing, and a file that is not there may be lost. A manifest
@@ -99,7 +99,7 @@ def published_revision(output: Place, row: dict[str, Any]) -> Revision | None:
     revision = Revision(
         manifest["revision"], manifest["content_sha256"], next(iter(rosters), None)
     )
-    return revision if revision.is_of(row) else None
+    return revision if revision.is_of(row) else None, manifest["source"]["kind"]
 
 
 def loaded_revisions(cursor: psycopg.Cursor) -> dict[Task, Revision]:
@@ -109,6 +109,17 @@ def loaded_revisions(cursor: psycopg.Cursor) -> dict[Task, Revision]:
         "SELECT billing_period, network_id, revision, content_sha256, roster_file FROM load_state"
     )
     return {Task(*row[:2]): Revision(*row[2:]) for row in cursor}
+
+
+def keep_sources_apart(cursor: psycopg.Cursor, kinds: set[str]) -> None:
+    """Refuse numbers of the simulator beside those of AWS."""
+    loaded = {kind for kind, in cursor.execute("SELECT source_kind FROM load_source")}
+    if len(kinds | loaded) > 1:
+        raise SystemExit(
+            f"rolled back: numbers of {' and '.join(sorted(kinds | loaded))} do not belong into the same tables. "
+            "See to OUTPUT at the top, or load it into a database of its own"
+        )
+    cursor.executemany("INSERT INTO load_source VALUES (%s)", [(kind,) for kind in kinds - loaded])
 
 
 def replace_roster(
@@ -194,8 +205,9 @@ def load(output: Place, rosters: Place, cursor: psycopg.Cursor) -> None:
     rows = [row for row in summary if row["status"] == "published"]
     # A bucket takes its time to answer, and there is a manifest for each network and period.
     with ThreadPoolExecutor(16) as readers:
-        revisions = readers.map(partial(published_revision, output), rows)
-        published = {task_of(row): revision for row, revision in zip(rows, revisions) if revision}
+        read = list(readers.map(partial(published_revision, output), rows))
+    published = {task_of(row): revision for row, (revision, _) in zip(rows, read) if revision}
+    keep_sources_apart(cursor, {kind for _, kind in read})
 
     # Listed after the manifests were read: a purge says so in those first.
     there = rosters.rosters() | {None}

@@ -2,7 +2,7 @@
 --
 --     psql --file deploy/warehouse/postgresql/schema.sql
 --
--- The loader needs SELECT, INSERT, UPDATE and DELETE on the three tables.
+-- The loader needs SELECT, INSERT, UPDATE and DELETE on the four tables.
 
 BEGIN;
 
@@ -47,6 +47,9 @@ CREATE TABLE IF NOT EXISTS load_state (
     loaded_at timestamptz NOT NULL,
     PRIMARY KEY (billing_period, network_id)
 );
+
+-- Whose numbers all of this is: those of AWS (wickr), or of the simulator.
+CREATE TABLE IF NOT EXISTS load_source (source_kind text PRIMARY KEY);
 
 CREATE OR REPLACE VIEW guest_counts_current AS
 SELECT guest_counts.*

@@ -47,6 +47,8 @@ TABLES = [
         ({COUNTS_SCHEMA}, is_current BOOLEAN, roster_file STRING, loaded_at TIMESTAMP, load_id BIGINT)
         USING parquet PARTITIONED BY (load_id)""",
     "CREATE VIEW IF NOT EXISTS current_load AS SELECT 0L AS load_id",
+    # Whose numbers all of this is: those of AWS (wickr), or of the simulator.
+    "CREATE VIEW IF NOT EXISTS load_source AS SELECT CAST(NULL AS STRING) AS source_kind",
     f"""CREATE OR REPLACE VIEW guest_counts AS
         SELECT {', '.join(COUNTS)} FROM loaded_counts JOIN current_load USING (load_id)""",
     f"""CREATE OR REPLACE VIEW guest_counts_current AS
@@ -116,20 +118,22 @@ def rosters_there(spark: SparkSession) -> set[str]:
     return {row.path for row in paths.select(relative.alias("path")).collect()}
 
 
-def published_revisions(spark: SparkSession, published: list[Row]) -> Revisions:
-    """Return the revisions that manifests publish and the summary counts.
+def published_revisions(spark: SparkSession, published: list[Row]) -> tuple[Revisions, set[str]]:
+    """Return the revisions that manifests publish and the summary counts, and whose numbers manifests have.
 
     Which roster a publication has, and whether it was purged, its manifest says and nothing else does: the current
     copies may be of another revision while a run is publishing, and a file that is not there may be lost. A manifest
     that is ahead of the summary waits for the next load.
     """
     if not published:
-        return {}
+        return {}, set()
     counted = {tuple(row[field] for field in REVISION) for row in published}
     paths = [f"{OUTPUT}/manifests/period={task[0]}/network={task[1]}/manifest.json" for task in counted]
     revisions: Revisions = {}
+    kinds = set()
     for row in spark.read.text(paths, wholetext=True).select("value").collect():
         manifest = json.loads(row.value)
+        kinds.add(manifest["source"]["kind"])
         named = tuple(manifest[field] for field in REVISION)
         rosters = [
             entry["path"]
@@ -139,7 +143,7 @@ def published_revisions(spark: SparkSession, published: list[Row]) -> Revisions:
         ]
         if named in counted:
             revisions[named[:2]] = Revision(*named, next(iter(rosters), None))
-    return revisions
+    return revisions, kinds
 
 
 def load_rosters(spark: SparkSession, revisions: list[Revision], counts: dict[tuple[str, str], int]) -> None:
@@ -214,7 +218,13 @@ def main() -> None:
     summary = summary.localCheckpoint()
     published = summary.where("status = 'published'").select(*REVISION, "guest_count").collect()
     counts = {(row.billing_period, row.network_id): row.guest_count for row in published}
-    current = published_revisions(spark, published)
+    current, kinds = published_revisions(spark, published)
+    kinds |= {row.source_kind for row in spark.table("load_source").where("source_kind IS NOT NULL").collect()}
+    if len(kinds) > 1:
+        raise SystemExit(
+            f"not committed: numbers of {' and '.join(sorted(kinds))} do not belong into the same tables. See to "
+            "OUTPUT at the top, or load it into a database of its own"
+        )
     # Listed after the manifests were read: a purge says so in those first.
     there = rosters_there(spark) | {None}
     if lost := sorted(task for task, revision in current.items() if revision.roster_file not in there):
@@ -227,6 +237,8 @@ def main() -> None:
     new = [revision for task, revision in current.items() if revision != loaded.get(task)]
     load_rosters(spark, [revision for revision in new if revision.roster_file], counts)
     load_counts(spark, summary, loaded | current, loaded, load_id + 1)
+    for kind in kinds:
+        spark.sql(f"CREATE OR REPLACE VIEW load_source AS SELECT '{kind}' AS source_kind")
     # The commit.
     spark.sql(f"CREATE OR REPLACE VIEW current_load AS SELECT {load_id + 1}L AS load_id")
 

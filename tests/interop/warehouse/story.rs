@@ -354,6 +354,11 @@ fn tell(python: &Python, engine: &str, nul: &'static str) {
     let again = story.load();
     again.assert_same_tables(&first);
 
+    // Those that are translated do not look.
+    if engine != "translated" {
+        tell_of_another_source(&mut story, &first);
+    }
+
     // The month closes; its guests stay who they are, and are not loaded again.
     story.publish("2025-11-10T09:00:00Z", &[ZERO, OTHER], 0);
     let closed = story.load();
@@ -388,6 +393,30 @@ fn tell(python: &Python, engine: &str, nul: &'static str) {
     left.assert_same_tables(&purged);
 
     tell_of_a_new_start(&mut story, &left);
+}
+
+/// Numbers of AWS beside those of the simulator: one manifest among others, then all of them.
+fn tell_of_another_source(story: &mut Story, before: &Seen) {
+    let manifests = story.lists.keys().map(|(period, network)| {
+        story.out().join(format!("manifests/period={period}/network={network}/manifest.json"))
+    });
+    let manifests: Vec<(PathBuf, Vec<u8>)> =
+        manifests.map(|path| (path.clone(), fs::read(path).expect("a manifest"))).collect();
+    for (path, bytes) in &manifests {
+        let text = String::from_utf8(bytes.clone()).expect("text");
+        let real = text.replace("\"kind\": \"simulator\"", "\"kind\": \"wickr\"");
+        assert_ne!(real, text);
+        replace(path, real.as_bytes());
+        let seen = story.load_from("");
+        let error = seen.0["error"].as_str().expect("an error");
+        assert!(
+            error.contains("numbers of simulator and wickr do not belong into the same tables"),
+            "{error}"
+        );
+        seen.assert_same_tables(before);
+    }
+    restore(&manifests);
+    story.load().assert_same_tables(before);
 }
 
 /// Two more restatements, the roster of the second one damaged, then not there: the load fails, and nothing of it is
