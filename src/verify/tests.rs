@@ -113,6 +113,8 @@ async fn every_mode_and_format_is_clean() {
                 sample.run(local(root.path())).await.unwrap();
                 let found = report(root.path()).await;
                 assert_eq!(found.findings, [], "{mode:?} {formats:?} {bom} {formula_guard}");
+                let without = (found.totals.without_rosters, found.totals.purged);
+                assert_eq!(without, (u64::from(mode == RosterKind::None), 0));
             }
         }
     }

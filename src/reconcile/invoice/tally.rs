@@ -188,7 +188,7 @@ impl<'a> Tally<'a> {
             column: excerpt(file.titles[column].trim(), 60),
             reason,
         };
-        if let Some((column, value)) = self.total(file, &cell)? {
+        if let Some((column, value)) = total(file, &cell)? {
             let column = file.titles[column].trim().to_owned();
             return Err(InvoiceError::Total { place: place(), column, value });
         }
@@ -252,31 +252,6 @@ impl<'a> Tally<'a> {
         Ok(())
     }
 
-    /// Finds the column in which a row says that it adds up others. What the filter asks for by its value is wanted.
-    fn total<C: AsRef<str>>(
-        &self,
-        file: &OpenFile<'a>,
-        cell: impl Fn(usize) -> Result<C, InvoiceError>,
-    ) -> Result<Option<(usize, String)>, InvoiceError> {
-        let Columns { filter, period, account, region, network, .. } = &file.columns;
-        let bearers = [period, account, region, network].into_iter().copied().flatten();
-        for (column, is_bearer) in
-            bearers.map(|at| (at, true)).chain(file.texts.iter().map(|at| (*at, false)))
-        {
-            if filter.iter().any(|(wanted, _)| *wanted == column) {
-                continue;
-            }
-            let value = cell(column)?;
-            let value = value.as_ref().trim();
-            // No network, account, region or period is called so, alone or with other words.
-            let is_total = if is_bearer { totals::mentions(value) } else { totals::is_word(value) };
-            if is_total || (value.is_empty() && Some(column) == *period) {
-                return Ok(Some((column, excerpt(value, MAX_LABEL_BYTES))));
-            }
-        }
-        Ok(None)
-    }
-
     fn note_value(&mut self, column: &str, value: &str, is_met: bool) {
         let seen = match self.seen.get_mut(column) {
             Some(seen) => seen,
@@ -333,6 +308,28 @@ fn gather(lines: &mut Lines, line: (BillingPeriod, Bearer), row: Gathered, aggre
         Some(so_far) => so_far.add(row, aggregate),
         None => drop(lines.insert(line, row)),
     }
+}
+
+/// Finds the column in which a row says that it adds up others. What the filter asks for by its value is wanted.
+fn total<C: AsRef<str>>(
+    file: &OpenFile<'_>,
+    cell: impl Fn(usize) -> Result<C, InvoiceError>,
+) -> Result<Option<(usize, String)>, InvoiceError> {
+    let Columns { filter, period, account, region, network, .. } = &file.columns;
+    let bearers = [period, account, region, network].into_iter().copied().flatten();
+    for (column, is_bearer) in bearers.map(|at| (at, true)).chain(file.texts.iter().map(|at| (*at, false))) {
+        if filter.iter().any(|(wanted, _)| *wanted == column) {
+            continue;
+        }
+        let value = cell(column)?;
+        let value = value.as_ref().trim();
+        // No network, account, region or period is called so, alone or with other words.
+        let is_total = if is_bearer { totals::mentions(value) } else { totals::is_word(value) };
+        if is_total || (value.is_empty() && Some(column) == *period) {
+            return Ok(Some((column, excerpt(value, MAX_LABEL_BYTES))));
+        }
+    }
+    Ok(None)
 }
 
 /// Says which column of the filter no row passes that passes those before it, and what it holds instead.

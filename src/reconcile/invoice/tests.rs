@@ -219,8 +219,7 @@ fn a_line_says_what_it_is_made_of_and_files_with_the_same_rows_are_refused() {
         }
     }
     // What is largest is the same however often it is there.
-    let mut mapping = Mapping::default();
-    mapping.aggregate = Aggregate::Max;
+    let mapping = Mapping { aggregate: Aggregate::Max, ..Mapping::default() };
     let invoice = folder().with("c.csv", &first).read("", &mapping).unwrap();
     assert_eq!(shown(&invoice), ["2026-10 00000001 9", "2026-10 12345678 4"]);
 }
@@ -444,9 +443,7 @@ proptest! {
         parts in prop::collection::vec(0_u8..6, 40),
         aggregate in prop::sample::select(vec![Aggregate::Sum, Aggregate::Max]),
     ) {
-        let mut mapping = Mapping::default();
-        mapping.aggregate = aggregate;
-        mapping.fractions = true;
+        let mapping = Mapping { aggregate, fractions: true, ..Mapping::default() };
         let header = "period,account,region,quantity\n";
         let written = |row: &Row| format!("{},{},{},{}\n", row.0, row.1, row.2, row.3);
         let whole = format!("{header}{}", rows.iter().map(written).collect::<String>());

@@ -92,7 +92,7 @@ pub(super) fn is_word(cell: &str) -> bool {
     let spaced = cell.to_lowercase().replace(['-', '_', '\u{a0}'], " ");
     let is_frame = |character: char| matches!(character, ':' | '.' | '=' | '*' | '(' | ')' | '[' | ']');
     let words: Vec<&str> = spaced.split_whitespace().map(|word| word.trim_matches(is_frame)).collect();
-    WORDS.contains(&&*words.join(" ").trim())
+    WORDS.contains(&words.join(" ").trim())
 }
 
 /// Says whether a cell says so beside other words.
