@@ -214,9 +214,11 @@ pub(super) fn gather(
 /// and says nothing of the invoice.
 fn trouble_of(line: &ComparedLine, months: &Months<'_>) -> Option<Trouble> {
     match line.verdict {
-        Verdict::Mismatch | Verdict::Incomplete | Verdict::NotInvoiced | Verdict::NotPublished => {
-            Some(Trouble::Invoiced)
-        }
+        Verdict::Mismatch
+        | Verdict::Incomplete
+        | Verdict::NotInvoiced
+        | Verdict::NotPublished
+        | Verdict::NotBegun => Some(Trouble::Invoiced),
         Verdict::Gap => {
             let is_month_told = months.month(line.period).is_some_and(Month::is_gap);
             (!is_month_told && line.missing_networks.is_empty()).then_some(Trouble::InvoiceGap)
