@@ -1,0 +1,49 @@
+//! The guests that the parts work on.
+
+use std::sync::Arc;
+
+use wickr_guest_export::period::BillingPeriod;
+use wickr_guest_export::roster::{
+    FingerprintKey, Roster, RosterBuilder, RosterMode, RosterOf, RosterRows, RunBound,
+};
+use wickr_guest_export::wickr::{GuestPage, model};
+
+use crate::lists::{Direction, Lists};
+
+/// What the builders of a run hold at most: everything.
+const UNBOUNDED: RunBound = RunBound { rows: u32::MAX, bytes: usize::MAX };
+
+pub(crate) fn month() -> BillingPeriod {
+    "2026-10".parse().expect("a month")
+}
+
+/// Returns the bodies of all pages of so many guests.
+pub(crate) fn bodies(guests: u64) -> Vec<Vec<u8>> {
+    let lists = Lists::new(guests, [month()]);
+    (0..).map_while(|number| Some(lists.page(month(), Direction::Ascending, number)?.to_vec())).collect()
+}
+
+/// Returns the pages of so many guests.
+pub(crate) fn pages(guests: u64) -> Vec<GuestPage> {
+    let page = |body: &Vec<u8>| model::guest_page(body, month()).expect("a page");
+    bodies(guests).iter().map(page).collect()
+}
+
+pub(crate) fn of() -> RosterOf {
+    RosterOf { network: "12345678".parse().expect("eight digits"), period: month(), mode: RosterMode::Full }
+}
+
+/// Returns a builder that has taken all guests of the pages.
+pub(crate) fn absorbed(pages: &[GuestPage]) -> RosterBuilder {
+    let mut builder = RosterBuilder::new(RosterMode::Full, UNBOUNDED, FingerprintKey::random());
+    for guest in pages.iter().flat_map(|page| &page.guests) {
+        builder.push(guest.username_hash.as_str(), guest.username.as_str()).expect("a guest with a hash");
+    }
+    builder
+}
+
+/// Returns the roster of so many guests, held in memory.
+pub(crate) fn roster(guests: u64) -> Roster {
+    let run = absorbed(&pages(guests)).take_rows().sorted();
+    Roster::of(of(), guests, RosterRows::Memory(Arc::new(run))).expect("a roster")
+}
