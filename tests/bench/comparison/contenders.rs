@@ -1,5 +1,6 @@
 //! Who is compared: how each is built, and how it is started on the same task.
 
+use std::ffi::OsString;
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -44,17 +45,20 @@ pub(crate) struct Built {
 
 impl Built {
     /// Builds or installs all of them, as whoever uses them would: this program's own copy of the exporter has what only
-    /// tests ask for.
-    pub(crate) fn new() -> Self {
+    /// tests ask for. An exporter that is there already is taken instead.
+    pub(crate) fn new(exporter: Option<PathBuf>) -> Self {
         let target = Path::new(env!("CARGO_TARGET_TMPDIR")).parent().expect("a folder within target");
         let manifest = |folder: &str| Path::new(PACKAGE).join(folder).join("Cargo.toml");
         let peers = target.join("peers");
-        cargo_build(&manifest(""), target);
+        let exporter = exporter.unwrap_or_else(|| {
+            cargo_build(&manifest(""), target);
+            target.join("release/wickr-guest-export")
+        });
         for peer in ["aws-sdk", "floor"] {
             cargo_build(&manifest(&format!("tests/bench/peers/{peer}")), &peers);
         }
         let python = Python::for_test("the comparison with boto3").expect("boto3 and pyarrow");
-        Self { exporter: target.join("release/wickr-guest-export"), peers: peers.join("release"), python }
+        Self { exporter, peers: peers.join("release"), python }
     }
 
     /// Returns the size of the exporter's executable in bytes.
@@ -126,6 +130,15 @@ fn cargo_build(manifest: &Path, target: &Path) {
     let cargo = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
     let mut command = Command::new(cargo);
     command.args(["build", "--release", "--locked", "--quiet", "--manifest-path"]).arg(manifest);
+    // What cargo told this program of its own package would have build scripts run, and all be built, anew.
+    let told = |name: &OsString| {
+        let name = name.to_string_lossy();
+        ["CARGO_MANIFEST_", "CARGO_PKG_", "CARGO_BIN_", "CARGO_CRATE_"].iter().any(|of| name.starts_with(of))
+            || ["OUT_DIR", "LD_LIBRARY_PATH", "CARGO_TARGET_TMPDIR"].contains(&&*name)
+    };
+    for (name, _) in std::env::vars_os().filter(|(name, _)| told(name)) {
+        command.env_remove(name);
+    }
     let status = command.arg("--target-dir").arg(target).status().expect("cargo starts");
     assert!(status.success(), "{} could not be built", manifest.display());
 }

@@ -15,7 +15,7 @@ mod results;
 mod server;
 mod trial;
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use clap::{Parser, ValueEnum as _};
@@ -46,6 +46,9 @@ struct Options {
     /// Only these parts.
     #[arg(long, value_enum, value_delimiter = ',')]
     rows: Vec<Part>,
+    /// Measures this program in place of the one that would be built.
+    #[arg(long)]
+    exporter: Option<PathBuf>,
     /// Passed by cargo.
     #[arg(long, hide = true)]
     bench: bool,
@@ -64,11 +67,13 @@ fn main() -> ExitCode {
     };
     let parts = if options.rows.is_empty() { Part::value_variants() } else { &options.rows };
     let folder = Path::new(env!("CARGO_TARGET_TMPDIR")).join("comparison");
-    let stage = Stage { built: Built::new(), folder };
+    let is_whole =
+        scale == WHOLE && parts.len() == Part::value_variants().len() && options.exporter.is_none();
+    let stage = Stage { built: Built::new(options.exporter), folder };
     let measured = measure(&stage, scale, parts);
     let page = results::page(&measured, scale, &stage.built);
     print!("{page}");
-    if scale == WHOLE && parts.len() == Part::value_variants().len() {
+    if is_whole {
         let results = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/bench/RESULTS.md");
         std::fs::write(&results, page).expect("the page is written");
     } else {

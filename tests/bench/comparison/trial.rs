@@ -85,7 +85,7 @@ impl Figures {
 /// What became of a run.
 pub(crate) enum Outcome {
     Did(Figures),
-    /// It ended with a failure: its code, what was seen of it, and the last line that it said.
+    /// It ended with a failure: its code, what was seen of it, and the last that it said.
     Failed {
         code: Option<i32>,
         seen: Seen,
@@ -136,10 +136,10 @@ impl Stage {
         let log = self.folder.join("said.txt");
         let taken = measured(&command, &log, &self.folder).expect("a run to measure");
         let (seen, said) = (server.seen(), fs::read_to_string(&log).unwrap_or_default());
-        let last = said.lines().last().unwrap_or_default().to_owned();
         if taken.code != Some(0) {
-            return Outcome::Failed { code: taken.code, seen, said: last };
+            return Outcome::Failed { code: taken.code, seen, said: shortened(&said) };
         }
+        let last = said.lines().last().unwrap_or_default().to_owned();
         let parquet_bytes = if contender == Contender::Exporter {
             published(&task, lists.guests)
         } else {
@@ -164,6 +164,13 @@ fn published(task: &Task, guests: u64) -> u64 {
     }
     let first = place(&task.networks[0], &task.months[0]);
     file_bytes(&task.output().join("guest_roster/parquet").join(first).join("guest_roster.parquet"))
+}
+
+/// Returns the last line that says something, short enough for a table.
+fn shortened(said: &str) -> String {
+    let says_something = |line: &&str| line.contains(char::is_alphabetic);
+    let line = said.lines().rev().find(says_something).unwrap_or_default();
+    line.chars().filter(|letter| *letter != '|').take(160).collect::<String>().trim().to_owned()
 }
 
 fn file_bytes(path: &Path) -> u64 {
