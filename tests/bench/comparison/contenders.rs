@@ -61,11 +61,6 @@ impl Built {
         Self { exporter, peers: peers.join("release"), python }
     }
 
-    /// Returns the size of the exporter's executable in bytes.
-    pub(crate) fn exporter_bytes(&self) -> u64 {
-        fs::metadata(&self.exporter).expect("the program").len()
-    }
-
     /// Prepares a contender for a task.
     pub(crate) fn command(&self, contender: Contender, task: &Task) -> Command {
         let mut command = match contender {

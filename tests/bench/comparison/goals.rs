@@ -12,7 +12,7 @@ use wickr_guest_export::period::BillingPeriod;
 
 use crate::contenders::Contender;
 use crate::lists::Lists;
-use crate::server::{Habits, Seen};
+use crate::server::{Habits, Seen, Server};
 use crate::trial::{Figures, Manner, Outcome, Stage, UNPACED};
 
 /// What each answer takes where answers take time.
@@ -128,7 +128,7 @@ pub(crate) struct Measured {
 
 /// Measures the parts that are asked for.
 pub(crate) fn measure(stage: &Stage, scale: Scale, parts: &[Part]) -> Measured {
-    let month = BillingPeriod::containing(chrono::Utc::now()).plus_months(-1);
+    let month = latest_month();
     let bench = Bench { stage, scale, month, lists: Arc::new(Lists::new(scale.guests, [month])) };
     let mut measured = Measured::default();
     let asked = |part| parts.contains(&part);
@@ -145,6 +145,21 @@ pub(crate) fn measure(stage: &Stage, scale: Scale, parts: &[Part]) -> Measured {
         bench.under_a_limit(&mut measured);
     }
     measured
+}
+
+/// Serves the guests of the latest month that has ended until it is killed.
+pub(crate) fn serve(guests: u64) -> ! {
+    let month = latest_month();
+    let server = Server::start(Arc::new(Lists::new(guests, [month])), AT_ONCE).expect("a server");
+    println!("AWS_ENDPOINT_URL_WICKR={} serves {guests} guests of {month} in any network", server.endpoint);
+    loop {
+        std::thread::park();
+    }
+}
+
+/// Returns a month whose number has to be confirmed, and that the service still counts.
+fn latest_month() -> BillingPeriod {
+    BillingPeriod::containing(chrono::Utc::now()).plus_months(-1)
 }
 
 struct Bench<'a> {

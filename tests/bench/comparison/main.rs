@@ -49,6 +49,9 @@ struct Options {
     /// Measures this program in place of the one that would be built.
     #[arg(long)]
     exporter: Option<PathBuf>,
+    /// Only serves the guests, without latency, to whoever a profiler runs.
+    #[arg(long)]
+    serve: bool,
     /// Passed by cargo.
     #[arg(long, hide = true)]
     bench: bool,
@@ -65,6 +68,9 @@ fn main() -> ExitCode {
         rounds: options.rounds.unwrap_or(base.rounds).max(1),
         slow_rounds: options.slow_rounds.unwrap_or(base.slow_rounds).max(1),
     };
+    if options.serve {
+        goals::serve(scale.guests);
+    }
     let parts = if options.rows.is_empty() { Part::value_variants() } else { &options.rows };
     let folder = Path::new(env!("CARGO_TARGET_TMPDIR")).join("comparison");
     let is_whole =

@@ -38,8 +38,6 @@ pub(crate) fn page(measured: &Measured, scale: Scale, built: &Built) -> String {
     for (name, value) in machine().into_iter().chain(built.versions()) {
         writeln!(page, "| {name} | {value} |").expect("a string takes everything");
     }
-    let size = grouped(built.exporter_bytes());
-    writeln!(page, "| size of the executable | {size} bytes |").expect("a string takes everything");
     page
 }
 
