@@ -3,15 +3,10 @@
 use std::sync::Arc;
 
 use wickr_guest_export::period::BillingPeriod;
-use wickr_guest_export::roster::{
-    FingerprintKey, Roster, RosterBuilder, RosterMode, RosterOf, RosterRows, RunBound,
-};
+use wickr_guest_export::roster::{FingerprintKey, Roster, RosterBuilder, RosterMode, RosterOf, RosterRows};
 use wickr_guest_export::wickr::{GuestPage, model};
 
 use crate::lists::{Direction, Lists};
-
-/// What the builders of a run hold at most: everything.
-const UNBOUNDED: RunBound = RunBound { rows: u32::MAX, bytes: usize::MAX };
 
 pub(crate) fn month() -> BillingPeriod {
     "2026-10".parse().expect("a month")
@@ -35,9 +30,9 @@ pub(crate) fn of() -> RosterOf {
 
 /// Returns a builder that has taken all guests of the pages.
 pub(crate) fn absorbed(pages: &[GuestPage]) -> RosterBuilder {
-    let mut builder = RosterBuilder::new(RosterMode::Full, UNBOUNDED, FingerprintKey::random());
-    for guest in pages.iter().flat_map(|page| &page.guests) {
-        builder.push(guest.username_hash.as_str(), guest.username.as_str()).expect("a guest with a hash");
+    let mut builder = RosterBuilder::new(RosterMode::Full, FingerprintKey::random());
+    for guest in pages.iter().flat_map(|page| page.guests.iter()) {
+        builder.push(guest.username_hash, guest.username).expect("a guest with a hash");
     }
     builder
 }
