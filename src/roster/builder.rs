@@ -187,7 +187,7 @@ impl UnsortedRows {
     /// Sorts and deduplicates them, which takes a while.
     #[must_use]
     pub fn sorted(self) -> SortedRun {
-        SortedRun::sorted(self.identities, self.names)
+        SortedRun::sorted(&self.identities, &self.names)
     }
 }
 

@@ -10,6 +10,11 @@ pub(super) struct TextColumn {
 }
 
 impl TextColumn {
+    /// Makes room for as much as another column holds.
+    pub(super) fn as_large_as(other: &Self) -> Self {
+        Self { text: String::with_capacity(other.text.len()), ends: Vec::with_capacity(other.ends.len()) }
+    }
+
     /// Returns the bytes of all texts together, and of what tells them apart.
     pub(super) fn bytes(&self) -> usize {
         self.text.len() + size_of_val(self.ends.as_slice())

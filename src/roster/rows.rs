@@ -27,41 +27,47 @@ pub trait SortedRows {
     fn advance(&mut self) -> Result<Option<GuestRow<'_>>, RosterError>;
 }
 
-/// Rows in memory: texts as they were pushed, and the kept ones in order.
+/// Rows in memory, one after the other in their order: they are read several times, and texts that lie all over the
+/// memory cost more each time than putting them in order once.
 pub struct SortedRun {
     identities: TextColumn,
     names: TextColumn,
-    kept: Vec<Kept>,
-}
-
-/// A row that is kept of all that came for its guest.
-#[derive(Clone, Copy)]
-struct Kept {
-    row: u32,
-    conflict: bool,
+    /// Whether different names came with the identity of each row.
+    conflicts: Vec<bool>,
+    /// What was pushed took so many bytes.
+    bytes: usize,
 }
 
 impl SortedRun {
-    /// Sorts and deduplicates what was pushed. Only row numbers move, each with the first bytes of its identity: they
-    /// tell nearly all hashes apart, without a look at texts that lie all over the memory.
-    pub(super) fn sorted(identities: TextColumn, names: TextColumn) -> Self {
+    /// Sorts and deduplicates what was pushed. Row numbers are sorted, each with the first bytes of its identity: they
+    /// tell nearly all hashes apart, without a look at the texts.
+    pub(super) fn sorted(identities: &TextColumn, names: &TextColumn) -> Self {
         let mut order: Vec<(u64, u32)> =
             (0..identities.rows()).map(|row| (first_bytes(identities.get(row)), row)).collect();
         let row = |row: u32| (identities.get(row), names.get(row));
         order.sort_unstable_by(|(left_bytes, left), (right_bytes, right)| {
             left_bytes.cmp(right_bytes).then_with(|| row(*left).cmp(&row(*right)))
         });
-        let mut kept: Vec<Kept> = Vec::with_capacity(order.len());
-        for (_, row) in order {
-            match kept.last_mut() {
+        let mut sorted = Self {
+            identities: TextColumn::as_large_as(identities),
+            names: TextColumn::as_large_as(names),
+            conflicts: Vec::with_capacity(order.len()),
+            bytes: identities.bytes() + names.bytes(),
+        };
+        let mut kept: Option<(&str, &str)> = None;
+        for (identity, name) in order.into_iter().map(|(_, number)| row(number)) {
+            match (kept, sorted.conflicts.last_mut()) {
                 // Sorted by name within the guest: the first is the smallest.
-                Some(last) if identities.get(last.row) == identities.get(row) => {
-                    last.conflict |= names.get(last.row) != names.get(row);
+                (Some((same, smallest)), Some(conflict)) if same == identity => *conflict |= smallest != name,
+                _ => {
+                    sorted.identities.push(identity);
+                    sorted.names.push(name);
+                    sorted.conflicts.push(false);
+                    kept = Some((identity, name));
                 }
-                _ => kept.push(Kept { row, conflict: false }),
             }
         }
-        Self { identities, names, kept }
+        sorted
     }
 
     /// Sorts and deduplicates rows that are at hand.
@@ -72,12 +78,12 @@ impl SortedRun {
             identities.push(identity);
             names.push(name);
         }
-        Arc::new(Self::sorted(identities, names))
+        Arc::new(Self::sorted(&identities, &names))
     }
 
-    /// Returns the bytes that it holds, as [`RunBound`](super::RunBound) counts them.
-    pub(crate) fn bytes(&self) -> usize {
-        self.identities.bytes() + self.names.bytes()
+    /// Returns the bytes of what was pushed, as [`RunBound`](super::RunBound) counts them.
+    pub(crate) const fn bytes(&self) -> usize {
+        self.bytes
     }
 
     /// Returns the rows from the first on.
@@ -97,12 +103,13 @@ fn first_bytes(text: &str) -> u64 {
 /// The rows of a [`SortedRun`].
 pub(super) struct MemoryRows {
     run: Arc<SortedRun>,
-    next: usize,
+    next: u32,
 }
 
 impl SortedRows for MemoryRows {
     fn advance(&mut self) -> Result<Option<GuestRow<'_>>, RosterError> {
-        let Some(Kept { row, conflict }) = self.run.kept.get(self.next).copied() else { return Ok(None) };
+        let Some(conflict) = self.run.conflicts.get(self.next as usize).copied() else { return Ok(None) };
+        let row = self.next;
         self.next += 1;
         let (identity, name) = (self.run.identities.get(row), self.run.names.get(row));
         Ok(Some(GuestRow { identity, name, conflict }))

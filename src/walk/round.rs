@@ -101,20 +101,24 @@ impl Round {
         store: &RunStore,
     ) -> Result<Self, RunStoreError> {
         let (walks, relation) = match position {
-            // Before its first row a backward walk has not shown that it goes the other way.
-            RoundPosition::Both(forward, backward) if backward.rows > 0 => {
-                (vec![forward, backward], Relation::Both)
+            RoundPosition::Alone(walk) => (vec![walk], Relation::Alone),
+            RoundPosition::Both(forward, backward) => {
+                // Before its first row a backward walk has not shown that it goes the other way.
+                let relation = if backward.rows > 0 { Relation::Both } else { Relation::Alone };
+                (vec![forward, backward], relation)
             }
-            RoundPosition::Converging(forward, backward, Some(meeting)) => {
-                (vec![forward, backward], Relation::Converging(meeting))
+            RoundPosition::Converging(forward, backward, meeting) => {
+                (vec![forward, backward], meeting.map_or(Relation::Alone, Relation::Converging))
             }
-            RoundPosition::Alone(walk)
-            | RoundPosition::Both(walk, _)
-            | RoundPosition::Converging(walk, _, None) => (vec![walk], Relation::Alone),
         };
+        let goes_on_alone = matches!(relation, Relation::Alone);
         let mut round = Self { walks: Vec::new(), relation, taken_in: 0 };
+        // All of them, as what was written down is whole or of no use.
         for position in walks {
             round.walks.push(Walk::resume(plan_of(&position), position, store).await?);
+        }
+        if goes_on_alone {
+            round.drop_backward();
         }
         Ok(round)
     }

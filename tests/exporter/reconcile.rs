@@ -170,7 +170,7 @@ fn a_network_that_is_gone_without_effect_is_said_and_one_that_never_was_there_re
     assert!(told.contains("--gone without effect: network 01234567 is missed in no month"), "{told}");
     let summary = against(&scene, RIGHT, &["--gone", OTHER, "--summary", "json"]).exits(0).summary();
     assert_eq!(summary["gone_without_effect"], serde_json::json!([OTHER]));
-    fs::remove_file(scene.output().manifest_path(OTHER, CLOSED)).expect("a manifest");
+    scene.output().unpublish(OTHER, CLOSED);
     let total = "period,quantity\n2025-08,48\n2025-09,50\n";
     let summary = against(&scene, total, &["--gone", OTHER, "--summary", "json"]).exits(0).summary();
     assert_eq!(summary["gone_without_effect"], serde_json::json!([]));
