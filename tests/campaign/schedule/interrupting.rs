@@ -76,7 +76,7 @@ fn interrupt(draw: &mut Draw, case: &mut Case, tries: u32) -> bool {
         let Some((site, nth, label)) = point(draw, case) else { return false };
         // Only who was answered has come to the end.
         let answered = if label == "at the end of a walk" { 80 } else { 50 };
-        let manner = draw.pick(&[Manner::Killed, Manner::Killed, Manner::Stopped, Manner::OutOfTime]);
+        let manner = draw.pick(&[Manner::Killed, Manner::Stopped, Manner::OutOfTime]);
         let is_late = manner != Manner::OutOfTime && draw.chance(answered);
         let moment = if is_late { Moment::After } else { Moment::Before };
         case.interruptions.push(Interruption { site, nth, moment, manner, damage: None });
