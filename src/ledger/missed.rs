@@ -11,9 +11,12 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use chrono::{DateTime, Utc};
+
 use super::Ledger;
 use crate::guest::NetworkId;
 use crate::period::BillingPeriod;
+use crate::publish::ClosedPeriod;
 use crate::task::TaskKey;
 
 /// Which networks there are, as far as anybody says.
@@ -79,8 +82,10 @@ pub struct Attendance<'a> {
     told: &'a Told,
     months: BTreeMap<NetworkId, BTreeSet<BillingPeriod>>,
     periods: BTreeSet<BillingPeriod>,
-    /// The months that are marked closed, by closings that are to be believed.
-    marked_closed: BTreeSet<BillingPeriod>,
+    /// When the months were marked closed that are, by closings that are to be believed.
+    marked_closed: BTreeMap<BillingPeriod, DateTime<Utc>>,
+    /// When what is published was exported, where its manifest is to be believed.
+    exported: BTreeMap<TaskKey, DateTime<Utc>>,
 }
 
 impl<'a> Attendance<'a> {
@@ -92,9 +97,13 @@ impl<'a> Attendance<'a> {
         for TaskKey { network, period } in ledger.tasks() {
             months.entry(network).or_default().insert(period);
         }
-        let closings = ledger.closings.iter().filter(|(_, closing)| closing.is_ok());
-        let marked_closed = closings.map(|(period, _)| *period).collect();
-        Self { told, months, periods: ledger.periods(), marked_closed }
+        let closed_at = |(period, closing): (&BillingPeriod, &Result<ClosedPeriod, String>)| {
+            Some((*period, closing.as_ref().ok()?.closed_at))
+        };
+        let marked_closed = ledger.closings.iter().filter_map(closed_at).collect();
+        let exported =
+            ledger.publications.iter().map(|(task, manifest)| (*task, manifest.exported_at)).collect();
+        Self { told, months, periods: ledger.periods(), marked_closed, exported }
     }
 
     /// Lists the networks that a month misses, and why.
@@ -104,7 +113,8 @@ impl<'a> Attendance<'a> {
             self.months.keys().copied().chain(self.told.roll.networks()).collect();
         let missed = networks.into_iter().filter_map(|network| {
             let absence = self.absence(TaskKey::new(network, period))?;
-            let is_excused = self.is_gone(network, absence) || self.closed_without(period, absence);
+            let is_excused =
+                self.is_gone(network, absence) || self.closed_without(TaskKey::new(network, period), absence);
             (!is_excused).then_some((network, absence))
         });
         missed.collect()
@@ -141,11 +151,13 @@ impl<'a> Attendance<'a> {
         absence != Absence::Between && self.told.gone.contains(&network)
     }
 
-    /// Says whether whoever marked the month closed has excused it. A network that its closing names is published, or its
+    /// Says whether whoever marked the month closed has excused it, having known the network's last month: one that was
+    /// exported later tells of a network that nobody missed then. A network that its closing names is published, or its
     /// manifest is lost: neither is absent.
-    fn closed_without(&self, period: BillingPeriod, absence: Absence) -> bool {
-        matches!(absence, Absence::Since { is_there: None | Some(false), .. })
-            && self.marked_closed.contains(&period)
+    fn closed_without(&self, TaskKey { network, period }: TaskKey, absence: Absence) -> bool {
+        let Absence::Since { last, is_there: None | Some(false) } = absence else { return false };
+        let exported = self.exported.get(&TaskKey::new(network, last));
+        exported.zip(self.marked_closed.get(&period)).is_some_and(|(exported, closed)| exported <= closed)
     }
 
     /// Returns why a network is missed in a month, whether or not somebody says that it is gone.
@@ -281,17 +293,21 @@ mod tests {
     #[test]
     fn a_month_that_is_marked_closed_misses_nobody_who_was_gone_by_then() {
         let published: &[(&str, &[&str])] = &[(ONE, &["2026-08", "2026-09"]), (TWO, &["2026-08"])];
-        let september = |published, told: &Told| {
+        let two: NetworkId = TWO.parse().unwrap();
+        let closed_at = |closed_at, published, told: &Told| {
             let mut attendance = attendance(published, told);
-            attendance.marked_closed.insert(period("2026-09"));
+            attendance.marked_closed.insert(period("2026-09"), closed_at);
+            attendance.exported.insert(TaskKey::new(two, period("2026-08")), DateTime::UNIX_EPOCH);
             attendance.missed(period("2026-09")).into_keys().collect::<Vec<_>>()
         };
+        let september = |published, told: &Told| closed_at(DateTime::<Utc>::MAX_UTC, published, told);
         assert!(september(published, &Told::default()).is_empty());
         assert!(september(published, &there(&[ONE], "2026-10")).is_empty());
-        let two: NetworkId = TWO.parse().unwrap();
         assert_eq!(september(published, &there(&[ONE, TWO], "2026-10")), [two], "whoever asks knows better");
         let returned: &[(&str, &[&str])] = &[(ONE, &["2026-08", "2026-09"]), (TWO, &["2026-08", "2026-10"])];
         assert_eq!(september(returned, &Told::default()), [two], "it was not gone");
+        let early = closed_at(DateTime::<Utc>::MIN_UTC, published, &Told::default());
+        assert_eq!(early, [two], "nobody knew of its last month");
     }
 
     #[test]
