@@ -20,6 +20,7 @@ also be in folders named BILLING_PERIOD=2026-10. A mapping holds what differs:
   fractions = false                        # true: guests are prorated, and 2.054 is about two
   aggregate = \"sum\"                        # or \"max\": of several rows for the same
   account = \"line_item_usage_account_id\"   # also region, network; the others are left out
+  compare_by = \"finest\"                    # or \"total\": whatever columns there are
   delimiter = \";\"                          # else it is found: comma, semicolon or tab
   period = { column = \"bill_billing_period_start_date\" }
   filter = { line_item_product_code = \"…\", line_item_usage_type = [\"…\", \"…\"] }

@@ -37,10 +37,23 @@ pub struct Mapping {
     pub filter: BTreeMap<String, FilterValues>,
     /// The rows that do not count: those in which any of these columns has one of its values, as rows of totals have.
     pub exclude: BTreeMap<String, FilterValues>,
+    /// By what lines are told apart.
+    pub compare_by: CompareBy,
     /// Whether guests may be prorated, so that a point is a decimal point and a line need not be a whole number.
     pub fractions: bool,
     /// What separates the cells of a CSV, if it is not to be found.
     pub delimiter: Option<Delimiter>,
+}
+
+/// By what the lines of an invoice are told apart.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum CompareBy {
+    /// By the finest that all rows have: network, else account and region, else nothing.
+    #[default]
+    Finest,
+    /// By nothing, whatever columns there are.
+    Total,
 }
 
 /// What is made of several rows for the same.
@@ -236,7 +249,8 @@ impl Mapping {
 
     /// Says whether network, account and region are looked for by their usual names, and done without.
     fn looks_for_bearers(&self) -> bool {
-        [&self.network, &self.account, &self.region].into_iter().all(Option::is_none)
+        let named = [&self.network, &self.account, &self.region].into_iter().any(Option::is_some);
+        !named && self.compare_by == CompareBy::Finest
     }
 
     /// Reads a mapping.
@@ -277,6 +291,7 @@ impl Mapping {
         let named = |name: &str| find(name, &|title| title == name)?.ok_or_else(|| missing(name, header));
         let usual = |name: &str| find(name, &|title| is_usual(name, title));
         let bearer = |written: &Option<String>, name: &str| match written {
+            Some(_) if self.compare_by == CompareBy::Total => Ok(None),
             Some(written) => named(written).map(Some),
             None if self.looks_for_bearers() => usual(name),
             None => Ok(None),
@@ -304,9 +319,8 @@ impl Mapping {
                 None => usual("quantity")?.ok_or_else(|| missing("quantity", header))?,
             },
         };
-        // Whoever names no column at all has not looked at them.
-        let names_none =
-            self.looks_for_bearers() && self.quantity.is_none() && self.period.place == PeriodPlace::Usual;
+        // Whoever names none of those has not looked at them.
+        let names_none = self.looks_for_bearers();
         let used = columns.all();
         let is_overlooked = |(at, title): &(usize, &String)| !used.contains(at) && tells_lines_apart(title);
         match header.iter().enumerate().find(is_overlooked) {

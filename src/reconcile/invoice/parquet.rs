@@ -48,7 +48,10 @@ pub(super) fn read(path: &Path, tally: &mut Tally<'_>) -> Result<(), InvoiceErro
     }
     // An export has a hundred of them and no rows of totals: what writes those writes few columns.
     if schema.fields().len() <= MAX_TEXT_COLUMNS {
-        let is_text = |column: &usize| schema.field(*column).data_type().is_string();
+        let is_text = |column: &usize| match schema.field(*column).data_type() {
+            DataType::Dictionary(_, values) => values.is_string(),
+            plain => plain.is_string(),
+        };
         opened.texts = (0..schema.fields().len()).filter(is_text).collect();
         wanted.extend(&opened.texts);
         wanted.sort_unstable();
