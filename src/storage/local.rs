@@ -294,9 +294,14 @@ impl Destination for LocalDestination {
     }
 
     fn full_name(&self) -> String {
-        let absolute = fs::canonicalize(&self.root).or_else(|_| std::path::absolute(&self.root));
-        // What is not there yet may be written with a slash at its end.
-        shown(&absolute.unwrap_or_else(|_| self.root.clone()).components().collect::<PathBuf>())
+        let absolute = std::path::absolute(&self.root).unwrap_or_else(|_| self.root.clone());
+        // What is not there yet may lie in a folder that is, and has another name.
+        let named = absolute.ancestors().find_map(|ancestor| {
+            let real = fs::canonicalize(ancestor).ok()?;
+            Some(real.join(absolute.strip_prefix(ancestor).ok()?))
+        });
+        // It may be written with a slash at its end.
+        shown(&named.unwrap_or(absolute).components().collect::<PathBuf>())
     }
 
     async fn clear_away(&self) {
