@@ -230,7 +230,10 @@ impl<'a> Investigation<'a> {
             let converged = walked.position.overlap.is_some();
             // One that is half of each direction has its pages in common with either.
             let same_as_before = self.latest.as_ref().is_some_and(|before| {
-                !converged && before.position.overlap.is_none() && walked.roster.same_guests(&before.roster)
+                !converged
+                    && before.position.overlap.is_none()
+                    && before.position.direction != walked.position.direction
+                    && walked.roster.same_guests(&before.roster)
             });
             if self.findings.totals.len() == self.findings.walks.len() {
                 // Of two walks at the same time, the count before the second is the count before both.
@@ -251,7 +254,8 @@ impl<'a> Investigation<'a> {
             match self.walk_to_the_end(round).await {
                 // It was begun anew, and so its spelling is as doubtful as that of any first page.
                 Ok(walked) if walked.iter().all(|walked| walked.roster.guests() == 0) => {}
-                Err(error) if refuses_the_question(&error) => {}
+                // One of two that had ended answered the question.
+                Err(error) if self.latest.is_none() && refuses_the_question(&error) => {}
                 ended => return ended,
             }
         }

@@ -111,12 +111,12 @@ impl Meeting {
         if usernames.len() >= MIN_SHARED_USERNAMES { Standing::Met } else { Standing::Apart }
     }
 
-    /// Says whether the latest page of both walks has the same rows, as the first one has if the service sorts only one
-    /// way, or whether that of the forward one is not known.
+    /// Says whether the latest pages of both walks have a row in common, as the first ones have if the service sorts only
+    /// one way, even if the list moved between them, or whether that of the forward one is not known.
     #[must_use]
-    pub fn is_of_the_same_page(&self) -> bool {
-        let set = |side: &Side| side.last_page.iter().copied().collect::<BTreeSet<_>>();
-        self.forward.last_page.is_empty() || set(&self.forward) == set(&self.backward)
+    pub fn have_a_row_in_common(&self) -> bool {
+        let backward = &self.backward.last_page;
+        self.forward.last_page.is_empty() || self.forward.last_page.iter().any(|row| backward.contains(row))
     }
 
     /// Counts the rows that both walks have read, once they have met: what the backward one read short of where the

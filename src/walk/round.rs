@@ -62,9 +62,9 @@ impl Round {
         Self { relation: Relation::Alone, ..self }
     }
 
-    /// Adds a walk in the other direction that reads all of the list as well. If its first page is that of this one, the
-    /// service does not know the other direction: then it is dropped, as two walks that read the same pages at the same
-    /// moment miss the same guests.
+    /// Adds a walk in the other direction that reads all of the list as well. If its first page has a row of that of this
+    /// one, the service may not know the other direction: then it is dropped, as two walks that read the same pages at the
+    /// same moment miss the same guests. (A list of less than two pages is as soon read twice one after the other.)
     ///
     /// # Panics
     /// If the round is not of one forward walk that was begun here.
@@ -249,7 +249,7 @@ impl Round {
                 standing == Standing::Refuted || (apart && forward.position.has_ended())
             }
             Relation::BothIfOpposite(meeting) if backward.position.rows > 0 => {
-                let same = meeting.is_of_the_same_page();
+                let same = meeting.have_a_row_in_common();
                 self.relation = Relation::Both;
                 same
             }

@@ -393,7 +393,7 @@ impl<'a> Export<'a> {
         if let Some(round) = current {
             match self.walk_on(round) {
                 Ok(walks) if walks.iter().all(|walk| walk.names.is_empty()) => {}
-                Err(failure) if refused(&failure) => {}
+                Err(failure) if self.known.walks.is_empty() && refused(&failure) => {}
                 ended => return ended,
             }
         }

@@ -194,7 +194,9 @@ impl Round {
             let begun = self.walks.get(1).filter(|backward| backward.pages.rows > 0);
             let first = begun.map(Walk::latest_rows);
             let opening = first.is_some().then(|| self.opening.take()).flatten();
-            opening.is_some_and(|opening| opening.is_empty() || Some(opening) == first)
+            opening
+                .zip(first)
+                .is_some_and(|(opening, first)| opening.is_empty() || !opening.is_disjoint(&first))
         };
         if parts {
             self.walks.truncate(1);
