@@ -211,7 +211,7 @@ impl Round {
                 .map_err(|reason| self.walks[at].failed(reason))?;
             progress.advance(page.guests.len() as u64);
             self.admit(at, page)?;
-            if self.goes_on_alone() {
+            if self.settle_relation() {
                 self.drop_backward();
                 if at == 0 {
                     // All that is on its way is for the other one.
@@ -239,8 +239,9 @@ impl Round {
         walk.admit(page).map_err(|reason| self.walks[at].failed(reason))
     }
 
-    /// Says whether two walks are of no further use to each other, once what they are to each other is clear.
-    fn goes_on_alone(&mut self) -> bool {
+    /// Finds out what two walks are to each other, as far as the latest page tells, and says whether they are of no further
+    /// use to each other.
+    fn settle_relation(&mut self) -> bool {
         let [forward, backward] = self.walks.as_slice() else { return false };
         match &self.relation {
             Relation::Converging(meeting) => {
