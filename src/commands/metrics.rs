@@ -5,13 +5,13 @@ use std::time::Duration;
 
 use tokio_util::sync::CancellationToken;
 
-use super::source::ca_bundle;
+use super::clients::http_clients;
 use super::stop::within;
 use crate::doctor::{Check, replaceable};
 use crate::job::{MetricsSettings, UsageError};
 use crate::report::metrics::{EndedRun, samples};
 use crate::telemetry::metrics::{Sample, encode, pushgateway, textfile};
-use crate::wickr::{HttpSettings, TimeLimit, build_http_client};
+use crate::wickr::{TimeLimit, Way};
 
 /// How long a run that was told to stop still takes for what it has to tell.
 const LAST_WORDS: Duration = Duration::from_secs(2);
@@ -73,10 +73,5 @@ async fn push(settings: &MetricsSettings, samples: &[Sample]) {
 }
 
 fn client() -> Result<reqwest::Client, UsageError> {
-    let settings = HttpSettings {
-        time_limit: TimeLimit::Exchange(pushgateway::LONGEST_ATTEMPT),
-        ca_bundle: ca_bundle()?,
-        use_proxies: true,
-    };
-    build_http_client(&settings).map_err(|error| UsageError(format!("AWS_CA_BUNDLE or TLS: {error}")))
+    Ok(http_clients(TimeLimit::Exchange(pushgateway::LONGEST_ATTEMPT))?.get(Way::Proxied)?)
 }

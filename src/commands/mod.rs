@@ -1,5 +1,6 @@
 //! One file a command. Commands wire parts together and hold no logic of their own.
 
+mod clients;
 mod completions;
 mod conclusion;
 mod diff;
@@ -99,8 +100,11 @@ fn is_told_in_json(log_format: LogFormat) -> bool {
     log_format == LogFormat::Json && tracing::enabled!(tracing::Level::ERROR)
 }
 
+/// Starts what commands run on. One thread talks to services: a second one would be woken with each answer to find that
+/// there is nothing to do, which costs more than what it could take over. What computes or waits for files has threads
+/// of its own.
 fn runtime() -> io::Result<tokio::runtime::Runtime> {
-    tokio::runtime::Builder::new_multi_thread().enable_all().build()
+    tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build()
 }
 
 /// Starts logging, and drawing progress if somebody watches.

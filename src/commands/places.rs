@@ -12,7 +12,7 @@ use async_trait::async_trait;
 use object_store::CredentialProvider;
 use object_store::aws::AwsCredential;
 
-use super::source::ca_bundle;
+use super::clients::http_clients;
 use crate::checkpoint::StateLocation;
 use crate::clock::{Clock, SystemClock};
 use crate::error_chain::error_chain;
@@ -25,8 +25,8 @@ use crate::storage::object::{
 };
 use crate::storage::{Destination, LocalDestination, LockWait, ObjectDestination, StoreUrl, local_path};
 use crate::wickr::{
-    ApiError, AwsEnvironment, CachedCredentials, Caller, HttpClients, HttpSettings, TimeLimit,
-    build_http_client, load_aws_environment, s3_variant,
+    ApiError, AwsEnvironment, CachedCredentials, Caller, HttpClients, TimeLimit, Way, load_aws_environment,
+    s3_variant,
 };
 
 /// How long a store may be silent. Files are large, so answers may take as long as they go on; of a part that is sent
@@ -141,11 +141,11 @@ pub(super) async fn open(text: &str, settings: &PlaceSettings) -> anyhow::Result
     let Some(url) = StoreUrl::parse(text)? else {
         return Ok(Arc::new(LocalDestination::new(local_path(text)?)));
     };
-    let client = http_client(ca_bundle()?);
+    let clients = store_clients()?;
     let access = match url.kind {
-        StoreKind::S3 => s3(settings, client).await?,
-        StoreKind::Google => google(&url, settings, client)?,
-        StoreKind::Azure => azure(&url, settings, client)?,
+        StoreKind::S3 => s3(settings, &clients).await?,
+        StoreKind::Google => google(&url, settings, &clients)?,
+        StoreKind::Azure => azure(&url, settings, &clients)?,
     };
     let store = connect(&url, &access)?;
     let settings = StoreSettings {
@@ -165,32 +165,25 @@ pub(super) async fn caller<'a>(
     if !places.any(is_bucket) {
         return None;
     }
-    Some(async { Ok(aws(settings, http_client(ca_bundle()?)).await?.caller()) }.await)
+    Some(async { Ok(aws(settings, &store_clients()?).await?.caller()) }.await)
 }
 
-/// Returns what builds a client that is used with the proxies of the environment, or without.
-fn http_client(ca_bundle: Option<Vec<u8>>) -> impl Fn(bool) -> Result<reqwest::Client, UsageError> {
-    move |use_proxies| {
-        let time_limit = TimeLimit::Silence(LONGEST_SILENCE);
-        let settings = HttpSettings { time_limit, ca_bundle: ca_bundle.clone(), use_proxies };
-        build_http_client(&settings).map_err(|error| UsageError(format!("AWS_CA_BUNDLE or TLS: {error}")))
-    }
+fn store_clients() -> Result<HttpClients, UsageError> {
+    http_clients(TimeLimit::Silence(LONGEST_SILENCE))
 }
 
-async fn aws(
-    settings: &PlaceSettings,
-    client: impl Fn(bool) -> Result<reqwest::Client, UsageError>,
-) -> anyhow::Result<AwsEnvironment> {
-    let clients = HttpClients { proxied: client(true)?, direct: client(false)? };
-    Ok(load_aws_environment(clients, settings.region.clone(), settings.profile.clone()).await?)
+/// Returns the client of a store, which is this machine's if anything of it is reached over plain http.
+fn store_client(clients: &HttpClients, is_plain: bool) -> Result<reqwest::Client, UsageError> {
+    Ok(clients.get(if is_plain { Way::Direct } else { Way::Proxied })?)
 }
 
-async fn s3(
-    settings: &PlaceSettings,
-    client: impl Fn(bool) -> Result<reqwest::Client, UsageError>,
-) -> anyhow::Result<StoreAccess> {
-    let environment = aws(settings, &client).await?;
-    // Plain http is for this machine, where a proxy would carry it elsewhere.
+async fn aws(settings: &PlaceSettings, clients: &HttpClients) -> anyhow::Result<AwsEnvironment> {
+    let (region, profile) = (settings.region.clone(), settings.profile.clone());
+    Ok(load_aws_environment(clients.clone(), region, profile).await?)
+}
+
+async fn s3(settings: &PlaceSettings, clients: &HttpClients) -> anyhow::Result<StoreAccess> {
+    let environment = aws(settings, clients).await?;
     let is_plain = environment.s3_endpoint_url.as_ref().is_some_and(|url| url.starts_with("http://"));
     let credentials = Arc::new(Lent(environment.credentials));
     let region = environment.region.or_else(|| settings.fallback_region.clone());
@@ -198,7 +191,7 @@ async fn s3(
     let endpoint = environment.s3_endpoint_url.or_else(|| region.as_ref().and_then(variant));
     let identity =
         StoreIdentity::S3(S3Access { region, endpoint, credentials, kms_key: settings.kms_key.clone() });
-    Ok(StoreAccess { client: client(!is_plain)?, identity })
+    Ok(StoreAccess { client: store_client(clients, is_plain)?, identity })
 }
 
 fn refuse_settings_of_s3(
@@ -221,7 +214,7 @@ fn refuse_settings_of_s3(
 fn google(
     url: &StoreUrl,
     settings: &PlaceSettings,
-    client: impl Fn(bool) -> Result<reqwest::Client, UsageError>,
+    clients: &HttpClients,
 ) -> Result<StoreAccess, UsageError> {
     refuse_settings_of_s3(url, settings, "Google Cloud Storage", "bucket")?;
     let variable = |name: &str| std::env::var(name).ok().filter(|value| !value.is_empty());
@@ -247,23 +240,22 @@ fn google(
         .unwrap_or_else(machine);
     let endpoint = variable("GOOGLE_BASE_URL");
     let is_plain = endpoint.as_ref().is_some_and(|endpoint| endpoint.starts_with("http://"));
-    let access = GoogleAccess { endpoint, identity, near: client(false)? };
-    Ok(StoreAccess { client: client(!is_plain)?, identity: StoreIdentity::Google(access) })
+    let access = GoogleAccess { endpoint, identity, near: clients.get(Way::Direct)? };
+    Ok(StoreAccess { client: store_client(clients, is_plain)?, identity: StoreIdentity::Google(access) })
 }
 
 /// Azure's tools are set up by variables, which is all that is known of an account here.
-fn azure(
-    url: &StoreUrl,
-    settings: &PlaceSettings,
-    client: impl Fn(bool) -> Result<reqwest::Client, UsageError>,
-) -> Result<StoreAccess, UsageError> {
+fn azure(url: &StoreUrl, settings: &PlaceSettings, clients: &HttpClients) -> Result<StoreAccess, UsageError> {
     refuse_settings_of_s3(url, settings, "Azure", "container")?;
     let variables: Vec<(String, String)> = std::env::vars_os()
         .filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?)))
         .filter(|(name, value)| name.starts_with("AZURE_") && !value.is_empty())
         .collect();
     let is_plain = variables.iter().any(|(_, value)| value.starts_with("http://"));
-    Ok(StoreAccess { client: client(!is_plain)?, identity: StoreIdentity::Azure(AzureAccess(variables)) })
+    Ok(StoreAccess {
+        client: store_client(clients, is_plain)?,
+        identity: StoreIdentity::Azure(AzureAccess(variables)),
+    })
 }
 
 /// The credentials of the API, as a store wants them.

@@ -4,14 +4,15 @@ use std::sync::Arc;
 
 use tokio::sync::Semaphore;
 
+use super::clients::http_clients;
 use crate::clock::Clock;
 use crate::export::Source;
 use crate::job::{Job, JobSource, Networks, Service, UsageError};
 use crate::pacing::{Pacer, PacerSettings};
 use crate::publish::SourceKind;
 use crate::wickr::{
-    CachedCredentials, Caller, Endpoint, EndpointRequest, HttpClients, HttpSettings, HttpWickrAdmin,
-    TimeLimit, build_http_client, load_aws_environment,
+    CachedCredentials, Caller, Endpoint, EndpointRequest, HttpWickrAdmin, TimeLimit, Way,
+    load_aws_environment,
 };
 
 /// What answers, ready to be asked. Dropping it stops the simulator, if there is one.
@@ -90,17 +91,10 @@ pub(super) async fn open(job: &Job, clock: &Arc<dyn Clock>) -> anyhow::Result<Op
 }
 
 async fn connect(source: &JobSource, job: &Job) -> anyhow::Result<Connection> {
-    let ca_bundle = ca_bundle()?;
-    let client = |use_proxies| {
-        let ca_bundle = ca_bundle.clone();
-        let settings =
-            HttpSettings { time_limit: TimeLimit::Exchange(job.request_timeout), ca_bundle, use_proxies };
-        build_http_client(&settings).map_err(|error| UsageError(format!("AWS_CA_BUNDLE or TLS: {error}")))
-    };
+    let clients = http_clients(TimeLimit::Exchange(job.request_timeout))?;
     match &source.service {
         Service::Wickr { region, profile, endpoint_url, role } => {
-            let clients = HttpClients { proxied: client(true)?, direct: client(false)? };
-            let aws = load_aws_environment(clients, region.clone(), profile.clone()).await?;
+            let aws = load_aws_environment(clients.clone(), region.clone(), profile.clone()).await?;
             let aws = match role {
                 Some(role) => aws.assuming(role.clone()),
                 None => aws,
@@ -114,7 +108,7 @@ async fn connect(source: &JobSource, job: &Job) -> anyhow::Result<Connection> {
             }
             .resolve()?;
             Ok(Connection {
-                client: client(endpoint.url.scheme() == "https")?,
+                client: clients.get(Way::to(&endpoint.url)).map_err(UsageError::from)?,
                 endpoint,
                 credentials: aws.credentials,
                 caller: Some(caller),
@@ -123,7 +117,10 @@ async fn connect(source: &JobSource, job: &Job) -> anyhow::Result<Connection> {
             })
         }
         #[cfg(feature = "simulator")]
-        Service::Simulator(config) => simulated(config, job, client(false)?).await,
+        Service::Simulator(config) => {
+            let client = clients.get(Way::Plain).map_err(UsageError::from)?;
+            simulated(config, job, client).await
+        }
     }
 }
 
@@ -152,13 +149,4 @@ async fn simulated(
     .resolve()?;
     let credentials = Arc::new(CachedCredentials::new(SharedCredentialsProvider::new(credentials)));
     Ok(Connection { client, endpoint, credentials, caller: None, simulator: Some(simulator) })
-}
-
-pub(super) fn ca_bundle() -> Result<Option<Vec<u8>>, UsageError> {
-    let Some(path) = std::env::var_os("AWS_CA_BUNDLE").filter(|path| !path.is_empty()) else {
-        return Ok(None);
-    };
-    std::fs::read(&path)
-        .map(Some)
-        .map_err(|error| UsageError(format!("AWS_CA_BUNDLE: {} cannot be read: {error}", path.display())))
 }

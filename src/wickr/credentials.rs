@@ -24,10 +24,11 @@ use futures::future::{BoxFuture, Shared};
 use tokio::sync::Mutex;
 
 use super::caller::Caller;
+use super::client::HttpClients;
 use super::credential_faults::{chain_failure, role_failure};
 use super::error::ApiError;
 use super::role::{AssumedRole, ExternalId};
-use super::sdk_http::{HttpClients, SdkHttpClient};
+use super::sdk_http::SdkHttpClient;
 
 /// Credentials that expire sooner than this are renewed first.
 const RENEW_AHEAD: TimeDelta = TimeDelta::minutes(5);

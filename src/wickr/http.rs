@@ -1,11 +1,9 @@
 //! One signed attempt over HTTP, and what its answer means.
 //!
-//! reqwest's own retries and redirects are off: every attempt is signed anew, counted and paced by `pacing`,
-//! and a redirect would carry the signature to a place that nobody configured.
+//! Nothing is tried again and no redirect is followed here: see `client`.
 
 use std::sync::atomic::{AtomicBool, AtomicI64, Ordering};
 use std::sync::{Arc, Mutex};
-use std::time::Duration;
 
 use async_trait::async_trait;
 use aws_credential_types::Credentials;
@@ -37,62 +35,6 @@ const MIN_SKEW: TimeDelta = TimeDelta::seconds(60);
 /// RFC 3986's unreserved characters stay as they are, as Signature Version 4 wants it.
 pub(super) const QUERY_ESCAPES: &AsciiSet =
     &NON_ALPHANUMERIC.remove(b'-').remove(b'.').remove(b'_').remove(b'~');
-
-/// How long connecting may take.
-const LONGEST_CONNECT: Duration = Duration::from_secs(10);
-
-/// What is bounded of an exchange.
-#[derive(Clone, Copy, Debug)]
-pub enum TimeLimit {
-    /// The whole of it, connecting and reading the body included.
-    Exchange(Duration),
-    /// Each silence: for files, whose length decides how long they take.
-    Silence(Duration),
-}
-
-/// How requests travel.
-#[derive(Clone, Debug)]
-pub struct HttpSettings {
-    /// How long one attempt may take.
-    pub time_limit: TimeLimit,
-    /// Certificate authorities in PEM that replace the system's (`AWS_CA_BUNDLE`).
-    pub ca_bundle: Option<Vec<u8>>,
-    /// Whether the proxies of the environment are used. Not for plain http: that is allowed to this machine
-    /// only, and a proxy would carry it elsewhere.
-    pub use_proxies: bool,
-}
-
-/// Builds an HTTP client.
-///
-/// # Errors
-/// A text if the certificate bundle holds no readable certificate, or TLS cannot be set up.
-pub fn build_http_client(settings: &HttpSettings) -> Result<reqwest::Client, String> {
-    // A second installation is refused and harmless: the provider is the same.
-    let _ = rustls::crypto::ring::default_provider().install_default();
-    let mut builder = reqwest::Client::builder()
-        .retry(reqwest::retry::never())
-        .redirect(reqwest::redirect::Policy::none())
-        .user_agent(concat!("wickr-guest-export/", env!("CARGO_PKG_VERSION")));
-    builder = match settings.time_limit {
-        TimeLimit::Exchange(longest) => {
-            builder.timeout(longest).connect_timeout(longest.min(LONGEST_CONNECT))
-        }
-        TimeLimit::Silence(longest) => {
-            builder.read_timeout(longest).connect_timeout(longest.min(LONGEST_CONNECT))
-        }
-    };
-    if let Some(pem) = &settings.ca_bundle {
-        let certificates = reqwest::Certificate::from_pem_bundle(pem).map_err(|error| error_chain(&error))?;
-        if certificates.is_empty() {
-            return Err("it holds no certificate".to_owned());
-        }
-        builder = builder.tls_certs_only(certificates);
-    }
-    if !settings.use_proxies {
-        builder = builder.no_proxy();
-    }
-    builder.build().map_err(|error| error_chain(&error))
-}
 
 /// The API over HTTP, one signed attempt a call.
 pub struct HttpWickrAdmin {
@@ -233,10 +175,11 @@ impl HttpWickrAdmin {
     /// Reads a body of which nothing may be missing.
     async fn whole_body(&self, mut response: reqwest::Response) -> Result<Vec<u8>, ApiError> {
         const TOO_LARGE: ApiError = ApiError::TooLarge { limit: MAX_BODY_BYTES };
-        if response.content_length().is_some_and(|length| length > MAX_BODY_BYTES as u64) {
+        let announced = usize::try_from(response.content_length().unwrap_or_default()).unwrap_or(usize::MAX);
+        if announced > MAX_BODY_BYTES {
             return Err(TOO_LARGE);
         }
-        let mut body = Vec::new();
+        let mut body = Vec::with_capacity(announced);
         while let Some(chunk) = response.chunk().await.map_err(|error| self.transport_error(error))? {
             if body.len() + chunk.len() > MAX_BODY_BYTES {
                 return Err(TOO_LARGE);

@@ -6,6 +6,7 @@
 
 mod api;
 mod caller;
+mod client;
 mod credential_faults;
 mod credentials;
 mod endpoint;
@@ -22,15 +23,15 @@ pub use api::{
     GuestPage, HistoryMonth, ListGuestUsers, Network, NetworkPage, SortDirection, SortField, WickrAdmin,
 };
 pub use caller::{Caller, CallerIdentity, CallerUnknown};
+pub use client::{HttpClientError, HttpClients, TimeLimit, Way};
 pub use credentials::{AwsEnvironment, CachedCredentials, load_aws_environment};
 pub use endpoint::{Endpoint, EndpointError, EndpointRequest, SIGNING_NAME, s3_variant};
 pub use error::{ApiError, Disposition, TransportFault, ValidationReason};
-pub use http::{HttpSettings, HttpWickrAdmin, SIMULATOR_HEADER, TimeLimit, build_http_client};
+pub use http::{HttpWickrAdmin, SIMULATOR_HEADER};
 pub use model::{MAX_PAGE_ROWS, ShapeError};
 pub use refusal::Refusal;
 pub use retry_after::server_hint;
 pub use role::{
     AssumedRole, ExternalId, ExternalIdError, RoleArn, RoleArnError, RoleSessionName, RoleSessionNameError,
 };
-pub use sdk_http::HttpClients;
 pub use signing::{SigningError, sign};

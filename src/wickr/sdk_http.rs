@@ -15,6 +15,8 @@ use aws_smithy_runtime_api::client::result::ConnectorError;
 use aws_smithy_runtime_api::client::runtime_components::RuntimeComponents;
 use aws_smithy_types::body::SdkBody;
 
+use super::client::{HttpClients, Way};
+
 /// The largest answer that is read: credentials take a few KiB.
 const MAX_BODY_BYTES: usize = 1024 * 1024;
 
@@ -23,15 +25,6 @@ const DEFAULT_TIMEOUT: Duration = Duration::from_secs(30);
 
 /// The metadata of an instance and of a Pod Identity, where IPv6 is spoken.
 const METADATA_NETWORK: [u16; 2] = [0xfd00, 0x0ec2];
-
-/// The ways to what gives credentials.
-#[derive(Clone, Debug)]
-pub struct HttpClients {
-    /// The way out, through the proxies of the environment.
-    pub proxied: reqwest::Client,
-    /// The way to this machine and its links.
-    pub direct: reqwest::Client,
-}
 
 /// reqwest in the shape that the AWS crates want.
 #[derive(Clone, Debug)]
@@ -84,16 +77,13 @@ async fn exchange(clients: &HttpClients, request: HttpRequest) -> Result<HttpRes
     };
     let request = reqwest::Request::try_from(http::Request::from_parts(parts, bytes))
         .map_err(|error| ConnectorError::user(error.into()))?;
-    let client = match request.url().scheme() {
-        "http" if !is_near(request.url()) => {
-            let host = request.url().host_str().unwrap_or_default();
-            let unsafe_way =
-                format!("http://{host} is not https; plain http is for this machine and its links");
-            return Err(ConnectorError::user(unsafe_way.into()));
-        }
-        "http" => &clients.direct,
-        _ => &clients.proxied,
-    };
+    let way = Way::to(request.url());
+    if way == Way::Plain && !is_near(request.url()) {
+        let host = request.url().host_str().unwrap_or_default();
+        let unsafe_way = format!("http://{host} is not https; plain http is for this machine and its links");
+        return Err(ConnectorError::user(unsafe_way.into()));
+    }
+    let client = clients.get(way).map_err(|error| ConnectorError::user(error.into()))?;
     let mut response = client.execute(request).await.map_err(connector_error)?;
     let mut answer = http::Response::builder().status(response.status());
     if let Some(headers) = answer.headers_mut() {

@@ -287,7 +287,7 @@ impl HttpConnector for Lent {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::wickr::{HttpSettings, TimeLimit, build_http_client};
+    use crate::wickr::{HttpClients, TimeLimit, Way};
 
     #[test]
     fn no_variable_leads_to_another_container_than_the_url_s() {
@@ -295,13 +295,9 @@ mod tests {
         let variables =
             [("AZURE_STORAGE_ACCOUNT_NAME", "account"), ("AZURE_CONTAINER_NAME", "somebody-else-s")];
         let variables = variables.map(|(name, value)| (name.to_owned(), value.to_owned()));
-        let settings = HttpSettings {
-            time_limit: TimeLimit::Silence(Duration::from_secs(1)),
-            ca_bundle: None,
-            use_proxies: false,
-        };
+        let clients = HttpClients::new(TimeLimit::Silence(Duration::from_secs(1)), None).unwrap();
         let identity = StoreIdentity::Azure(AzureAccess(variables.into()));
-        let access = StoreAccess { client: build_http_client(&settings).unwrap(), identity };
+        let access = StoreAccess { client: clients.get(Way::Direct).unwrap(), identity };
         let store = connect(&url, &access).unwrap().to_string();
         assert!(store.contains("mine") && !store.contains("somebody"), "{store}");
     }

@@ -531,12 +531,9 @@ mod tests {
                 environment_id: None,
             },
         }));
-        let settings = crate::wickr::HttpSettings {
-            time_limit: crate::wickr::TimeLimit::Silence(Duration::from_secs(1)),
-            ca_bundle: None,
-            use_proxies: false,
-        };
-        let client = crate::wickr::build_http_client(&settings).unwrap();
+        let limit = crate::wickr::TimeLimit::Silence(Duration::from_secs(1));
+        let clients = crate::wickr::HttpClients::new(limit, None).unwrap();
+        let client = clients.get(crate::wickr::Way::Direct).unwrap();
         let tokens = GoogleTokens::new(source, client.clone(), client);
         let said = async || tokens.get_credential().await.unwrap_err().to_string();
         assert!(said().await.contains("cannot be read"));

@@ -21,8 +21,8 @@ use wickr_guest_export::simulator::RunningSimulator;
 use wickr_guest_export::storage::{LocalDestination, LockWait};
 use wickr_guest_export::telemetry::Silent;
 use wickr_guest_export::wickr::{
-    ApiError, CachedCredentials, EndpointRequest, GuestPage, HistoryMonth, HttpSettings, HttpWickrAdmin,
-    ListGuestUsers, Network, NetworkPage, SortDirection, TimeLimit, WickrAdmin, build_http_client,
+    ApiError, CachedCredentials, EndpointRequest, GuestPage, HistoryMonth, HttpClients, HttpWickrAdmin,
+    ListGuestUsers, Network, NetworkPage, SortDirection, TimeLimit, Way, WickrAdmin,
 };
 
 use super::datasets;
@@ -51,12 +51,8 @@ pub(super) enum Ended {
 impl Bench {
     pub(crate) fn new() -> Self {
         let client = |request_timeout| {
-            build_http_client(&HttpSettings {
-                time_limit: TimeLimit::Exchange(request_timeout),
-                ca_bundle: None,
-                use_proxies: false,
-            })
-            .expect("a client")
+            let clients = HttpClients::new(TimeLimit::Exchange(request_timeout), None);
+            clients.and_then(|clients| clients.get(Way::Plain)).expect("a client")
         };
         Self { patient: client(Duration::from_mins(2)), hasty: client(Duration::from_millis(800)) }
     }

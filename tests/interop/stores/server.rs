@@ -18,7 +18,7 @@ use wickr_guest_export::storage::StoreUrl;
 use wickr_guest_export::storage::object::{
     AzureAccess, GoogleAccess, GoogleIdentity, S3Access, StoreAccess, StoreIdentity, StoreKind, connect,
 };
-use wickr_guest_export::wickr::{HttpSettings, TimeLimit, build_http_client};
+use wickr_guest_export::wickr::{HttpClients, TimeLimit, Way};
 
 use super::file_server::FileServer;
 use super::google::GoogleServer;
@@ -191,8 +191,8 @@ impl StoreServer {
 /// Speaks HTTP as the program does.
 fn client() -> reqwest::Client {
     let time_limit = TimeLimit::Silence(Duration::from_secs(20));
-    let settings = HttpSettings { time_limit, ca_bundle: None, use_proxies: false };
-    build_http_client(&settings).expect("a client")
+    let clients = HttpClients::new(time_limit, None);
+    clients.and_then(|clients| clients.get(Way::Direct)).expect("a client")
 }
 
 /// Starts a server and waits until a line of its output tells where it is.
