@@ -187,33 +187,47 @@ impl UnsortedRows {
     /// Sorts and deduplicates them, which takes a while.
     #[must_use]
     pub fn sorted(self) -> SortedRun {
-        SortedRun::sorted(&self.identities, &self.names)
+        SortedRun::sorted(self.identities, self.names)
     }
 }
 
-/// Which guests a walk has met: one bit each, picked by fingerprint.
+/// Which guests a walk has met: one bit each, picked by fingerprint, among at least [`Self::BITS_A_GUEST`] times as many
+/// until there are [`Self::MOST_BITS`].
 ///
-/// Two guests may share a bit, which makes the second look known. At ten million guests that happens to nearly one
+/// Two guests may share a bit, which makes the second look known. At ten million guests that happens to more than one
 /// in two, at a hundred million to all but one in four hundred: of the 100,000 rows of a thousand pages in a row
 /// more than enough still show as new.
-#[derive(Default)]
 struct SeenGuests {
     bits: Vec<u64>,
+    /// Those that looked new.
+    guests: usize,
+}
+
+impl Default for SeenGuests {
+    fn default() -> Self {
+        Self { bits: vec![0; Self::LEAST_BITS / 64], guests: 0 }
+    }
 }
 
 impl SeenGuests {
-    const BITS: u64 = 1 << 24;
+    const LEAST_BITS: usize = 1 << 16;
+    const MOST_BITS: usize = 1 << 24;
+    const BITS_A_GUEST: usize = 16;
 
     /// Remembers a guest, and says whether it looks new.
     fn insert(&mut self, fingerprint: u64) -> bool {
-        if self.bits.is_empty() {
-            self.bits = vec![0; (Self::BITS / 64) as usize];
-        }
-        let bit = fingerprint % Self::BITS;
-        let word = &mut self.bits[(bit / 64) as usize];
+        // A power of two.
+        let bit = fingerprint & (self.bits.len() as u64 * 64 - 1);
+        let word = usize::try_from(bit / 64).expect("within the words");
         let mask = 1 << (bit % 64);
-        let is_new = *word & mask == 0;
-        *word |= mask;
+        let is_new = self.bits[word] & mask == 0;
+        self.bits[word] |= mask;
+        self.guests += usize::from(is_new);
+        let bits = self.bits.len() * 64;
+        if bits < Self::MOST_BITS && self.guests * Self::BITS_A_GUEST > bits {
+            // Either half may be the one where a guest is looked for next.
+            self.bits.extend_from_within(..);
+        }
         is_new
     }
 }
@@ -266,12 +280,23 @@ mod tests {
 
     #[test]
     fn of_the_rows_of_a_thousand_pages_enough_look_new_even_after_a_hundred_million_guests() {
-        let mut seen = SeenGuests { bits: vec![u64::MAX; (SeenGuests::BITS / 64) as usize] };
+        let mut seen = SeenGuests { bits: vec![u64::MAX; SeenGuests::MOST_BITS / 64], guests: 100_000_000 };
         // What a hundred million leave clear: exp(-100e6 / 2^24), a quarter of a percent.
         for word in seen.bits.iter_mut().step_by(6) {
             *word = u64::MAX - 1;
         }
         let news = (0..100_000_u64).filter(|guest| seen.insert(FingerprintKey(1, 2).of(&guest.to_string())));
         assert!(news.count() > 100);
+    }
+
+    #[test]
+    fn a_known_guest_never_looks_new_however_much_room_was_made_meanwhile() {
+        let (key, guests) = (FingerprintKey(1, 2), 0..2_000_000_u64);
+        let mut seen = SeenGuests::default();
+        let mut insert = |guest: u64| seen.insert(key.of(&guest.to_string()));
+        let news = guests.clone().filter(|guest| insert(*guest)).count();
+        assert!(news > 1_200_000, "{news} look new");
+        assert!(!guests.clone().any(&mut insert));
+        assert_eq!(seen.bits.len(), SeenGuests::MOST_BITS / 64);
     }
 }

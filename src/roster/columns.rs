@@ -10,9 +10,9 @@ pub(super) struct TextColumn {
 }
 
 impl TextColumn {
-    /// Makes room for as much as another column holds.
-    pub(super) fn as_large_as(other: &Self) -> Self {
-        Self { text: String::with_capacity(other.text.len()), ends: Vec::with_capacity(other.ends.len()) }
+    /// Returns the bytes of all texts together.
+    pub(super) fn text_bytes(&self) -> usize {
+        self.text.len()
     }
 
     /// Returns the bytes of all texts together, and of what tells them apart.

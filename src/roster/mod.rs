@@ -16,7 +16,7 @@ mod run_store;
 mod stream;
 
 use std::fmt;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 use arrow::array::RecordBatch;
 use sha2::{Digest, Sha256};
@@ -102,6 +102,21 @@ impl RosterRows {
     }
 }
 
+/// Digests who the guests are.
+#[derive(Default)]
+struct GuestSetHasher(Sha256);
+
+impl GuestSetHasher {
+    fn push(&mut self, identity: &str) {
+        self.0.update((identity.len() as u64).to_be_bytes());
+        self.0.update(identity);
+    }
+
+    fn finish(self) -> GuestSet {
+        self.0.finalize().into()
+    }
+}
+
 /// All guests of one period of one network. Cheap to clone.
 #[derive(Clone)]
 pub struct Roster(Arc<RosterContent>);
@@ -113,9 +128,13 @@ struct RosterContent {
     username_conflicts: u64,
     empty_usernames: u64,
     content_sha256: ContentDigest,
-    guest_set: [u8; 32],
+    /// Who the guests are, whatever they are called. It never leaves the process, and of rows in memory it is taken only
+    /// when it is asked for.
+    guest_set: OnceLock<GuestSet>,
     rows: RosterRows,
 }
+
+type GuestSet = [u8; 32];
 
 impl Roster {
     /// Puts a roster together: counts and digests its rows, of which so many were pushed, repeated ones included.
@@ -128,15 +147,18 @@ impl Roster {
         let disclosure = of.mode.disclosure();
         let mut content = disclosure.map(|disclosure| RosterHasher::new(disclosure, of.period, of.network));
         let (mut guests, mut username_conflicts, mut empty_usernames) = (0, 0, 0);
-        let mut guest_set = Sha256::new();
+        let mut guest_set = match &rows {
+            RosterRows::Memory(_) => None,
+            RosterRows::Runs(_) => Some(GuestSetHasher::default()),
+        };
         let mut sorted = rows.rows()?;
         while let Some(GuestRow { identity, name, conflict }) = sorted.advance()? {
             guests += 1;
             username_conflicts += u64::from(conflict);
             empty_usernames += u64::from(name.is_empty());
-            // Who the guests are, whatever they are called. It never leaves the process.
-            guest_set.update((identity.len() as u64).to_be_bytes());
-            guest_set.update(identity);
+            if let Some(guest_set) = &mut guest_set {
+                guest_set.push(identity);
+            }
             if let Some(content) = &mut content {
                 let username = matches!(disclosure, Some(Disclosure::Full)).then_some(name);
                 content.push(identity, username).expect("a merge of sorted runs ascends");
@@ -147,7 +169,7 @@ impl Roster {
             Some(content) => content.finish(),
             None => ContentDigest::of_counts(of.period, of.network, guests),
         };
-        let guest_set = guest_set.finalize().into();
+        let guest_set = guest_set.map_or_else(OnceLock::new, |hasher| OnceLock::from(hasher.finish()));
         let duplicates = pushed.saturating_sub(guests);
         Ok(Self(Arc::new(RosterContent {
             of,
@@ -229,7 +251,14 @@ impl Roster {
         self.network() == other.network()
             && self.period() == other.period()
             && self.0.guests == other.0.guests
-            && self.0.guest_set == other.0.guest_set
+            && self.guest_set() == other.guest_set()
+    }
+
+    fn guest_set(&self) -> &GuestSet {
+        self.0.guest_set.get_or_init(|| match &self.0.rows {
+            RosterRows::Memory(run) => run.guest_set(),
+            RosterRows::Runs(_) => unreachable!("it is taken while the runs are read"),
+        })
     }
 
     /// Returns the rows from the first on, or `None` if the roster only counts. May be called again.
@@ -255,7 +284,8 @@ impl Roster {
     /// Returns the same roster, whose rows are held elsewhere.
     pub(crate) fn held_in(&self, rows: RosterRows) -> Self {
         let content = &*self.0;
-        Self(Arc::new(RosterContent { of: content.of.clone(), rows, ..*content }))
+        let guest_set = OnceLock::from(*self.guest_set());
+        Self(Arc::new(RosterContent { of: content.of.clone(), guest_set, rows, ..*content }))
     }
 
     /// Returns the one row of `guest_counts`.

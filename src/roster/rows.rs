@@ -4,8 +4,10 @@
 
 use std::sync::Arc;
 
-use super::RosterError;
+use arrow::array::{StringArray, StringBuilder};
+
 use super::columns::TextColumn;
+use super::{GuestSet, GuestSetHasher, RosterError};
 
 /// One guest of a roster.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -27,11 +29,10 @@ pub trait SortedRows {
     fn advance(&mut self) -> Result<Option<GuestRow<'_>>, RosterError>;
 }
 
-/// Rows in memory, one after the other in their order: they are read several times, and texts that lie all over the
-/// memory cost more each time than putting them in order once.
+/// Rows in memory, in the columns that encoders take: they are read several times, and never copied again.
 pub struct SortedRun {
-    identities: TextColumn,
-    names: TextColumn,
+    identities: StringArray,
+    names: StringArray,
     /// Whether different names came with the identity of each row.
     conflicts: Vec<bool>,
     /// What was pushed took so many bytes.
@@ -41,33 +42,37 @@ pub struct SortedRun {
 impl SortedRun {
     /// Sorts and deduplicates what was pushed. Row numbers are sorted, each with the first bytes of its identity: they
     /// tell nearly all hashes apart, without a look at the texts.
-    pub(super) fn sorted(identities: &TextColumn, names: &TextColumn) -> Self {
+    ///
+    /// # Panics
+    /// If the texts are longer than an Arrow array reaches, 2 GiB: a run ends long before.
+    pub(super) fn sorted(identities: TextColumn, names: TextColumn) -> Self {
+        let bytes = identities.bytes() + names.bytes();
         let mut order: Vec<(u64, u32)> =
             (0..identities.rows()).map(|row| (first_bytes(identities.get(row)), row)).collect();
-        let row = |row: u32| (identities.get(row), names.get(row));
         order.sort_unstable_by(|(left_bytes, left), (right_bytes, right)| {
-            left_bytes.cmp(right_bytes).then_with(|| row(*left).cmp(&row(*right)))
+            let texts = |row: u32| (identities.get(row), names.get(row));
+            left_bytes.cmp(right_bytes).then_with(|| texts(*left).cmp(&texts(*right)))
         });
-        let mut sorted = Self {
-            identities: TextColumn::as_large_as(identities),
-            names: TextColumn::as_large_as(names),
-            conflicts: Vec::with_capacity(order.len()),
-            bytes: identities.bytes() + names.bytes(),
-        };
-        let mut kept: Option<(&str, &str)> = None;
-        for (identity, name) in order.into_iter().map(|(_, number)| row(number)) {
-            match (kept, sorted.conflicts.last_mut()) {
-                // Sorted by name within the guest: the first is the smallest.
-                (Some((same, smallest)), Some(conflict)) if same == identity => *conflict |= smallest != name,
-                _ => {
-                    sorted.identities.push(identity);
-                    sorted.names.push(name);
-                    sorted.conflicts.push(false);
-                    kept = Some((identity, name));
-                }
+        let mut conflicts = Vec::with_capacity(order.len());
+        conflicts.extend(order.first().map(|_| false));
+        // Sorted by name within the guest: the first is the smallest.
+        order.dedup_by(|(bytes, row), (kept_bytes, kept)| {
+            let same = bytes == kept_bytes && identities.get(*row) == identities.get(*kept);
+            match conflicts.last_mut() {
+                Some(conflict) if same => *conflict |= names.get(*row) != names.get(*kept),
+                _ => conflicts.push(false),
             }
-        }
-        sorted
+            same
+        });
+        // One column after the other, so that only one of them is there twice.
+        let in_order = |column: TextColumn| {
+            let mut texts = StringBuilder::with_capacity(order.len(), column.text_bytes());
+            for (_, row) in &order {
+                texts.append_value(column.get(*row));
+            }
+            texts.finish()
+        };
+        Self { identities: in_order(identities), names: in_order(names), conflicts, bytes }
     }
 
     /// Sorts and deduplicates rows that are at hand.
@@ -78,12 +83,24 @@ impl SortedRun {
             identities.push(identity);
             names.push(name);
         }
-        Arc::new(Self::sorted(&identities, &names))
+        Arc::new(Self::sorted(identities, names))
     }
 
     /// Returns the bytes of what was pushed, as [`RunBound`](super::RunBound) counts them.
     pub(crate) const fn bytes(&self) -> usize {
         self.bytes
+    }
+
+    /// Returns the identities and the names of all rows, at no cost.
+    pub(super) fn columns(&self) -> [StringArray; 2] {
+        [self.identities.clone(), self.names.clone()]
+    }
+
+    /// Digests the identities of all rows.
+    pub(super) fn guest_set(&self) -> GuestSet {
+        let mut hasher = GuestSetHasher::default();
+        self.identities.iter().flatten().for_each(|identity| hasher.push(identity));
+        hasher.finish()
     }
 
     /// Returns the rows from the first on.
@@ -103,15 +120,15 @@ fn first_bytes(text: &str) -> u64 {
 /// The rows of a [`SortedRun`].
 pub(super) struct MemoryRows {
     run: Arc<SortedRun>,
-    next: u32,
+    next: usize,
 }
 
 impl SortedRows for MemoryRows {
     fn advance(&mut self) -> Result<Option<GuestRow<'_>>, RosterError> {
-        let Some(conflict) = self.run.conflicts.get(self.next as usize).copied() else { return Ok(None) };
+        let Some(conflict) = self.run.conflicts.get(self.next).copied() else { return Ok(None) };
         let row = self.next;
         self.next += 1;
-        let (identity, name) = (self.run.identities.get(row), self.run.names.get(row));
+        let (identity, name) = (self.run.identities.value(row), self.run.names.value(row));
         Ok(Some(GuestRow { identity, name, conflict }))
     }
 }

@@ -6,22 +6,34 @@
 use std::iter::repeat_n;
 use std::sync::Arc;
 
-use arrow::array::{ArrayRef, RecordBatch, StringArray, StringBuilder};
+use arrow::array::{Array as _, ArrayRef, RecordBatch, StringArray, StringBuilder, new_null_array};
+use arrow::datatypes::DataType;
 
 use super::rows::SortedRows;
-use super::{Roster, RosterError};
+use super::{Roster, RosterError, RosterRows};
 use crate::dataset::content::Disclosure;
 use crate::dataset::{BATCH_ROWS, schema};
 
 /// The rows of one roster, sorted bytewise by `username_hash`, in the schema of `guest_roster`.
 pub struct RosterStream {
     roster: Roster,
-    /// None before the first batch: opening runs may fail, and that is the first batch's failure.
-    rows: Option<Box<dyn SortedRows + Send>>,
-    period: String,
-    network: String,
+    rows: Rows,
+    /// What is the same in every row, a batch of it.
+    period: ArrayRef,
+    network: ArrayRef,
     with_names: bool,
-    has_ended: bool,
+}
+
+/// Where the next rows come from.
+enum Rows {
+    /// Not from runs yet: opening them may fail, and that is the first batch's failure.
+    Unopened,
+    /// Slices of columns that are there already.
+    Columns { hashes: StringArray, usernames: StringArray, next: usize },
+    /// Copied out of a merge.
+    Merged(Box<dyn SortedRows + Send>),
+    /// Nowhere: the last one was there, or a failure, after which nothing follows that could be taken for the rest.
+    Ended,
 }
 
 impl RosterStream {
@@ -31,60 +43,75 @@ impl RosterStream {
             Disclosure::Full => true,
             Disclosure::Pseudonymous { .. } => false,
         };
-        Some(Self {
-            roster: roster.clone(),
-            rows: None,
-            period: roster.period().to_string(),
-            network: roster.network().to_string(),
-            with_names,
-            has_ended: false,
-        })
+        let rows = match &roster.0.rows {
+            RosterRows::Memory(run) => {
+                let [hashes, usernames] = run.columns();
+                Rows::Columns { hashes, usernames, next: 0 }
+            }
+            RosterRows::Runs(_) => Rows::Unopened,
+        };
+        let repeated =
+            |text: String| Arc::new(StringArray::from_iter_values(repeat_n(text, BATCH_ROWS))) as ArrayRef;
+        let (period, network) =
+            (repeated(roster.period().to_string()), repeated(roster.network().to_string()));
+        Some(Self { roster: roster.clone(), rows, period, network, with_names })
     }
 
     fn read_batch(&mut self) -> Result<Option<RecordBatch>, RosterError> {
-        let rows = match &mut self.rows {
-            Some(rows) => rows,
-            unopened => unopened.insert(self.roster.0.rows.rows()?),
-        };
-        let mut hashes = StringBuilder::with_capacity(BATCH_ROWS, BATCH_ROWS * 44);
-        let mut usernames = StringBuilder::with_capacity(BATCH_ROWS, BATCH_ROWS * 24);
-        let mut count = 0;
-        while count < BATCH_ROWS {
-            let Some(row) = rows.advance()? else {
-                self.has_ended = true;
-                break;
-            };
-            hashes.append_value(row.identity);
-            if self.with_names {
-                usernames.append_value(row.name);
-            } else {
-                usernames.append_null();
-            }
-            count += 1;
+        if let Rows::Unopened = self.rows {
+            self.rows = Rows::Merged(self.roster.0.rows.rows()?);
         }
+        let (hashes, usernames) = match &mut self.rows {
+            Rows::Columns { hashes, usernames, next } => {
+                let count = BATCH_ROWS.min(hashes.len() - *next);
+                let batch = (hashes.slice(*next, count), usernames.slice(*next, count));
+                *next += count;
+                batch
+            }
+            Rows::Merged(rows) => copied(rows.as_mut(), self.with_names)?,
+            Rows::Unopened | Rows::Ended => return Ok(None),
+        };
+        let count = hashes.len();
         if count == 0 {
             return Ok(None);
         }
-        let columns: Vec<ArrayRef> = vec![
-            Arc::new(StringArray::from_iter_values(repeat_n(self.period.as_str(), count))),
-            Arc::new(StringArray::from_iter_values(repeat_n(self.network.as_str(), count))),
-            Arc::new(hashes.finish()),
-            Arc::new(usernames.finish()),
+        let usernames: ArrayRef =
+            if self.with_names { Arc::new(usernames) } else { new_null_array(&DataType::Utf8, count) };
+        let columns = vec![
+            self.period.slice(0, count),
+            self.network.slice(0, count),
+            Arc::new(hashes) as ArrayRef,
+            usernames,
         ];
         Ok(Some(RecordBatch::try_new(schema::guest_roster(), columns)?))
     }
+}
+
+/// Copies the hashes of the next rows, and the names if they are wanted.
+fn copied(
+    rows: &mut (dyn SortedRows + Send),
+    with_names: bool,
+) -> Result<(StringArray, StringArray), RosterError> {
+    let mut hashes = StringBuilder::with_capacity(BATCH_ROWS, BATCH_ROWS * 64);
+    let mut usernames = StringBuilder::with_capacity(BATCH_ROWS, BATCH_ROWS * 32);
+    for _ in 0..BATCH_ROWS {
+        let Some(row) = rows.advance()? else { break };
+        hashes.append_value(row.identity);
+        if with_names {
+            usernames.append_value(row.name);
+        }
+    }
+    Ok((hashes.finish(), usernames.finish()))
 }
 
 impl Iterator for RosterStream {
     type Item = Result<RecordBatch, RosterError>;
 
     fn next(&mut self) -> Option<Self::Item> {
-        if self.has_ended {
-            return None;
-        }
         let batch = self.read_batch();
-        // After a failure nothing follows that could be taken for the rest.
-        self.has_ended |= batch.is_err();
+        if !matches!(batch, Ok(Some(_))) {
+            self.rows = Rows::Ended;
+        }
         batch.transpose()
     }
 }
