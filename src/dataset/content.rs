@@ -205,11 +205,18 @@ impl RosterHasher {
 
 /// The canonical encoding: every value tagged and of known length, so that no two contents are alike.
 #[derive(Clone)]
-struct Canonical(Sha256);
+struct Canonical {
+    digest: Sha256,
+    /// What is not digested yet: a digest takes a few KiB at once far faster than by the word.
+    pending: Vec<u8>,
+}
 
 impl Canonical {
+    const PENDING_BYTES: usize = 8 * 1024;
+
     fn new(mode: &str, key_id: Option<&str>, period: BillingPeriod, network: NetworkId) -> Self {
-        let mut canonical = Self(Sha256::new());
+        let pending = Vec::with_capacity(Self::PENDING_BYTES);
+        let mut canonical = Self { digest: Sha256::new(), pending };
         canonical.text(Some(DOMAIN));
         canonical.text(Some(mode));
         canonical.text(key_id);
@@ -220,23 +227,32 @@ impl Canonical {
 
     fn text(&mut self, text: Option<&str>) {
         match text {
-            None => self.0.update([0]),
+            None => self.pending.push(0),
             Some(text) => {
-                self.0.update([1]);
-                self.0.update((text.len() as u64).to_be_bytes());
-                self.0.update(text.as_bytes());
+                self.pending.push(1);
+                self.pending.extend_from_slice(&(text.len() as u64).to_be_bytes());
+                self.pending.extend_from_slice(text.as_bytes());
             }
+        }
+        if self.pending.len() >= Self::PENDING_BYTES {
+            self.digest_pending();
         }
     }
 
     fn count(&mut self, guests: u64) {
         let guests = i64::try_from(guests).expect("fewer guests than 2^63");
-        self.0.update([2]);
-        self.0.update(guests.to_be_bytes());
+        self.pending.push(2);
+        self.pending.extend_from_slice(&guests.to_be_bytes());
     }
 
-    fn finish(self) -> ContentDigest {
-        ContentDigest(self.0.finalize().into())
+    fn digest_pending(&mut self) {
+        self.digest.update(&self.pending);
+        self.pending.clear();
+    }
+
+    fn finish(mut self) -> ContentDigest {
+        self.digest_pending();
+        ContentDigest(self.digest.finalize().into())
     }
 }
 

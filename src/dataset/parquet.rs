@@ -37,6 +37,10 @@ pub const ROW_GROUP_ROWS: usize = 131_072;
 /// which only a roster of absurdly long names reaches. The row at which that is depends on the rows alone.
 const ROW_GROUP_BYTES: usize = 32 * 1024 * 1024;
 
+/// The bytes of a page before compression, give or take a thousand rows: what is to be compressed is still in the
+/// processor's cache, and a reader that looks for one guest unpacks no more than that.
+const PAGE_BYTES: usize = 256 * 1024;
+
 /// Who wrote the file, in the form that the Parquet format asks for and its readers parse.
 const CREATED_BY: &str = concat!("wickr-guest-export version ", env!("CARGO_PKG_VERSION"));
 
@@ -68,6 +72,10 @@ pub fn write<E: Into<RowsError>>(
         let batch = batch.map_err(|error| WriteError::Rows(error.into()))?;
         schema::require(schema, &batch.schema())?;
         rows += batch.num_rows() as u64;
+        if cutter.is_empty() && batch.num_rows() == BATCH_ROWS {
+            writer.write(&batch)?;
+            continue;
+        }
         cutter.push_batch(batch)?;
         while let Some(batch) = cutter.next_completed_batch() {
             writer.write(&batch)?;
@@ -103,7 +111,7 @@ fn properties(schema: &Schema, sorting_columns: &[&str]) -> Result<WriterPropert
         .set_max_row_group_bytes(Some(ROW_GROUP_BYTES))
         .set_write_batch_size(1024)
         .set_data_page_row_count_limit(20_000)
-        .set_data_page_size_limit(1024 * 1024)
+        .set_data_page_size_limit(PAGE_BYTES)
         .set_dictionary_page_size_limit(1024 * 1024)
         .set_compression(Compression::ZSTD(zstd))
         .set_encoding(Encoding::PLAIN)

@@ -25,7 +25,7 @@ pub use round::{Reached, Round};
 use crate::guest::NetworkId;
 use crate::period::{BillingPeriod, PeriodSpelling};
 use crate::roster::{
-    MERGE_FAN_IN, Pushed, Roster, RosterBuilder, RosterError, RosterMode, RosterOf, RosterRows, RunStore,
+    MERGE_FAN_IN, Roster, RosterBuilder, RosterError, RosterMode, RosterOf, RosterRows, RunStore,
     RunStoreError,
 };
 use crate::wickr::{ApiError, GuestPage, ListGuestUsers, SortDirection, SortField};
@@ -281,11 +281,10 @@ impl Walk {
 
     /// Takes in the answer to the next request.
     fn admit(&mut self, page: GuestPage) -> Result<(), WalkFailure> {
-        let pushed: Vec<Pushed> = page
-            .guests
-            .iter()
-            .map(|guest| self.builder.push(guest.username_hash, guest.username))
-            .collect::<Result<_, _>>()?;
+        let mut pushed = Vec::with_capacity(page.guests.len());
+        for guest in page.guests.iter() {
+            pushed.push(self.builder.push(guest.username_hash, guest.username)?);
+        }
         self.position.edge_repeats += self.position.guard.admit(&pushed, page.next.as_ref())?;
         self.position.rows += pushed.len() as u64;
         self.position.pages += 1;

@@ -19,7 +19,6 @@ use super::error::{ApiError, ValidationReason, quotable};
 use crate::guest::{Guest, GuestError, Guests, NetworkId, PageToken, TextError};
 use crate::period::BillingPeriod;
 
-/// The most rows of a page: what `maxResults` may ask for at most, which an export does.
 /// The most rows of a page, however many are asked for (API reference of `ListGuestUsers`).
 pub const MAX_PAGE_ROWS: usize = 100;
 /// The most months of the count history that are believed; the service documents those of the past 90 days.
@@ -314,7 +313,11 @@ fn network_of(row: NetworkRow) -> Result<Network, ShapeError> {
 }
 
 fn typed<'de, T: Deserialize<'de>>(body: &'de [u8], expected: &'static str) -> Result<T, ApiError> {
-    let object = serde_json::from_slice::<Object<T>>(body);
+    // Once for the whole of it, not for each of its texts. What is no UTF-8 fails where it is needed.
+    let object = match std::str::from_utf8(body) {
+        Ok(text) => serde_json::from_str::<Object<T>>(text),
+        Err(_) => serde_json::from_slice::<Object<T>>(body),
+    };
     object.map(|Object(answer)| answer).map_err(|typed_error| match outline(body) {
         Ok(outline) => ShapeError::Answer { expected, outline }.into(),
         Err(error) => unreadable(&error, &typed_error, body.len()),

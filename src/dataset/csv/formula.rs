@@ -25,10 +25,7 @@ impl FormulaGuard {
 
     /// Says whether the text must be written with one more apostrophe in front.
     pub(super) fn guards(self, text: &str) -> bool {
-        if self.exact_hashes && text.bytes().all(is_hash_byte) {
-            return false;
-        }
-        would_run(text.trim_start_matches('\''))
+        would_run(text.trim_start_matches('\'')) && !(self.exact_hashes && text.bytes().all(is_hash_byte))
     }
 
     /// Returns the text that was written as `cell`.
@@ -52,6 +49,10 @@ fn is_hash_byte(byte: u8) -> bool {
 /// character such as a tab or a line break, or with a formula's first character in any width, also behind
 /// blanks and invisible characters, which some programs trim.
 fn would_run(text: &str) -> bool {
+    // Nearly all texts begin so, and nothing is trimmed from them.
+    if text.as_bytes().first().is_none_or(u8::is_ascii_alphanumeric) {
+        return false;
+    }
     text.starts_with(char::is_control) || text.trim_start_matches(is_skipped).starts_with(begins_formula)
 }
 

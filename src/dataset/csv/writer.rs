@@ -2,7 +2,7 @@
 //!
 //! The header is quoted like any text: a name is a text too, and no reader minds.
 
-use std::io::{BufWriter, Write};
+use std::io::Write;
 
 use arrow::array::{Array, BooleanArray, Int64Array, RecordBatch, StringArray, TimestampMicrosecondArray};
 use arrow::datatypes::SchemaRef;
@@ -28,6 +28,9 @@ impl Default for CsvOptions {
     }
 }
 
+/// The bytes that are gathered before they are written.
+const FLUSHED_BYTES: usize = 64 * 1024;
+
 /// Encodes the rows as one CSV file. Holds one batch in memory at most.
 ///
 /// # Errors
@@ -36,18 +39,19 @@ pub fn write<E: Into<RowsError>>(
     schema: &SchemaRef,
     batches: impl IntoIterator<Item = Result<RecordBatch, E>>,
     options: CsvOptions,
-    out: impl Write,
+    mut out: impl Write,
 ) -> Result<Encoded, WriteError> {
     let types = schema::column_types(schema)?;
-    let mut out = BufWriter::with_capacity(64 * 1024, out);
+    // Cells are short: they are gathered here, without a question after each whether there is room for it.
+    let mut text = Vec::with_capacity(2 * FLUSHED_BYTES);
     if options.bom {
-        out.write_all(BYTE_ORDER_MARK)?;
+        text.extend_from_slice(BYTE_ORDER_MARK);
     }
     for (index, field) in schema.fields().iter().enumerate() {
-        separate(index, &mut out)?;
-        write_text(field.name(), &mut out)?;
+        separate(index, &mut text);
+        write_text(field.name(), &mut text);
     }
-    out.write_all(b"\n")?;
+    text.push(b'\n');
 
     let mut encoded = Encoded::default();
     for batch in batches {
@@ -62,34 +66,38 @@ pub fn write<E: Into<RowsError>>(
             .collect();
         for row in 0..batch.num_rows() {
             for (index, column) in columns.iter().enumerate() {
-                separate(index, &mut out)?;
-                encoded.guarded_cells += u64::from(column.write(row, &mut out)?);
+                separate(index, &mut text);
+                encoded.guarded_cells += u64::from(column.write(row, &mut text)?);
             }
-            out.write_all(b"\n")?;
+            text.push(b'\n');
+            if text.len() >= FLUSHED_BYTES {
+                out.write_all(&text)?;
+                text.clear();
+            }
         }
         encoded.rows += batch.num_rows() as u64;
     }
+    out.write_all(&text)?;
     out.flush()?;
     Ok(encoded)
 }
 
-fn separate(column: usize, out: &mut impl Write) -> Result<(), WriteError> {
+fn separate(column: usize, out: &mut Vec<u8>) {
     if column > 0 {
-        out.write_all(b",")?;
+        out.push(b',');
     }
-    Ok(())
 }
 
-fn write_text(text: &str, out: &mut impl Write) -> Result<(), WriteError> {
-    out.write_all(b"\"")?;
-    for (index, part) in text.split('"').enumerate() {
-        if index > 0 {
-            out.write_all(b"\"\"")?;
-        }
-        out.write_all(part.as_bytes())?;
+fn write_text(text: &str, out: &mut Vec<u8>) {
+    out.push(b'"');
+    let mut written = 0;
+    for quote in memchr::memchr_iter(b'"', text.as_bytes()) {
+        // Once with what is before it, and once with what is after it.
+        out.extend_from_slice(&text.as_bytes()[written..=quote]);
+        written = quote;
     }
-    out.write_all(b"\"")?;
-    Ok(())
+    out.extend_from_slice(&text.as_bytes()[written..]);
+    out.push(b'"');
 }
 
 /// One column of a batch under its true type.
@@ -114,7 +122,7 @@ impl<'a> Column<'a> {
     }
 
     /// Writes one cell and says whether the guard changed it.
-    fn write(&self, row: usize, out: &mut impl Write) -> Result<bool, WriteError> {
+    fn write(&self, row: usize, out: &mut Vec<u8>) -> Result<bool, WriteError> {
         let array: &dyn Array = match self {
             Self::Text(array, _) => *array,
             Self::Integer(array) => *array,
@@ -128,10 +136,10 @@ impl<'a> Column<'a> {
             Self::Text(array, guard) => {
                 let text = array.value(row);
                 if guard.is_some_and(|guard| guard.guards(text)) {
-                    write_text(&format!("'{text}"), out)?;
+                    write_text(&format!("'{text}"), out);
                     return Ok(true);
                 }
-                write_text(text, out)?;
+                write_text(text, out);
             }
             Self::Integer(array) => write!(out, "{}", array.value(row))?,
             Self::Boolean(array) => write!(out, "{}", array.value(row))?,
@@ -139,7 +147,7 @@ impl<'a> Column<'a> {
                 let text = timestamp_text(array.value(row)).ok_or_else(|| {
                     WriteError::Encoder("a timestamp lies outside the years that RFC 3339 can write".into())
                 })?;
-                out.write_all(text.as_bytes())?;
+                out.extend_from_slice(text.as_bytes());
             }
         }
         Ok(false)
