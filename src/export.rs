@@ -392,7 +392,7 @@ fn roster_kind(mode: &RosterMode) -> RosterKind {
 
 /// The files of a publication: the counts, and the roster where there is one, in every format.
 fn parts(job: &Job, roster: &Roster) -> Vec<Part> {
-    let datasets = if roster.stream().is_some() {
+    let datasets = if roster.mode().disclosure().is_some() {
         vec![Dataset::GuestRoster, Dataset::GuestCounts]
     } else {
         vec![Dataset::GuestCounts]

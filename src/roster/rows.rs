@@ -92,9 +92,10 @@ impl SortedRun {
         self.bytes
     }
 
-    /// Returns the identities and the names of all rows, at no cost.
-    pub(super) fn columns(&self) -> [StringArray; 2] {
-        [self.identities.clone(), self.names.clone()]
+    /// Lends the identities and the names of up to so many rows from this one on, without a copy.
+    pub(super) fn slice(&self, first: usize, most: usize) -> (StringArray, StringArray) {
+        let count = most.min(self.conflicts.len() - first);
+        (self.identities.slice(first, count), self.names.slice(first, count))
     }
 
     /// Digests the identities of all rows.

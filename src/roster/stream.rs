@@ -9,7 +9,7 @@ use std::sync::Arc;
 use arrow::array::{Array as _, ArrayRef, RecordBatch, StringArray, StringBuilder, new_null_array};
 use arrow::datatypes::DataType;
 
-use super::rows::SortedRows;
+use super::rows::{SortedRows, SortedRun};
 use super::{Roster, RosterError, RosterRows};
 use crate::dataset::content::Disclosure;
 use crate::dataset::{BATCH_ROWS, schema};
@@ -18,7 +18,7 @@ use crate::dataset::{BATCH_ROWS, schema};
 pub struct RosterStream {
     roster: Roster,
     rows: Rows,
-    /// What is the same in every row, a batch of it.
+    /// What is the same in every row, as often as the largest batch has rows.
     period: ArrayRef,
     network: ArrayRef,
     with_names: bool,
@@ -28,8 +28,8 @@ pub struct RosterStream {
 enum Rows {
     /// Not from runs yet: opening them may fail, and that is the first batch's failure.
     Unopened,
-    /// Slices of columns that are there already.
-    Columns { hashes: StringArray, usernames: StringArray, next: usize },
+    /// Slices of a run's columns, from this row on.
+    Columns(Arc<SortedRun>, usize),
     /// Copied out of a merge.
     Merged(Box<dyn SortedRows + Send>),
     /// Nowhere: the last one was there, or a failure, after which nothing follows that could be taken for the rest.
@@ -44,14 +44,12 @@ impl RosterStream {
             Disclosure::Pseudonymous { .. } => false,
         };
         let rows = match &roster.0.rows {
-            RosterRows::Memory(run) => {
-                let [hashes, usernames] = run.columns();
-                Rows::Columns { hashes, usernames, next: 0 }
-            }
+            RosterRows::Memory(run) => Rows::Columns(Arc::clone(run), 0),
             RosterRows::Runs(_) => Rows::Unopened,
         };
+        let most = usize::try_from(roster.guests()).unwrap_or(usize::MAX).min(BATCH_ROWS);
         let repeated =
-            |text: String| Arc::new(StringArray::from_iter_values(repeat_n(text, BATCH_ROWS))) as ArrayRef;
+            |text: String| Arc::new(StringArray::from_iter_values(repeat_n(text, most))) as ArrayRef;
         let (period, network) =
             (repeated(roster.period().to_string()), repeated(roster.network().to_string()));
         Some(Self { roster: roster.clone(), rows, period, network, with_names })
@@ -62,11 +60,10 @@ impl RosterStream {
             self.rows = Rows::Merged(self.roster.0.rows.rows()?);
         }
         let (hashes, usernames) = match &mut self.rows {
-            Rows::Columns { hashes, usernames, next } => {
-                let count = BATCH_ROWS.min(hashes.len() - *next);
-                let batch = (hashes.slice(*next, count), usernames.slice(*next, count));
-                *next += count;
-                batch
+            Rows::Columns(run, next) => {
+                let columns = run.slice(*next, BATCH_ROWS);
+                *next += columns.0.len();
+                columns
             }
             Rows::Merged(rows) => copied(rows.as_mut(), self.with_names)?,
             Rows::Unopened | Rows::Ended => return Ok(None),
