@@ -281,7 +281,8 @@ async fn export_all(context: &Arc<ExportContext>, tasks: Vec<Task>) -> (Vec<Task
         let span = tracing::error_span!("task", network = %task.key.network, period = %task.key.period);
         let work = async move {
             let _turn = turns.acquire_owned().await.expect("the semaphore is never closed");
-            context.export(task).await
+            // Made when its turn comes: it takes many kilobytes, and thousands may wait.
+            Box::pin(context.export(task)).await
         };
         let handle = running.spawn(work.instrument(span));
         waiting.insert(handle.id(), task);
