@@ -45,6 +45,9 @@ struct Options {
     /// Measures this program in place of the one that would be built.
     #[arg(long)]
     exporter: Option<PathBuf>,
+    /// Where it is published to, and removed again. A disk that discards what is removed takes minutes for that.
+    #[arg(long, default_value = concat!(env!("CARGO_TARGET_TMPDIR"), "/scaling"))]
+    folder: PathBuf,
     /// Passed by cargo.
     #[arg(long, hide = true)]
     bench: bool,
@@ -59,8 +62,6 @@ fn main() -> ExitCode {
     let is_whole = (networks, months, shards) == (NETWORKS, MONTHS, SHARDS);
     let exporter = machine::exporter(options.exporter);
     let version = machine::said(Command::new(&exporter).arg("--version"));
-    let folder = Path::new(env!("CARGO_TARGET_TMPDIR")).join("scaling");
-
     let backfill = Service { networks, months, latency: Duration::from_millis(20) };
     let month = Service { networks, months: 1, latency: Duration::from_millis(100) };
     let whole = Trial { service: backfill, rate: 400, concurrency: 16, shards: 1 };
@@ -69,10 +70,14 @@ fn main() -> ExitCode {
     let mut page = String::new();
     for trial in trials {
         eprintln!("{trial}: {:.0} s expected", trial.predicted().seconds);
-        page.push_str(&table::of(&trial, &trial.run(&exporter, &folder)));
+        let table = table::of(&trial, &trial.run(&exporter, &options.folder));
+        print!("{table}");
+        page.push_str(&table);
     }
-    page.push_str(&table::machine(&version));
-    print!("{page}");
+    trial::remove(&options.folder);
+    let machine = table::machine(&version);
+    print!("{machine}");
+    page.push_str(&machine);
     if is_whole {
         table::replace(&Path::new(env!("CARGO_MANIFEST_DIR")).join("deploy/SCALING.md"), &page);
     } else {

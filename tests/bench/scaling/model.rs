@@ -8,9 +8,15 @@ use sha2::{Digest, Sha256};
 /// The guests or networks of a page.
 const PAGE: u64 = 100;
 /// What a process holds whatever it does, in MiB.
-const MEMORY_OF_PROCESS: f64 = 24.0;
-/// What a task costs until the end of the run, its row in the summary and its manifest, in MiB.
-const MEMORY_OF_TASK: f64 = 0.004;
+const MEMORY_OF_PROCESS: f64 = 20.0;
+/// What a task takes while it is worked on, with lists of some thousand guests, in MiB.
+const MEMORY_AT_ONCE: f64 = 3.0;
+/// What is kept of each task until the end of the run, in MiB.
+const MEMORY_OF_TASK: f64 = 2.0 / 1024.0;
+/// What is kept of each manifest of the output while months are closed, in MiB.
+const MEMORY_OF_MANIFEST: f64 = 4.0 / 1024.0;
+/// How long a manifest takes to be read again from a disk, in seconds.
+const READING: f64 = 0.0002;
 
 /// One network in one month.
 #[derive(Clone, Copy)]
@@ -66,6 +72,10 @@ pub(crate) struct Run {
     pub(crate) latency: f64,
     /// `w`, in seconds.
     pub(crate) publishing: f64,
+    /// Manifests in the output when it ends.
+    pub(crate) published: u64,
+    /// Whether it closes months: a share does not.
+    pub(crate) closes: bool,
 }
 
 /// What that takes.
@@ -80,6 +90,8 @@ pub(crate) struct Predicted {
     pub(crate) by_turns: f64,
     /// What the longest list makes of it.
     pub(crate) by_chain: f64,
+    /// What comes after the last answer.
+    pub(crate) ending: f64,
     pub(crate) peak_mib: f64,
 }
 
@@ -89,16 +101,20 @@ impl Predicted {
     }
 
     pub(crate) fn seconds(&self) -> f64 {
-        self.by_rate.max(self.by_turns).max(self.by_chain)
+        self.by_rate.max(self.by_turns).max(self.by_chain) + self.ending
     }
 }
 
 impl Run {
     pub(crate) fn predicted(&self) -> Predicted {
-        let described = match self.networks {
-            Networks::All(networks) => networks.div_ceil(PAGE).max(1),
-            Networks::Named(networks) => networks,
+        // Lists are walked once all networks are known.
+        let (described, describing) = match self.networks {
+            Networks::All(networks) => {
+                (networks.div_ceil(PAGE).max(1), whole(networks.div_ceil(PAGE).max(1)))
+            }
+            Networks::Named(networks) => (networks, whole(networks) / self.concurrency),
         };
+        let describing = describing * self.latency;
         let mut predicted = Predicted { described, ..Predicted::default() };
         let (mut chains, mut longest) = (0, 0);
         for task in &self.tasks {
@@ -110,9 +126,16 @@ impl Run {
         }
         let tasks = whole(self.tasks.len() as u64);
         predicted.by_rate = whole(predicted.requests()) / self.rate;
-        predicted.by_turns = (whole(chains) * self.latency + tasks * self.publishing) / self.concurrency;
-        predicted.by_chain = whole(longest) * self.latency + self.publishing;
-        predicted.peak_mib = MEMORY_OF_PROCESS + tasks * MEMORY_OF_TASK;
+        let worked = (whole(chains) * self.latency + tasks * self.publishing) / self.concurrency;
+        predicted.by_turns = describing + worked;
+        predicted.by_chain = describing + whole(longest) * self.latency + self.publishing;
+        // The summary is made of all manifests, and closing months reads them once more.
+        let (times, kept) = if self.closes { (2.0, 1.0) } else { (1.0, 0.0) };
+        predicted.ending = times * whole(self.published) * READING;
+        predicted.peak_mib = MEMORY_OF_PROCESS
+            + self.concurrency * MEMORY_AT_ONCE
+            + tasks * MEMORY_OF_TASK
+            + kept * whole(self.published) * MEMORY_OF_MANIFEST;
         predicted
     }
 }

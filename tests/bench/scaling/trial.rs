@@ -74,6 +74,13 @@ pub(crate) struct Aside {
     pub(crate) tasks: u64,
 }
 
+/// Removes what an earlier trial has left.
+pub(crate) fn remove(folder: &Path) {
+    if folder.exists() {
+        fs::remove_dir_all(folder).expect("the last trial's folder is removed");
+    }
+}
+
 impl fmt::Display for Trial {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Service { networks, months, latency } = self.service;
@@ -113,6 +120,9 @@ impl Trial {
                 concurrency: f64::from(self.concurrency),
                 latency: self.service.latency.as_secs_f64(),
                 publishing: PUBLISHING,
+                published: u64::from(self.service.networks) * u64::from(self.service.months),
+                // The present month alone is not closed.
+                closes: self.shards == 1 && self.service.months > 1,
             };
             let mut own = 0;
             for (id, guests) in ids.iter().zip(GUESTS.into_iter().cycle()) {
@@ -146,9 +156,7 @@ impl Trial {
 
     /// Does it, all processes at the same time.
     pub(crate) fn run(&self, exporter: &Path, folder: &Path) -> (Figures, Aside) {
-        if folder.exists() {
-            fs::remove_dir_all(folder).expect("the last run's folder is removed");
-        }
+        remove(folder);
         fs::create_dir_all(folder).expect("a folder");
         let months = self.months();
         let mut by_size: Vec<Arc<Lists>> = Vec::new();
