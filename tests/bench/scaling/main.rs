@@ -19,6 +19,7 @@ mod server;
 mod table;
 mod trial;
 
+use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
 use std::process::{Command, ExitCode};
 use std::time::Duration;
@@ -67,17 +68,18 @@ fn main() -> ExitCode {
     let whole = Trial { service: backfill, rate: 400, concurrency: 16, shards: 1 };
     let alone = Trial { service: month, rate: 4000, concurrency: 4, shards: 1 };
     let trials = [whole, Trial { shards, ..whole }, alone, Trial { shards, ..alone }];
-    let mut page = String::new();
+    let (mut page, mut asides) = (table::HEAD.to_owned(), Vec::new());
     for trial in trials {
         eprintln!("{trial}: {:.0} s expected", trial.predicted().seconds);
-        let table = table::of(&trial, &trial.run(&exporter, &options.folder));
-        print!("{table}");
-        page.push_str(&table);
+        let (rows, aside) = table::of(&trial, &trial.run(&exporter, &options.folder));
+        eprint!("{rows}");
+        page.push_str(&rows);
+        asides.push(aside);
     }
     trial::remove(&options.folder);
-    let machine = table::machine(&version);
-    print!("{machine}");
-    page.push_str(&machine);
+    writeln!(page, "\nIn this order: {}.\n", asides.join("; ")).expect("a string takes everything");
+    page.push_str(&table::machine(&version));
+    print!("{page}");
     if is_whole {
         table::replace(&Path::new(env!("CARGO_MANIFEST_DIR")).join("deploy/SCALING.md"), &page);
     } else {

@@ -14,7 +14,7 @@ const MEMORY_AT_ONCE: f64 = 3.0;
 /// What is kept of each task until the end of the run, in MiB.
 const MEMORY_OF_TASK: f64 = 2.0 / 1024.0;
 /// What is kept of each manifest of the output while months are closed, in MiB.
-const MEMORY_OF_MANIFEST: f64 = 4.0 / 1024.0;
+const MEMORY_OF_MANIFEST: f64 = 5.0 / 1024.0;
 /// How long a manifest takes to be read again from a disk, in seconds.
 const READING: f64 = 0.0002;
 

@@ -1,5 +1,6 @@
 //! One job in one process or several, against a service of its own: what is expected of it, and what it took.
 
+use std::collections::BTreeMap;
 use std::fmt;
 use std::fs;
 use std::path::Path;
@@ -159,13 +160,10 @@ impl Trial {
         remove(folder);
         fs::create_dir_all(folder).expect("a folder");
         let months = self.months();
-        let mut by_size: Vec<Arc<Lists>> = Vec::new();
-        let lists = GUESTS.map(|guests| match by_size.iter().find(|lists| lists.guests == guests) {
-            Some(lists) => Arc::clone(lists),
-            None => {
-                by_size.push(Arc::new(Lists::new(guests, months.iter().copied())));
-                Arc::clone(&by_size[by_size.len() - 1])
-            }
+        let mut by_size: BTreeMap<u64, Arc<Lists>> = BTreeMap::new();
+        let lists = GUESTS.map(|guests| {
+            let make = || Arc::new(Lists::new(guests, months.iter().copied()));
+            Arc::clone(by_size.entry(guests).or_insert_with(make))
         });
         let habits = Habits {
             latency: self.service.latency,
@@ -196,7 +194,7 @@ impl Trial {
         command
             .env_clear()
             .arg("run")
-            .args(["--quiet", "--shard", &format!("{shard}/{}", self.shards)])
+            .args(["--quiet", "--summary", "json", "--shard", &format!("{shard}/{}", self.shards)])
             .arg(&job)
             .env("HOME", &own)
             .env("AWS_ENDPOINT_URL_WICKR", &server.endpoint)
