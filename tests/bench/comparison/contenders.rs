@@ -1,12 +1,12 @@
 //! Who is compared: how each is built, and how it is started on the same task.
 
-use std::ffi::OsString;
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use serde_json::Value;
 
+use crate::machine::{cargo_build, exporter, said};
 use crate::python::Python;
 use crate::trial::Task;
 
@@ -50,10 +50,7 @@ impl Built {
         let target = Path::new(env!("CARGO_TARGET_TMPDIR")).parent().expect("a folder within target");
         let manifest = |folder: &str| Path::new(PACKAGE).join(folder).join("Cargo.toml");
         let peers = target.join("peers");
-        let exporter = exporter.unwrap_or_else(|| {
-            cargo_build(&manifest(""), target);
-            target.join("release/wickr-guest-export")
-        });
+        let exporter = self::exporter(exporter);
         for peer in ["aws-sdk", "floor"] {
             cargo_build(&manifest(&format!("tests/bench/peers/{peer}")), &peers);
         }
@@ -121,23 +118,6 @@ impl Built {
     }
 }
 
-fn cargo_build(manifest: &Path, target: &Path) {
-    let cargo = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
-    let mut command = Command::new(cargo);
-    command.args(["build", "--release", "--locked", "--quiet", "--manifest-path"]).arg(manifest);
-    // What cargo told this program of its own package would have build scripts run, and all be built, anew.
-    let told = |name: &OsString| {
-        let name = name.to_string_lossy();
-        ["CARGO_MANIFEST_", "CARGO_PKG_", "CARGO_BIN_", "CARGO_CRATE_"].iter().any(|of| name.starts_with(of))
-            || ["OUT_DIR", "LD_LIBRARY_PATH", "CARGO_TARGET_TMPDIR"].contains(&&*name)
-    };
-    for (name, _) in std::env::vars_os().filter(|(name, _)| told(name)) {
-        command.env_remove(name);
-    }
-    let status = command.arg("--target-dir").arg(target).status().expect("cargo starts");
-    assert!(status.success(), "{} could not be built", manifest.display());
-}
-
 fn locked(peer: &str, package: &str) -> String {
     let path = Path::new(PACKAGE).join("tests/bench/peers").join(peer).join("Cargo.lock");
     let lock = fs::read_to_string(path).expect("a lock file");
@@ -145,11 +125,4 @@ fn locked(peer: &str, package: &str) -> String {
     let packages = lock["package"].as_array().expect("packages");
     let found = packages.iter().find(|found| found["name"].as_str() == Some(package));
     found.expect("a package that is depended on")["version"].as_str().expect("a version").to_owned()
-}
-
-/// Returns what a program says on its one line.
-pub(crate) fn said(command: &mut Command) -> String {
-    let output = command.output().expect("it starts");
-    assert!(output.status.success(), "{command:?}: {}", output.status);
-    String::from_utf8_lossy(&output.stdout).trim().to_owned()
 }

@@ -11,7 +11,7 @@ use clap::ValueEnum;
 use wickr_guest_export::period::BillingPeriod;
 
 use crate::contenders::Contender;
-use crate::lists::Lists;
+use crate::lists::{Lists, networks};
 use crate::server::{Habits, Seen, Server};
 use crate::trial::{Figures, Manner, Outcome, Stage, UNPACED};
 
@@ -19,7 +19,8 @@ use crate::trial::{Figures, Manner, Outcome, Stage, UNPACED};
 const LATENCY: Duration = Duration::from_millis(20);
 /// What a job file says for both ends of a list at once.
 const CONVERGING: &str = "strategy = \"converge\"";
-const AT_ONCE: Habits = Habits { latency: Duration::ZERO, limit: None, counts: true };
+const AT_ONCE: Habits =
+    Habits { latency: Duration::ZERO, limit: None, counted_months: usize::MAX, networks: 0 };
 const MANY_NETWORKS: u32 = 10;
 const MANY_MONTHS: i64 = 12;
 const MANY_REQUESTS_PER_SECOND: u32 = 200;
@@ -150,7 +151,7 @@ pub(crate) fn measure(stage: &Stage, scale: Scale, parts: &[Part]) -> Measured {
 /// Serves the guests of the latest month that has ended until it is killed.
 pub(crate) fn serve(guests: u64) -> ! {
     let month = latest_month();
-    let server = Server::start(Arc::new(Lists::new(guests, [month])), AT_ONCE).expect("a server");
+    let server = Server::start(vec![Arc::new(Lists::new(guests, [month]))], AT_ONCE).expect("a server");
     println!("AWS_ENDPOINT_URL_WICKR={} serves {guests} guests of {month} in any network", server.endpoint);
     loop {
         std::thread::park();
@@ -234,7 +235,7 @@ impl Bench<'_> {
         let habits = Habits { latency: LATENCY, ..AT_ONCE };
         let least = LATENCY.as_secs_f64() * pages(&self.lists);
         let converging = Manner { walk: CONVERGING, ..UNPACED };
-        let uncounted = Habits { counts: false, ..habits };
+        let uncounted = Habits { counted_months: 0, ..habits };
         let variants = [
             (Part::Forward, habits, UNPACED),
             (Part::Converging, habits, converging),
@@ -400,10 +401,6 @@ fn line(contender: Contender, runs: &[Figures]) -> Line {
         first_request: Spread::of(runs, |run| run.to_first_request().as_secs_f64()),
         parquet_bytes: Spread::of(runs, |run| whole(run.parquet_bytes)).median,
     }
-}
-
-fn networks(count: u32) -> Vec<String> {
-    (0..count).map(|number| (10_000_001 + number).to_string()).collect()
 }
 
 fn requests(seen: &Seen) -> String {

@@ -25,7 +25,19 @@ pub(crate) enum Direction {
     Descending,
 }
 
-/// The guests of some months, the same in every network.
+/// Returns the ids of so many networks.
+pub(crate) fn networks(count: u32) -> Vec<String> {
+    (0..count).map(|number| (FIRST_NETWORK + number).to_string()).collect()
+}
+
+/// Returns which of the networks it is, from 0.
+pub(crate) fn number_of_network(network: &str) -> Option<usize> {
+    usize::try_from(network.parse::<u32>().ok()?.checked_sub(FIRST_NETWORK)?).ok()
+}
+
+const FIRST_NETWORK: u32 = 10_000_001;
+
+/// The guests of some months, the same in every month.
 pub(crate) struct Lists {
     pub(crate) guests: u64,
     months: BTreeMap<BillingPeriod, Pages>,
@@ -61,13 +73,14 @@ impl Lists {
         pages.get(number).map(Vec::as_slice)
     }
 
-    /// Returns the answer of `GetGuestUserHistoryCount`.
-    pub(crate) fn history(&self) -> String {
+    /// Returns the answer of `GetGuestUserHistoryCount`, which counts so many months, the newest ones.
+    pub(crate) fn history(&self, months: usize) -> String {
         let row = |month: &BillingPeriod| {
             let month = month.spelled(PeriodSpelling::Underscore);
             format!(r#"{{"month":"{month}","count":"{}"}}"#, self.guests)
         };
-        format!(r#"{{"history":[{}]}}"#, self.months.keys().map(row).collect::<Vec<_>>().join(","))
+        let counted = self.months.keys().rev().take(months);
+        format!(r#"{{"history":[{}]}}"#, counted.map(row).collect::<Vec<_>>().join(","))
     }
 }
 

@@ -7,6 +7,7 @@
 mod contenders;
 mod goals;
 mod lists;
+mod machine;
 mod process;
 #[allow(dead_code, reason = "the interop tests' own, of which only one environment is needed here")]
 #[path = "../../interop/python.rs"]

@@ -1,11 +1,10 @@
 //! What was measured, as a page of Markdown: on the terminal always, in `RESULTS.md` if it is the whole of it.
 
 use std::fmt::Write as _;
-use std::fs;
-use std::process::Command;
 
-use crate::contenders::{Built, said};
+use crate::contenders::Built;
 use crate::goals::{Goal, Line, Measured, Row, Scale, Spread};
+use crate::machine::{grouped, machine};
 
 /// Returns the page.
 pub(crate) fn page(measured: &Measured, scale: Scale, built: &Built) -> String {
@@ -74,26 +73,4 @@ fn contender_line(line: &Line) -> String {
         shown(line.first_request, 1e3, 1),
         line.parquet_bytes
     )
-}
-
-fn machine() -> Vec<(String, String)> {
-    let processor = fs::read_to_string("/proc/cpuinfo").unwrap_or_default();
-    let model = processor.lines().find_map(|line| line.strip_prefix("model name")?.split_once(": "));
-    let cores = std::thread::available_parallelism().map_or(0, usize::from);
-    vec![
-        ("measured on".to_owned(), chrono::Utc::now().format("%Y-%m-%d").to_string()),
-        ("processor".to_owned(), model.map_or("unknown", |(_, model)| model).to_owned()),
-        ("processors at hand".to_owned(), cores.to_string()),
-        ("system".to_owned(), said(Command::new("uname").arg("-sr"))),
-    ]
-}
-
-/// Writes a number with a comma before every third digit from the right.
-fn grouped(number: u64) -> String {
-    let digits = number.to_string();
-    let comma = |(index, digit): (usize, char)| {
-        let is_group = index > 0 && (digits.len() - index).is_multiple_of(3);
-        is_group.then_some(',').into_iter().chain([digit])
-    };
-    digits.chars().enumerate().flat_map(comma).collect()
 }

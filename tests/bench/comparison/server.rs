@@ -12,7 +12,7 @@ use std::time::{Duration, Instant, SystemTime};
 
 use wickr_guest_export::period::BillingPeriod;
 
-use crate::lists::{Direction, Lists, read_token};
+use crate::lists::{self, Direction, Lists, PAGE_ROWS, read_token};
 
 /// How the service behaves.
 #[derive(Clone, Copy)]
@@ -21,8 +21,10 @@ pub(crate) struct Habits {
     pub(crate) latency: Duration,
     /// How many requests it takes a second, if it refuses any.
     pub(crate) limit: Option<u32>,
-    /// Whether it counts the guests of the months, or knows of no month.
-    pub(crate) counts: bool,
+    /// Of how many months, the newest first, it counts the guests.
+    pub(crate) counted_months: usize,
+    /// How many networks the account says it has.
+    pub(crate) networks: u32,
 }
 
 /// What the service saw of one contender.
@@ -32,6 +34,8 @@ pub(crate) struct Seen {
     pub(crate) answered: u64,
     /// Of them, pages of guests.
     pub(crate) pages: u64,
+    /// Of them, counts of guests.
+    pub(crate) counts: u64,
     /// Requests that were refused with a 429.
     pub(crate) throttled: u64,
     /// When the first request was there, answered or not.
@@ -49,7 +53,8 @@ pub(crate) struct Server {
 }
 
 struct Shared {
-    lists: Arc<Lists>,
+    /// Networks have them in turn.
+    lists: Vec<Arc<Lists>>,
     habits: Habits,
     state: Mutex<State>,
     is_over: AtomicBool,
@@ -63,7 +68,8 @@ struct State {
 }
 
 impl Server {
-    pub(crate) fn start(lists: Arc<Lists>, habits: Habits) -> io::Result<Self> {
+    /// Serves networks that have these lists in turn: all of them the same, if there is one.
+    pub(crate) fn start(lists: Vec<Arc<Lists>>, habits: Habits) -> io::Result<Self> {
         let listener = TcpListener::bind("127.0.0.1:0")?;
         let address = listener.local_addr()?;
         let (state, is_over) = (Mutex::default(), AtomicBool::new(false));
@@ -101,6 +107,7 @@ impl Drop for Server {
 
 enum Answer<'a> {
     Page(&'a [u8]),
+    Count(String),
     Other(String),
     Refused(&'static str, &'static str),
 }
@@ -123,7 +130,7 @@ impl Shared {
             let date = httpdate::fmt_http_date(SystemTime::now());
             let (status, kind, body) = match &answer {
                 Answer::Page(page) => ("200 OK", "", *page),
-                Answer::Other(body) => ("200 OK", "", body.as_bytes()),
+                Answer::Count(body) | Answer::Other(body) => ("200 OK", "", body.as_bytes()),
                 Answer::Refused(status, kind) => (*status, *kind, &b"{\"message\":\"refused\"}"[..]),
             };
             write!(
@@ -168,6 +175,10 @@ impl Shared {
                 state.seen.pages += 1;
                 state.seen.answered += 1;
             }
+            Answer::Count(_) => {
+                state.seen.counts += 1;
+                state.seen.answered += 1;
+            }
             Answer::Other(_) => state.seen.answered += 1,
             Answer::Refused(..) => state.seen.throttled += 1,
         }
@@ -178,27 +189,47 @@ impl Shared {
         let (path, query) = target.split_once('?').unwrap_or((target, ""));
         let segments: Vec<&str> = path.split('/').skip(1).collect();
         let answer = match segments[..] {
-            ["networks", _, "guest-users"] => self.page(query).map(Answer::Page),
-            ["networks", _, "guest-users", "count"] if self.habits.counts => {
-                Some(Answer::Other(self.lists.history()))
+            ["networks", network, "guest-users"] => self.page(network, query).map(Answer::Page),
+            ["networks", network, "guest-users", "count"] => {
+                self.lists_of(network).map(|lists| Answer::Count(lists.history(self.habits.counted_months)))
             }
-            ["networks", _, "guest-users", "count"] => Some(Answer::Other(r#"{"history":[]}"#.to_owned())),
+            ["networks"] => Some(Answer::Other(self.account(query))),
             ["networks", network] => Some(Answer::Other(described(network))),
             _ => None,
         };
         answer.unwrap_or(Answer::Refused("404 Not Found", "ResourceNotFoundError"))
     }
 
-    fn page(&self, query: &str) -> Option<&[u8]> {
-        let field = |name: &str| query.split('&').find_map(|pair| pair.strip_prefix(name)?.strip_prefix('='));
-        let month = BillingPeriod::from_wire(field("billingPeriod")?).ok()?;
-        let (direction, page) = match (field("nextToken"), field("sortDirection")) {
+    fn lists_of(&self, network: &str) -> Option<&Lists> {
+        let number = lists::number_of_network(network)?;
+        self.lists.get(number % self.lists.len()).map(Arc::as_ref)
+    }
+
+    fn page(&self, network: &str, query: &str) -> Option<&[u8]> {
+        let month = BillingPeriod::from_wire(field(query, "billingPeriod")?).ok()?;
+        let (direction, page) = match (field(query, "nextToken"), field(query, "sortDirection")) {
             (Some(token), _) => read_token(token)?,
             (None, Some("ASC")) => (Direction::Ascending, 0),
             (None, _) => (Direction::Descending, 0),
         };
-        self.lists.page(month, direction, page)
+        self.lists_of(network)?.page(month, direction, page)
     }
+
+    /// Lists the networks of the account, a hundred at a time.
+    fn account(&self, query: &str) -> String {
+        let first: usize = field(query, "nextToken").and_then(|token| token.parse().ok()).unwrap_or(0);
+        let networks = lists::networks(self.habits.networks);
+        let page: Vec<String> =
+            networks.iter().skip(first).take(PAGE_ROWS).map(|network| described(network)).collect();
+        let end = first + page.len();
+        let next = if end < networks.len() { format!(r#","nextToken":"{end}""#) } else { String::new() };
+        format!(r#"{{"networks":[{}]{next}}}"#, page.join(","))
+    }
+}
+
+/// Returns a field of a query, none of which is written otherwise than it means.
+fn field<'a>(query: &'a str, name: &str) -> Option<&'a str> {
+    query.split('&').find_map(|pair| pair.strip_prefix(name)?.strip_prefix('='))
 }
 
 const THROTTLED: Answer<'static> = Answer::Refused("429 Too Many Requests", "RateLimitError");

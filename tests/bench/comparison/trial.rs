@@ -124,7 +124,7 @@ impl Stage {
             fs::remove_dir_all(&self.folder).expect("the last run's folder is removed");
         }
         fs::create_dir_all(&self.folder).expect("a folder");
-        let server = Server::start(Arc::clone(lists), habits).expect("a server");
+        let server = Server::start(vec![Arc::clone(lists)], habits).expect("a server");
         let task = Task {
             endpoint: server.endpoint.clone(),
             folder: self.folder.clone(),
