@@ -135,7 +135,8 @@ impl Ledger {
 
     /// Lists everything that has a manifest, to be believed or not.
     pub fn tasks(&self) -> impl Iterator<Item = TaskKey> {
-        self.publications.keys().chain(self.unreadable.keys()).copied()
+        let published = self.publications.keys().chain(self.exported.keys());
+        published.chain(self.unreadable.keys()).copied()
     }
 
     /// Lists the periods of which anything has a manifest, to be believed or not.
@@ -162,6 +163,7 @@ impl Ledger {
     ) -> Vec<(BillingPeriod, Result<Closing, ClosingError>)> {
         // Which networks a month misses is in the months around it, however far away.
         let mut whole: Option<Self> = None;
+        let periods: BTreeSet<BillingPeriod> = exported.keys().copied().collect();
         let mut closings = Vec::new();
         for (period, networks) in exported {
             let closing = async {
@@ -170,7 +172,7 @@ impl Ledger {
                 }
                 let ledger = match whole.take() {
                     Some(ledger) => ledger,
-                    None => Self::read(output, |_| true).await?,
+                    None => Self::read_to_close(output, &periods).await?,
                 };
                 let roll = if all { Roll::All(networks) } else { Roll::Some(networks) };
                 let told = Told { roll, ..Told::default() };
@@ -181,7 +183,7 @@ impl Ledger {
         closings
     }
 
-    /// Closes a period that waits for nothing. The ledger is a whole one.
+    /// Closes a period that waits for nothing. The ledger is a whole one, at least of this period.
     ///
     /// # Errors
     /// [`ClosingError`], and it is not closed.

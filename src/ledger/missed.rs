@@ -101,8 +101,8 @@ impl<'a> Attendance<'a> {
             Some((*period, closing.as_ref().ok()?.closed_at))
         };
         let marked_closed = ledger.closings.iter().filter_map(closed_at).collect();
-        let exported =
-            ledger.publications.iter().map(|(task, manifest)| (*task, manifest.exported_at)).collect();
+        let mut exported = ledger.exported.clone();
+        exported.extend(ledger.publications.iter().map(|(task, manifest)| (*task, manifest.exported_at)));
         Self { told, months, periods: ledger.periods(), marked_closed, exported }
     }
 

@@ -29,6 +29,7 @@ mod staleness;
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use chrono::{DateTime, Utc};
 use futures::{StreamExt as _, stream};
 
 pub use self::attempts::Attempts;
@@ -67,13 +68,24 @@ pub struct Ledger {
     pub unreadable: BTreeMap<TaskKey, String>,
     /// The closings of months, or why one is not to be believed.
     pub closings: BTreeMap<BillingPeriod, Result<ClosedPeriod, String>>,
+    /// When what is published was exported of whose manifest nothing else was kept.
+    pub(super) exported: BTreeMap<TaskKey, DateTime<Utc>>,
+}
+
+/// What is kept of a manifest.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Kept {
+    All,
+    /// When it was exported: of an output's thousands of months a closing asks no more.
+    Time,
+    Nothing,
 }
 
 impl Ledger {
     /// Says whether anything has a manifest, to be believed or not.
     #[must_use]
     pub fn is_empty(&self) -> bool {
-        self.publications.is_empty() && self.unreadable.is_empty()
+        self.tasks().next().is_none()
     }
 
     /// Returns whose the numbers are; those of AWS and of the simulator never stand beside each other.
@@ -90,6 +102,26 @@ impl Ledger {
         output: &dyn Destination,
         wanted: impl Fn(TaskKey) -> bool,
     ) -> Result<Self, DestinationError> {
+        Self::read_as(output, |task| if wanted(task) { Kept::All } else { Kept::Nothing }).await
+    }
+
+    /// Reads all manifests, and keeps whole those of some months: of the others it is known when they were exported.
+    ///
+    /// # Errors
+    /// As [`Self::read`].
+    async fn read_to_close(
+        output: &dyn Destination,
+        periods: &BTreeSet<BillingPeriod>,
+    ) -> Result<Self, DestinationError> {
+        let kept = |task: TaskKey| if periods.contains(&task.period) { Kept::All } else { Kept::Time };
+        Self::read_as(output, kept).await
+    }
+
+    async fn read_as(
+        output: &dyn Destination,
+        kept: impl Fn(TaskKey) -> Kept,
+    ) -> Result<Self, DestinationError> {
+        let wanted = |task: TaskKey| kept(task) != Kept::Nothing;
         // Listed first: what is published in between has its manifest when those are listed.
         let remains = lost::remains(output).await?;
         let files = output.list(&layout::manifests()).await?.files;
@@ -101,6 +133,9 @@ impl Ledger {
         let mut ledger = Self::default();
         while let Some((task, read)) = reading.next().await {
             match believed(read)? {
+                Some(Ok(manifest)) if kept(task) == Kept::Time => {
+                    ledger.exported.insert(task, manifest.exported_at);
+                }
                 Some(Ok(manifest)) => drop(ledger.publications.insert(task, manifest)),
                 Some(Err(reason)) => drop(ledger.unreadable.insert(task, reason)),
                 // It went away while the output was read.
