@@ -13,7 +13,7 @@ const MEMORY_OF_PROCESS: f64 = 20.0;
 const MEMORY_AT_ONCE: f64 = 3.0;
 /// What is kept of each task until the end of the run, in MiB.
 const MEMORY_OF_TASK: f64 = 2.0 / 1024.0;
-/// What is kept of each manifest of the output while months are closed, in MiB.
+/// What is kept of each manifest of the months that are closed meanwhile, in MiB.
 const MEMORY_OF_MANIFEST: f64 = 5.0 / 1024.0;
 /// How long a manifest takes to be read again from a disk, in seconds.
 const READING: f64 = 0.0002;
@@ -74,8 +74,8 @@ pub(crate) struct Run {
     pub(crate) publishing: f64,
     /// Manifests in the output when it ends.
     pub(crate) published: u64,
-    /// Whether it closes months: a share does not.
-    pub(crate) closes: bool,
+    /// Of them, those of months that it closes: a share closes none.
+    pub(crate) closed: u64,
 }
 
 /// What that takes.
@@ -130,12 +130,12 @@ impl Run {
         predicted.by_turns = describing + worked;
         predicted.by_chain = describing + whole(longest) * self.latency + self.publishing;
         // The summary is made of all manifests, and closing months reads them once more.
-        let (times, kept) = if self.closes { (2.0, 1.0) } else { (1.0, 0.0) };
+        let times = if self.closed > 0 { 2.0 } else { 1.0 };
         predicted.ending = times * whole(self.published) * READING;
         predicted.peak_mib = MEMORY_OF_PROCESS
             + self.concurrency * MEMORY_AT_ONCE
             + tasks * MEMORY_OF_TASK
-            + kept * whole(self.published) * MEMORY_OF_MANIFEST;
+            + whole(self.closed) * MEMORY_OF_MANIFEST;
         predicted
     }
 }

@@ -122,8 +122,12 @@ impl Trial {
                 latency: self.service.latency.as_secs_f64(),
                 publishing: PUBLISHING,
                 published: u64::from(self.service.networks) * u64::from(self.service.months),
-                // The present month alone is not closed.
-                closes: self.shards == 1 && self.service.months > 1,
+                // All but the present one.
+                closed: if self.shards > 1 {
+                    0
+                } else {
+                    u64::from(self.service.networks) * u64::from(self.service.months - 1)
+                },
             };
             let mut own = 0;
             for (id, guests) in ids.iter().zip(GUESTS.into_iter().cycle()) {
