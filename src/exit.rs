@@ -24,7 +24,7 @@ use crate::storage::{DestinationError, DestinationUrlError};
 use crate::telemetry::LoggingError;
 use crate::turnover::TurnoverError;
 use crate::walk::{WalkError, WalkFailure};
-use crate::wickr::{ApiError, EndpointError};
+use crate::wickr::{ApiError, EndpointError, HttpClientError};
 
 /// How the program ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -99,6 +99,7 @@ impl ExitStatus {
             || cause.is::<DestinationUrlError>()
             || cause.is::<StoreConnectError>()
             || cause.is::<LoggingError>()
+            || cause.is::<HttpClientError>()
             || cause.is::<NetworkOfTwoSources>()
             || cause.is::<MappingError>()
             || cause.is::<InvoiceError>()

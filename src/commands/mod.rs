@@ -100,9 +100,9 @@ fn is_told_in_json(log_format: LogFormat) -> bool {
     log_format == LogFormat::Json && tracing::enabled!(tracing::Level::ERROR)
 }
 
-/// Starts what commands run on. One thread talks to services: a second one would be woken with each answer to find that
-/// there is nothing to do, which costs more than what it could take over. What computes or waits for files has threads
-/// of its own.
+/// Starts what commands run on. One thread beside the main one talks to services: a second one would be woken with each
+/// answer to find that there is nothing to do, which took a tenth of the processor's time. What computes or waits for files
+/// has threads of its own.
 fn runtime() -> io::Result<tokio::runtime::Runtime> {
     tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build()
 }

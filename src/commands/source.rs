@@ -108,7 +108,7 @@ async fn connect(source: &JobSource, job: &Job) -> anyhow::Result<Connection> {
             }
             .resolve()?;
             Ok(Connection {
-                client: clients.get(Way::to(&endpoint.url)).map_err(UsageError::from)?,
+                client: clients.get(Way::to(&endpoint.url))?,
                 endpoint,
                 credentials: aws.credentials,
                 caller: Some(caller),
@@ -118,7 +118,7 @@ async fn connect(source: &JobSource, job: &Job) -> anyhow::Result<Connection> {
         }
         #[cfg(feature = "simulator")]
         Service::Simulator(config) => {
-            let client = clients.get(Way::Plain).map_err(UsageError::from)?;
+            let client = clients.get(Way::Plain)?;
             simulated(config, job, client).await
         }
     }

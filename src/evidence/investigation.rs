@@ -18,7 +18,7 @@ use crate::error_chain::error_chain;
 use crate::pacing::RequestCount;
 use crate::period::PeriodSpelling;
 use crate::roster::{Held, RosterError, RunBound, RunStore, RunStoreError};
-use crate::walk::{Direction, Reached, Round, WalkPlan, WalkPosition, Walked};
+use crate::walk::{Direction, Reached, Round, WalkPlan, WalkPosition, Walked, blocking};
 
 /// Everything that is known of one number, and what it is found out with.
 pub(super) struct Investigation<'a> {
@@ -229,12 +229,18 @@ impl<'a> Investigation<'a> {
         for walked in walked {
             let converged = walked.position.overlap.is_some();
             // One that is half of each direction has its pages in common with either.
-            let same_as_before = self.latest.as_ref().is_some_and(|before| {
+            let comparable = self.latest.as_ref().filter(|before| {
                 !converged
                     && before.position.overlap.is_none()
                     && before.position.direction != walked.position.direction
-                    && walked.roster.same_guests(&before.roster)
             });
+            let same_as_before = match comparable {
+                Some(before) => {
+                    let (roster, before) = (walked.roster.clone(), before.roster.clone());
+                    blocking(move || roster.same_guests(&before)).await
+                }
+                None => false,
+            };
             if self.findings.totals.len() == self.findings.walks.len() {
                 // Of two walks at the same time, the count before the second is the count before both.
                 self.findings.totals.extend(self.findings.totals.last().copied());

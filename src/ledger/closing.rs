@@ -163,13 +163,17 @@ impl Ledger {
     ) -> Vec<(BillingPeriod, Result<Closing, ClosingError>)> {
         // Which networks a month misses is in the months around it, however far away.
         let mut whole: Option<Self> = None;
-        let periods: BTreeSet<BillingPeriod> = exported.keys().copied().collect();
-        let mut closings = Vec::new();
+        let (mut closings, mut unclosed) = (Vec::new(), BTreeMap::new());
         for (period, networks) in exported {
+            match read_closed(output, period).await {
+                Ok(None) => drop(unclosed.insert(period, networks)),
+                Ok(Some(_)) => closings.push((period, Ok(Closing::ClosedBefore))),
+                Err(error) => closings.push((period, Err(error.into()))),
+            }
+        }
+        let periods: BTreeSet<BillingPeriod> = unclosed.keys().copied().collect();
+        for (period, networks) in unclosed {
             let closing = async {
-                if read_closed(output, period).await?.is_some() {
-                    return Ok(Closing::ClosedBefore);
-                }
                 let ledger = match whole.take() {
                     Some(ledger) => ledger,
                     None => Self::read_to_close(output, &periods).await?,
@@ -183,7 +187,7 @@ impl Ledger {
         closings
     }
 
-    /// Closes a period that waits for nothing. The ledger is a whole one, at least of this period.
+    /// Closes a period that waits for nothing. The ledger knows of every month, and of this one everything.
     ///
     /// # Errors
     /// [`ClosingError`], and it is not closed.

@@ -1,8 +1,8 @@
 //! Gathers the guests of one walk, in whatever order and however often they come, until there are enough for a run.
 //!
 //! Texts lie in flat columns, and sorting moves row numbers only. What was written down already is known here only
-//! by one bit a guest: enough to tell whether a walk still brings anybody new, and the same few megabytes however
-//! many guests there are.
+//! by a bit a guest: enough to tell whether a walk still brings anybody new, and two megabytes at most however many guests
+//! there are.
 
 use std::hash::Hasher;
 
@@ -194,9 +194,10 @@ impl UnsortedRows {
 /// Which guests a walk has met: one bit each, picked by fingerprint, among at least [`Self::BITS_A_GUEST`] times as many
 /// until there are [`Self::MOST_BITS`].
 ///
-/// Two guests may share a bit, which makes the second look known. At ten million guests that happens to more than one
-/// in two, at a hundred million to all but one in four hundred: of the 100,000 rows of a thousand pages in a row
-/// more than enough still show as new.
+/// Two guests may share a bit, which makes the second look known. Making room doubles the bits that are set, so that at
+/// most a quarter of the guests share one until there is no more to make; at ten million guests more than one in two
+/// does, at a hundred million all but one in five hundred: of the 100,000 rows of a thousand pages in a row more than
+/// enough still show as new.
 struct SeenGuests {
     bits: Vec<u64>,
     /// Those that looked new.
@@ -216,7 +217,7 @@ impl SeenGuests {
 
     /// Remembers a guest, and says whether it looks new.
     fn insert(&mut self, fingerprint: u64) -> bool {
-        // A power of two.
+        // Their number is a power of two: once it has doubled, this picks the same bit or its copy.
         let bit = fingerprint & (self.bits.len() as u64 * 64 - 1);
         let word = usize::try_from(bit / 64).expect("within the words");
         let mask = 1 << (bit % 64);
@@ -281,7 +282,7 @@ mod tests {
     #[test]
     fn of_the_rows_of_a_thousand_pages_enough_look_new_even_after_a_hundred_million_guests() {
         let mut seen = SeenGuests { bits: vec![u64::MAX; SeenGuests::MOST_BITS / 64], guests: 100_000_000 };
-        // What a hundred million leave clear: exp(-100e6 / 2^24), a quarter of a percent.
+        // More than a hundred million leave clear: one in 384, where they would leave one in five hundred.
         for word in seen.bits.iter_mut().step_by(6) {
             *word = u64::MAX - 1;
         }

@@ -14,7 +14,7 @@ use std::sync::Arc;
 
 use tokio_util::sync::CancellationToken;
 
-use super::rows::{GuestRow, SortedRows};
+use super::rows::{GuestRow, SortedRows, first_bytes};
 use super::run_file::{RunFileError, RunReader};
 use super::{DamagedRun, RosterError};
 use crate::storage::digest::{FileDigest, Measured};
@@ -100,7 +100,7 @@ impl Head {
     fn advance(&mut self) -> Result<bool, DamagedRun> {
         let is_at_a_row = self.run.advance()?;
         if is_at_a_row {
-            self.prefix = prefix_of(self.row().identity);
+            self.prefix = first_bytes(self.row().identity);
         }
         Ok(is_at_a_row)
     }
@@ -108,14 +108,6 @@ impl Head {
     fn row(&self) -> GuestRow<'_> {
         self.run.row()
     }
-}
-
-/// Returns the first eight bytes of a text as a number that orders as they do.
-fn prefix_of(text: &str) -> u64 {
-    let mut prefix = [0; 8];
-    let length = text.len().min(8);
-    prefix[..length].copy_from_slice(&text.as_bytes()[..length]);
-    u64::from_be_bytes(prefix)
 }
 
 impl RunHead {

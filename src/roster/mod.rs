@@ -471,7 +471,7 @@ mod tests {
     proptest! {
         #[test]
         fn a_roster_is_what_a_map_of_sets_says(
-            pushed in proptest::collection::vec(("[a-cé]{1,2}", "([xy]|=|\")?"), 0..60),
+            pushed in proptest::collection::vec(("[a-cé]{1,2}|abcdefgh[12]?|a\0?", "([xy]|=|\")?"), 0..60),
             pseudonymous: bool,
         ) {
             let mut reference: BTreeMap<String, BTreeSet<String>> = BTreeMap::new();

@@ -29,6 +29,10 @@ pub trait SortedRows {
     fn advance(&mut self) -> Result<Option<GuestRow<'_>>, RosterError>;
 }
 
+/// How many texts are looked up before the first is copied. They lie all over the memory, and a processor that does
+/// nothing but look them up waits for many of them at the same time.
+const FOUND_AT_ONCE: usize = 64;
+
 /// Rows in memory, in the columns that encoders take: they are read several times, and never copied again.
 pub struct SortedRun {
     identities: StringArray,
@@ -68,8 +72,13 @@ impl SortedRun {
         // One column after the other, so that only one of them is there twice.
         let in_order = |column: TextColumn| {
             let mut texts = StringBuilder::with_capacity(order.len(), column.text_bytes());
-            for (_, row) in &order {
-                texts.append_value(column.get(*row));
+            let mut found = Vec::with_capacity(FOUND_AT_ONCE);
+            for rows in order.chunks(FOUND_AT_ONCE) {
+                found.clear();
+                found.extend(rows.iter().map(|(_, row)| column.get(*row)));
+                for text in &found {
+                    texts.append_value(text);
+                }
             }
             texts.finish()
         };
@@ -92,6 +101,11 @@ impl SortedRun {
         self.bytes
     }
 
+    /// Returns the number of rows.
+    pub(super) fn rows_held(&self) -> usize {
+        self.conflicts.len()
+    }
+
     /// Lends the identities and the names of up to so many rows from this one on, without a copy.
     pub(super) fn slice(&self, first: usize, most: usize) -> (StringArray, StringArray) {
         let count = most.min(self.conflicts.len() - first);
@@ -112,7 +126,7 @@ impl SortedRun {
 }
 
 /// Returns the first eight bytes of a text as a number that is ordered as the texts are, where it differs.
-fn first_bytes(text: &str) -> u64 {
+pub(super) fn first_bytes(text: &str) -> u64 {
     let mut first = [0; 8];
     let length = text.len().min(8);
     first[..length].copy_from_slice(&text.as_bytes()[..length]);

@@ -47,7 +47,11 @@ impl RosterStream {
             RosterRows::Memory(run) => Rows::Columns(Arc::clone(run), 0),
             RosterRows::Runs(_) => Rows::Unopened,
         };
-        let most = usize::try_from(roster.guests()).unwrap_or(usize::MAX).min(BATCH_ROWS);
+        let most = match &roster.0.rows {
+            RosterRows::Memory(run) => run.rows_held().min(BATCH_ROWS),
+            // Files that have changed since they were counted may have more, until that shows at their end.
+            RosterRows::Runs(_) => BATCH_ROWS,
+        };
         let repeated =
             |text: String| Arc::new(StringArray::from_iter_values(repeat_n(text, most))) as ArrayRef;
         let (period, network) =

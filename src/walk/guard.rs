@@ -111,7 +111,7 @@ impl ListGuard {
 #[serde(deny_unknown_fields)]
 pub struct PageGuard {
     list: ListGuard,
-    /// What tells the rows of the last page that had any: so few that looking at each is the fastest.
+    /// What tells the rows of the last page that had any.
     last_page: Vec<u64>,
 }
 
@@ -121,7 +121,10 @@ impl PageGuard {
     /// # Errors
     /// [`GuardError`] if the page's token is an old one, or nothing new came for too long.
     pub fn admit(&mut self, rows: &[Pushed], next: Option<&PageToken>) -> Result<u64, GuardError> {
-        let edge_repeats = rows.iter().filter(|row| self.last_page.contains(&row.fingerprint)).count();
+        let shown = Sketch::of(&self.last_page);
+        let is_shown =
+            |row: &&Pushed| shown.may_have(row.fingerprint) && self.last_page.contains(&row.fingerprint);
+        let edge_repeats = rows.iter().filter(is_shown).count();
         let brought_news = rows.iter().any(|row| row.is_new);
         if !rows.is_empty() {
             self.last_page.clear();
@@ -129,6 +132,29 @@ impl PageGuard {
         }
         self.list.admit(next, brought_news)?;
         Ok(edge_repeats as u64)
+    }
+}
+
+/// Which fingerprints a page may have: most rows are known not to repeat it without a look at each of its own.
+struct Sketch([u64; 16]);
+
+impl Sketch {
+    fn of(fingerprints: &[u64]) -> Self {
+        let mut sketch = Self([0; 16]);
+        for fingerprint in fingerprints {
+            let (word, mask) = Self::bit(*fingerprint);
+            sketch.0[word] |= mask;
+        }
+        sketch
+    }
+
+    fn may_have(&self, fingerprint: u64) -> bool {
+        let (word, mask) = Self::bit(fingerprint);
+        self.0[word] & mask != 0
+    }
+
+    const fn bit(fingerprint: u64) -> (usize, u64) {
+        (((fingerprint >> 6) & 15) as usize, 1 << (fingerprint & 63))
     }
 }
 

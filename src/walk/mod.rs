@@ -113,7 +113,8 @@ impl Walked {
         let run = store.write(rows).await.map_err(failed)?;
         let opened = store.open(&[run]).await.map_err(failed)?;
         self.position.runs.push(run);
-        self.roster = self.roster.held_in(RosterRows::Runs(opened));
+        let roster = self.roster.clone();
+        self.roster = blocking(move || roster.held_in(RosterRows::Runs(opened))).await;
         Ok(())
     }
 }
@@ -361,8 +362,8 @@ impl Walk {
     }
 }
 
-/// Sorts and merges on a thread that may take seconds, which other walks would have to wait for.
-async fn blocking<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> T {
+/// Sorts, merges and compares on a thread that may take seconds, which other walks would have to wait for.
+pub(crate) async fn blocking<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> T {
     tokio::task::spawn_blocking(work).await.expect("sorting and merging do not panic")
 }
 

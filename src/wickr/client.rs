@@ -60,7 +60,7 @@ impl HttpClients {
     /// the system's (`AWS_CA_BUNDLE`).
     ///
     /// # Errors
-    /// [`HttpClientError`] if the bundle holds no readable certificate.
+    /// [`HttpClientError`] if the bundle holds no certificate, or one that is none.
     pub fn new(time_limit: TimeLimit, ca_bundle: Option<&[u8]>) -> Result<Self, HttpClientError> {
         let authorities = ca_bundle.map(reqwest::Certificate::from_pem_bundle).transpose();
         let authorities = authorities.map_err(|error| HttpClientError(error_chain(&error)))?;
@@ -68,7 +68,12 @@ impl HttpClients {
             return Err(HttpClientError("it holds no certificate".to_owned()));
         }
         let (proxied, direct, plain) = (OnceLock::new(), OnceLock::new(), OnceLock::new());
-        Ok(Self(Arc::new(Clients { time_limit, authorities, proxied, direct, plain })))
+        let clients = Self(Arc::new(Clients { time_limit, authorities, proxied, direct, plain }));
+        if ca_bundle.is_some() {
+            // Whether its certificates are any shows only here, and a run must not find out halfway.
+            clients.get(Way::Proxied)?;
+        }
+        Ok(clients)
     }
 
     /// Returns the client of a way.
@@ -125,7 +130,12 @@ mod tests {
     #[test]
     fn a_bundle_without_a_certificate_is_refused_before_anything_is_asked() {
         let limit = TimeLimit::Exchange(Duration::from_secs(1));
-        for bundle in ["", "# nothing\n", "-----BEGIN CERTIFICATE-----\n?\n-----END CERTIFICATE-----\n"] {
+        for bundle in [
+            "",
+            "# nothing\n",
+            "-----BEGIN CERTIFICATE-----\n?\n-----END CERTIFICATE-----\n",
+            "-----BEGIN CERTIFICATE-----\nbm8gREVS\n-----END CERTIFICATE-----\n",
+        ] {
             let error = HttpClients::new(limit, Some(bundle.as_bytes())).unwrap_err();
             assert!(error.to_string().starts_with("AWS_CA_BUNDLE or TLS: "), "{error}");
         }
@@ -133,7 +143,7 @@ mod tests {
     }
 
     #[test]
-    fn plain_http_goes_past_proxies_and_certificates() {
+    fn only_plain_http_takes_the_plain_way() {
         let way = |url: &str| Way::to(&url.parse().unwrap());
         assert_eq!(way("http://127.0.0.1:1"), Way::Plain);
         assert_eq!(way("https://127.0.0.1:1"), Way::Proxied);

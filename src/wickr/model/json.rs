@@ -75,7 +75,7 @@ impl<'de, T: Deserialize<'de>, const MOST: usize> Deserialize<'de> for Rows<T, M
             }
 
             fn visit_seq<A: SeqAccess<'de>>(self, mut rows: A) -> Result<Self::Value, A::Error> {
-                // Nearly every page of a list is full.
+                // Most rows come on full pages.
                 let mut kept = Vec::with_capacity(MOST);
                 while kept.len() < MOST {
                     match rows.next_element::<Object<T>>()? {

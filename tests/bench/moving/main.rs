@@ -1,7 +1,7 @@
 //! When it pays to walk a list from both ends: while guests come and go, and by what a list has to wait for.
 //!
-//! `cargo bench --bench moving` replaces `tests/bench/MOVING.md`; with any option it measures less and only
-//! prints. All of it but one column is pretended time, so that a debug build and a busy machine give the same
+//! `cargo bench --bench moving` replaces `tests/bench/MOVING.md`; with other trials or another seed it
+//! only prints. All of it but one column is pretended time, so that a debug build and a busy machine give the same
 //! figures; they are for people. Nothing is asserted but that no wrong number was confirmed, and nobody lost
 //! where guests move one way only.
 

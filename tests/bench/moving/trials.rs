@@ -60,9 +60,6 @@ pub(crate) struct Tally {
     pub(crate) time: Duration,
     /// Confirmed numbers that the last count contradicts, as the manifest says of them.
     pub(crate) contradicted: u32,
-    /// Confirmed numbers that are not that of the list as it was at the last count, though that does not
-    /// contradict them.
-    pub(crate) wrong: u32,
     /// Confirmed numbers of as many guests as there were, but not the same.
     pub(crate) others: u32,
 }
@@ -76,7 +73,6 @@ impl AddAssign for Tally {
         self.requests += other.requests;
         self.time += other.time;
         self.contradicted += other.contradicted;
-        self.wrong += other.wrong;
         self.others += other.others;
     }
 }
@@ -181,7 +177,6 @@ fn judge(tally: &mut Tally, confirmed: &ConfirmedRoster, truth: &Roster, kind: K
     tally.walks = confirmed.walk().walks;
     tally.by_first_walk = u32::from(confirmed.walk().walks == 1);
     tally.contradicted = u32::from(is_said);
-    tally.wrong = u32::from(!same_number && !is_said);
     tally.others = u32::from(same_number && !same_guests);
 }
 
