@@ -37,7 +37,7 @@
 //! |---|---|
 //! | [`guest`], [`period`], [`task`], [`clock`], [`error_chain`] | the vocabulary: ids, hashes, tokens, billing periods and their selectors, tasks, wall time, errors on one line |
 //! | [`telemetry`] | log lines, progress bars; what metrics are called, how they are written, where they go |
-//! | [`wickr`] | the API: operations, endpoint, credentials, signing, errors; one attempt a call |
+//! | [`wickr`] | the API: operations, endpoint, credentials, signing, errors; one attempt a call; the HTTP clients of everybody |
 //! | [`pacing`] | the rate, the waiting, the retries; decorates the API |
 //! | [`storage`] | files in a folder or a bucket: putting in place, locks, digests; paths are others' business |
 //! | [`dataset`] | schemas, Parquet, CSV, the digest of the content |

@@ -172,7 +172,7 @@ fn store_clients() -> Result<HttpClients, UsageError> {
     http_clients(TimeLimit::Silence(LONGEST_SILENCE))
 }
 
-/// Returns the client of a store, which is this machine's if anything of it is reached over plain http.
+/// Returns the client of a store: past all proxies if anything of it is plain http, which is for this machine alone.
 fn store_client(clients: &HttpClients, is_plain: bool) -> Result<reqwest::Client, UsageError> {
     Ok(clients.get(if is_plain { Way::Direct } else { Way::Proxied })?)
 }

@@ -74,7 +74,9 @@ pub(crate) struct Run {
     pub(crate) publishing: f64,
     /// Manifests in the output when it ends.
     pub(crate) published: u64,
-    /// Of them, those of months that it closes: a share closes none.
+    /// Processes that share the job, and make the summary one after the other at its end.
+    pub(crate) shares: u64,
+    /// Of the manifests, those of months that it closes: a share closes none.
     pub(crate) closed: u64,
 }
 
@@ -131,7 +133,7 @@ impl Run {
         predicted.by_chain = describing + whole(longest) * self.latency + self.publishing;
         // The summary is made of all manifests, and closing months reads them once more.
         let times = if self.closed > 0 { 2.0 } else { 1.0 };
-        predicted.ending = times * whole(self.published) * READING;
+        predicted.ending = whole(self.shares) * times * whole(self.published) * READING;
         predicted.peak_mib = MEMORY_OF_PROCESS
             + self.concurrency * MEMORY_AT_ONCE
             + tasks * MEMORY_OF_TASK

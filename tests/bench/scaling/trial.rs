@@ -29,6 +29,8 @@ const GUESTS: [u64; 20] = {
 };
 /// How far back the service counts.
 const COUNTED_DAYS: i64 = 90;
+/// How long after its end a month closes.
+const SETTLE_DAYS: i64 = 3;
 /// What publishing a task takes on a disk of this machine, in seconds.
 const PUBLISHING: f64 = 0.010;
 
@@ -110,6 +112,10 @@ impl Trial {
         month.start() >= Utc::now() - TimeDelta::days(COUNTED_DAYS)
     }
 
+    fn has_closed(month: BillingPeriod) -> bool {
+        month.plus_months(1).start() + TimeDelta::days(SETTLE_DAYS) <= Utc::now()
+    }
+
     /// Returns what each process is expected to do.
     fn runs(&self) -> Vec<(u64, Predicted)> {
         let (ids, months) = (networks(self.service.networks), self.months());
@@ -122,11 +128,12 @@ impl Trial {
                 latency: self.service.latency.as_secs_f64(),
                 publishing: PUBLISHING,
                 published: u64::from(self.service.networks) * u64::from(self.service.months),
-                // All but the present one.
+                shares: u64::from(self.shards),
                 closed: if self.shards > 1 {
                     0
                 } else {
-                    u64::from(self.service.networks) * u64::from(self.service.months - 1)
+                    let closed = months.iter().filter(|month| Self::has_closed(**month)).count() as u64;
+                    closed * u64::from(self.service.networks)
                 },
             };
             let mut own = 0;
