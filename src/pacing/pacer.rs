@@ -23,6 +23,10 @@ const RECOVERY: Duration = Duration::from_secs(2);
 /// a slow limit must not be asked too often either.
 const PROBING_SECONDS: f64 = 20.0;
 const PROBING_REQUESTS: f64 = 100.0;
+/// The bounds of the pause after a refusal that names none. It begins with half of what a failed attempt waits: the rate
+/// falls as well, so the pause need not make up for what was too much, only let it pass.
+const SHORTEST_PAUSE: Duration = Duration::from_millis(250);
+const LONGEST_PAUSE: Duration = Duration::from_mins(1);
 /// The rate never falls below one request in ten seconds.
 const SLOWEST: f64 = 0.1;
 /// How far a request may leave behind its slot without the schedule shifting: the timer's grain.
@@ -78,7 +82,7 @@ impl Pacer {
                 next_slot: now,
                 paused_until: now,
                 departures: VecDeque::with_capacity(MEASURED_DEPARTURES),
-                backoff: Backoff::default(),
+                backoff: Backoff::new(SHORTEST_PAUSE, LONGEST_PAUSE),
                 jitter: Box::new(jitter),
             }),
         }
@@ -277,7 +281,7 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn without_a_hint_the_pause_lies_between_none_and_the_bound() {
-        for (jitter, expected) in [(0.0, 0), (1.0, 500)] {
+        for (jitter, expected) in [(0.0, 0), (1.0, 250)] {
             let pacer = pacer(1000.0, jitter);
             let permit = leave(&pacer).await;
             pacer.on_throttled(&permit, None);
@@ -297,12 +301,12 @@ mod tests {
             pacer.on_throttled(&permit, None);
             let start = Instant::now();
             let next = leave(&pacer).await;
-            waits.push(start.elapsed().as_millis() / 100);
+            waits.push(start.elapsed().as_millis() / 10);
             if waits.len() == 2 {
                 pacer.on_accepted(&next);
             }
         }
-        assert_eq!(waits, [5, 10, 5]);
+        assert_eq!(waits, [25, 50, 25]);
     }
 
     #[tokio::test(start_paused = true)]
