@@ -1,6 +1,7 @@
 //! Texts of many guests in two flat buffers, without an allocation for each.
 //!
-//! Offsets are 32 bits wide, half the memory of wider ones: what is held at a time is bounded far below the 2 GiB that an Arrow array reaches.
+//! Offsets are 32 bits wide, half the memory of wider ones: what is held at a time is bounded far below the 2 GiB that
+//! an Arrow array reaches.
 
 /// Texts one after the other.
 #[derive(Default)]
