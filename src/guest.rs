@@ -218,6 +218,12 @@ impl Guests {
         self.ends.is_empty()
     }
 
+    /// Returns the bytes of all texts together.
+    #[must_use]
+    pub fn text_bytes(&self) -> usize {
+        self.texts.len()
+    }
+
     /// Returns the guests in the order of the page.
     #[must_use]
     pub fn iter(&self) -> impl ExactSizeIterator<Item = Guest<'_>> {

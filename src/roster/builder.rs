@@ -13,6 +13,7 @@ use super::columns::TextColumn;
 use super::merge::OpenRuns;
 use super::rows::{SortedRows as _, SortedRun};
 use super::{RosterError, RosterMode};
+use crate::guest::Guests;
 
 /// How much a task holds in memory before it is written down. Whatever is reached first.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -31,6 +32,15 @@ pub struct Held {
     pub rows: u32,
     /// Bytes of text and of what tells the texts apart.
     pub bytes: usize,
+}
+
+impl Held {
+    /// Foretells what a page will take, where the mode leaves its texts as they are.
+    #[must_use]
+    pub fn of(guests: &Guests) -> Self {
+        let rows = u32::try_from(guests.len()).unwrap_or(u32::MAX);
+        Self { rows, bytes: guests.text_bytes() + guests.len() * 2 * size_of::<u32>() }
+    }
 }
 
 impl std::ops::Add for Held {

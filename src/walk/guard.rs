@@ -50,9 +50,16 @@ const DIGEST_BYTES: usize = 16;
 impl TokenDigests {
     /// Remembers a token, and says whether it is a new one.
     fn insert(&mut self, token: &PageToken) -> bool {
+        self.0.insert(Self::digest(token))
+    }
+
+    fn has(&self, token: &PageToken) -> bool {
+        self.0.contains(&Self::digest(token))
+    }
+
+    fn digest(token: &PageToken) -> [u8; DIGEST_BYTES] {
         let digest = Sha256::digest(token.as_str());
-        let (head, _) = digest.split_first_chunk().expect("a SHA-256 digest is 32 bytes long");
-        self.0.insert(*head)
+        *digest.first_chunk().expect("a SHA-256 digest is 32 bytes long")
     }
 }
 
@@ -104,6 +111,12 @@ impl ListGuard {
         }
         Ok(())
     }
+
+    /// Says whether a page that leads on by this token could be refused, as far as that can be told before it is read.
+    fn may_refuse(&self, next: &PageToken) -> bool {
+        let lasts = self.seen_tokens.0.len() + 1 < MAX_PAGES && self.stale_pages + 1 < MAX_STALE_PAGES;
+        !lasts || self.seen_tokens.has(next)
+    }
 }
 
 /// Watches one walk. It can be written down and goes on where it was.
@@ -132,6 +145,11 @@ impl PageGuard {
         }
         self.list.admit(next, brought_news)?;
         Ok(edge_repeats as u64)
+    }
+
+    /// Says whether a page that leads on by this token could be refused, as far as that can be told before it is read.
+    pub(super) fn may_refuse(&self, next: &PageToken) -> bool {
+        self.list.may_refuse(next)
     }
 }
 
@@ -184,7 +202,10 @@ mod tests {
                 })
                 .collect();
             let next = next.map(|token| PageToken::new(token.to_owned()).unwrap());
-            self.guard.admit(&rows, next.as_ref())
+            let may_be_refused = next.as_ref().is_some_and(|next| self.guard.may_refuse(next));
+            let admitted = self.guard.admit(&rows, next.as_ref());
+            assert!(admitted.is_ok() || may_be_refused, "refused without a warning");
+            admitted
         }
     }
 
@@ -192,6 +213,7 @@ mod tests {
     fn a_repeated_token_is_an_error_however_far_back_it_lies() {
         let mut pages = Pages::default();
         for token in ["a", "b", "c"] {
+            assert!(!pages.guard.may_refuse(&PageToken::new(token.to_owned()).unwrap()));
             pages.admit(&[token], Some(token)).unwrap();
         }
         assert_eq!(pages.admit(&["d"], Some("a")), Err(GuardError::RepeatedToken));

@@ -7,6 +7,7 @@
 //! the round has ended, and between two pieces it can be written down as a [`RoundPosition`], from which another
 //! process goes on. When that is done, and what else belongs to it, is for whoever makes the walks.
 
+mod asked;
 mod guard;
 mod meeting;
 mod position;
@@ -22,7 +23,7 @@ use position::Next;
 pub use position::{RoundPosition, WalkPosition};
 pub use round::{Reached, Round};
 
-use crate::guest::NetworkId;
+use crate::guest::{NetworkId, PageToken};
 use crate::period::{BillingPeriod, PeriodSpelling};
 use crate::roster::{
     MERGE_FAN_IN, Roster, RosterBuilder, RosterError, RosterMode, RosterOf, RosterRows, RunStore,
@@ -260,12 +261,16 @@ impl Walk {
 
     /// Returns the next request, unless the list has ended.
     fn request(&self) -> Option<ListGuestUsers> {
-        let next_token = match &self.position.next {
-            Next::First => None,
-            Next::Token(token) => Some(token.clone()),
-            Next::End => return None,
-        };
-        Some(ListGuestUsers {
+        match &self.position.next {
+            Next::First => Some(self.request_for(None)),
+            Next::Token(token) => Some(self.request_for(Some(token.clone()))),
+            Next::End => None,
+        }
+    }
+
+    /// Returns the request for the page that a token leads to, or for the first.
+    fn request_for(&self, next_token: Option<PageToken>) -> ListGuestUsers {
+        ListGuestUsers {
             network: self.plan.network,
             max_results: self.plan.page_size,
             sort_direction: match self.plan.direction {
@@ -277,7 +282,7 @@ impl Walk {
             billing_period: self.plan.period,
             spelling: self.plan.spelling,
             next_token,
-        })
+        }
     }
 
     /// Takes in the answer to the next request.

@@ -4,17 +4,16 @@
 //! [`Meeting`]). Where those do not meet, the forward one goes on alone: what the other has read is dropped, as rows of
 //! a list that is not in order, or moved, are no part of one walk over it.
 
-use futures::StreamExt;
-use futures::stream::FuturesUnordered;
 use tokio_util::sync::CancellationToken;
 
+use super::asked::Asked;
 use super::meeting::{Meeting, Standing};
 use super::position::RoundPosition;
 use super::{Direction, Walk, WalkError, WalkFailure, WalkPlan, WalkPosition, Walked};
 use crate::period::PeriodSpelling;
 use crate::roster::{Held, MERGE_FAN_IN, RosterMode, RunBound, RunStore, RunStoreError};
 use crate::telemetry::Progress;
-use crate::wickr::{GuestPage, WickrAdmin};
+use crate::wickr::{GuestPage, ListGuestUsers, WickrAdmin};
 
 /// How far [`Round::read`] came.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -187,8 +186,8 @@ impl Round {
         progress: &dyn Progress,
         bound: RunBound,
     ) -> Result<Reached, WalkError> {
-        let mut asked = FuturesUnordered::new();
-        let mut is_asked = [false; 2];
+        let ask = async |request| stop.run_until_cancelled(api.list_guest_users(&request)).await;
+        let mut asked = Asked::nothing();
         loop {
             if self.has_ended() {
                 return Ok(Reached::End);
@@ -196,30 +195,37 @@ impl Round {
             // Those that are on their way are still taken in: no page is asked for twice.
             if !bound.is_reached_by(self.held()) {
                 for (at, walk) in self.walks.iter().enumerate() {
-                    let Some(request) = walk.request().filter(|_| !is_asked[at]) else { continue };
-                    asked.push(async move {
-                        (at, stop.run_until_cancelled(api.list_guest_users(&request)).await)
-                    });
-                    is_asked[at] = true;
+                    let Some(request) = walk.request().filter(|_| !asked.has(at)) else { continue };
+                    asked.ask(at, ask(request));
                 }
             }
             let Some((at, answer)) = asked.next().await else { return Ok(Reached::Run) };
-            is_asked[at] = false;
             let page = answer
                 .ok_or(WalkFailure::Interrupted)
                 .and_then(|answer| Ok(answer?))
                 .map_err(|reason| self.walks[at].failed(reason))?;
+            if let Some(next) = self.request_beyond(at, &page, bound) {
+                asked.ask(at, ask(next));
+                asked.leave(at).await;
+            }
             progress.advance(page.guests.len() as u64);
             self.admit(at, page)?;
             if self.settle_relation() {
                 self.drop_backward();
-                if at == 0 {
-                    // All that is on its way is for the other one.
-                    asked.clear();
-                }
-                is_asked[1] = false;
+                asked.withdraw(1);
             }
         }
+    }
+
+    /// Returns the request for what comes after a page that was not taken in yet, if it can be told before that it will
+    /// be made: not of walks that may meet on this page, reach the bound with it, or be stopped by it.
+    fn request_beyond(&self, at: usize, page: &GuestPage, bound: RunBound) -> Option<ListGuestUsers> {
+        let goes_on = matches!(self.relation, Relation::Opening(_) | Relation::Alone | Relation::Both);
+        let fits = !bound.is_reached_by(self.held() + Held::of(&page.guests));
+        let walk = &self.walks[at];
+        let next =
+            page.next.as_ref().filter(|next| goes_on && fits && !walk.position.guard.may_refuse(next))?;
+        Some(walk.request_for(Some(next.clone())))
     }
 
     fn admit(&mut self, at: usize, page: GuestPage) -> Result<(), WalkError> {

@@ -149,9 +149,10 @@ pub(crate) fn measure(stage: &Stage, scale: Scale, parts: &[Part]) -> Measured {
 }
 
 /// Serves the guests of the latest month that has ended until it is killed.
-pub(crate) fn serve(guests: u64) -> ! {
+pub(crate) fn serve(guests: u64, latency: Duration) -> ! {
     let month = latest_month();
-    let server = Server::start(vec![Arc::new(Lists::new(guests, [month]))], AT_ONCE).expect("a server");
+    let habits = Habits { latency, ..AT_ONCE };
+    let server = Server::start(vec![Arc::new(Lists::new(guests, [month]))], habits).expect("a server");
     println!("AWS_ENDPOINT_URL_WICKR={} serves {guests} guests of {month} in any network", server.endpoint);
     loop {
         std::thread::park();
@@ -255,7 +256,7 @@ impl Bench<'_> {
             }
         }
         if asked(Part::Forward) {
-            for peer in [Contender::AwsSdk, Contender::Boto3] {
+            for peer in [Contender::AwsSdk, Contender::Boto3, Contender::FloorSocket] {
                 let figures = self.run(peer, habits, UNPACED).expected(peer);
                 measured.notes.push(format!(
                     "At 20 ms a page {} takes {:.2} s, {:.3} of pages × latency.",

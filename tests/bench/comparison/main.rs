@@ -18,6 +18,7 @@ mod trial;
 
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
+use std::time::Duration;
 
 use clap::{Parser, ValueEnum as _};
 
@@ -50,9 +51,9 @@ struct Options {
     /// Measures this program in place of the one that would be built.
     #[arg(long)]
     exporter: Option<PathBuf>,
-    /// Only serves the guests, without latency, to whoever a profiler runs.
-    #[arg(long)]
-    serve: bool,
+    /// Only serves the guests, each answer after so many milliseconds, to whoever a profiler runs.
+    #[arg(long, value_name = "MILLISECONDS", num_args = 0..=1, default_missing_value = "0")]
+    serve: Option<u64>,
     /// Passed by cargo.
     #[arg(long, hide = true)]
     bench: bool,
@@ -69,8 +70,8 @@ fn main() -> ExitCode {
         rounds: options.rounds.unwrap_or(base.rounds).max(1),
         slow_rounds: options.slow_rounds.unwrap_or(base.slow_rounds).max(1),
     };
-    if options.serve {
-        goals::serve(scale.guests);
+    if let Some(latency) = options.serve {
+        goals::serve(scale.guests, Duration::from_millis(latency));
     }
     let parts = if options.rows.is_empty() { Part::value_variants() } else { &options.rows };
     let folder = Path::new(env!("CARGO_TARGET_TMPDIR")).join("comparison");
