@@ -158,12 +158,40 @@ pub struct Guest<'a> {
     pub username: &'a str,
 }
 
-/// The guests of a page, in its order. Their texts lie in one buffer, without an allocation for each.
-#[derive(Clone, Default, PartialEq, Eq)]
+/// The guests of a page, in its order. Their texts lie in one buffer, without an allocation for each: in the answer that
+/// they were read from, where there is one.
+#[derive(Clone, Default)]
 pub struct Guests {
-    texts: String,
-    /// Where the hash of each row ends, and where its username does.
-    ends: Vec<[u32; 2]>,
+    text: String,
+    /// Where the hash of each row is, and where its username.
+    rows: Vec<[Span; 2]>,
+}
+
+/// A text within another one, in bytes.
+#[derive(Clone, Copy)]
+struct Span {
+    start: u32,
+    end: u32,
+}
+
+impl Span {
+    fn new(start: usize, length: usize) -> Self {
+        let [start, end] =
+            [start, start + length].map(|end| u32::try_from(end).expect("a page is far smaller than 4 GiB"));
+        Self { start, end }
+    }
+
+    /// Finds a text that was borrowed from another one.
+    fn within(text: &str, part: &str) -> Option<Self> {
+        let start = part.as_ptr().addr().checked_sub(text.as_ptr().addr())?;
+        // An empty one may lie anywhere, between the bytes of a character too.
+        let lies_within = !part.is_empty() && start + part.len() <= text.len();
+        lies_within.then(|| Self::new(start, part.len()))
+    }
+
+    fn of(self, text: &str) -> &str {
+        &text[self.start as usize..self.end as usize]
+    }
 }
 
 /// What a page cannot hold of a row: which of its texts breaks which rule.
@@ -180,7 +208,7 @@ impl Guests {
     /// Makes room for so many guests with texts of so many bytes together.
     #[must_use]
     pub fn with_capacity(guests: usize, bytes: usize) -> Self {
-        Self { texts: String::with_capacity(bytes), ends: Vec::with_capacity(guests) }
+        Self { text: String::with_capacity(bytes), rows: Vec::with_capacity(guests) }
     }
 
     /// Adds a guest.
@@ -191,48 +219,35 @@ impl Guests {
     /// # Panics
     /// If the texts of all guests are longer than 4 GiB: a page is far smaller.
     pub fn push(&mut self, guest: Guest<'_>) -> Result<(), GuestError> {
-        let hash = "usernameHash";
-        if guest.username_hash.is_empty() {
-            return Err(GuestError { field: hash, problem: TextError::Empty });
-        }
-        for (field, text) in [(hash, guest.username_hash), ("username", guest.username)] {
-            bounded(text, MAX_TEXT_BYTES).map_err(|problem| GuestError { field, problem })?;
-        }
-        let ends = [guest.username_hash, guest.username].map(|text| {
-            self.texts.push_str(text);
-            u32::try_from(self.texts.len()).expect("a page is far smaller than 4 GiB")
-        });
-        self.ends.push(ends);
+        guest.bounded()?;
+        self.rows.push([guest.username_hash, guest.username].map(|text| append(&mut self.text, 0, text)));
         Ok(())
     }
 
     /// Counts the guests.
     #[must_use]
     pub fn len(&self) -> usize {
-        self.ends.len()
+        self.rows.len()
     }
 
     /// Says whether there is nobody.
     #[must_use]
     pub fn is_empty(&self) -> bool {
-        self.ends.is_empty()
+        self.rows.is_empty()
     }
 
-    /// Returns the bytes of all texts together.
+    /// Returns the bytes of the buffer that the texts lie in, which may hold more than them.
     #[must_use]
-    pub fn text_bytes(&self) -> usize {
-        self.texts.len()
+    pub fn bytes(&self) -> usize {
+        self.text.len()
     }
 
     /// Returns the guests in the order of the page.
     #[must_use]
     pub fn iter(&self) -> impl ExactSizeIterator<Item = Guest<'_>> {
-        let mut start = 0;
-        self.ends.iter().map(move |ends| {
-            let [hash, end] = ends.map(|end| end as usize);
-            let guest = Guest { username_hash: &self.texts[start..hash], username: &self.texts[hash..end] };
-            start = end;
-            guest
+        self.rows.iter().map(|row| {
+            let [username_hash, username] = row.map(|span| span.of(&self.text));
+            Guest { username_hash, username }
         })
     }
 
@@ -244,6 +259,77 @@ impl Guests {
             guests.push(Guest { username_hash: hash.as_ref(), username: name.as_ref() }).unwrap();
         }
         guests
+    }
+}
+
+impl PartialEq for Guests {
+    fn eq(&self, other: &Self) -> bool {
+        self.iter().eq(other.iter())
+    }
+}
+
+impl Eq for Guests {}
+
+/// Guests who are found in the text of an answer, while that is still read.
+pub struct FoundGuests {
+    /// The length of that text.
+    text_bytes: usize,
+    rows: Vec<[Span; 2]>,
+    /// What stands in the text otherwise than it reads, to come behind it.
+    elsewhere: String,
+}
+
+impl FoundGuests {
+    /// Begins with nobody of so many in a text.
+    #[must_use]
+    pub fn within(text: &str, guests: usize) -> Self {
+        Self { text_bytes: text.len(), rows: Vec::with_capacity(guests), elsewhere: String::new() }
+    }
+
+    /// Adds a guest whose texts may lie in that text.
+    ///
+    /// # Errors
+    /// As [`Guests::push`].
+    ///
+    /// # Panics
+    /// As [`Guests::push`].
+    pub fn push(&mut self, text: &str, guest: Guest<'_>) -> Result<(), GuestError> {
+        guest.bounded()?;
+        self.rows.push([guest.username_hash, guest.username].map(|part| {
+            Span::within(text, part).unwrap_or_else(|| append(&mut self.elsewhere, self.text_bytes, part))
+        }));
+        Ok(())
+    }
+
+    /// Takes the text, which nobody needs to read any more.
+    ///
+    /// # Panics
+    /// If it is not as long as the one they were found in.
+    #[must_use]
+    pub fn keep(self, mut text: String) -> Guests {
+        assert_eq!(text.len(), self.text_bytes, "the guests are of another text");
+        text.push_str(&self.elsewhere);
+        Guests { text, rows: self.rows }
+    }
+}
+
+/// Appends a text to one that begins somewhere.
+fn append(texts: &mut String, begin: usize, text: &str) -> Span {
+    let span = Span::new(begin + texts.len(), text.len());
+    texts.push_str(text);
+    span
+}
+
+impl Guest<'_> {
+    fn bounded(self) -> Result<(), GuestError> {
+        let hash = "usernameHash";
+        if self.username_hash.is_empty() {
+            return Err(GuestError { field: hash, problem: TextError::Empty });
+        }
+        for (field, text) in [(hash, self.username_hash), ("username", self.username)] {
+            bounded(text, MAX_TEXT_BYTES).map_err(|problem| GuestError { field, problem })?;
+        }
+        Ok(())
     }
 }
 
@@ -289,6 +375,25 @@ mod tests {
         assert_eq!(rows, [("a", ""), ("b", &long[1..]), ("é", "Zoë 🦀")]);
         assert_eq!(PageToken::new(String::new()), Err(TextError::Empty));
         assert!(PageToken::new("t".repeat(MAX_TOKEN_BYTES + 1)).is_err());
+    }
+
+    #[test]
+    fn guests_stay_in_the_text_that_they_were_found_in_and_what_was_escaped_comes_behind_it() {
+        let text = "[Zoë ann]".to_owned();
+        let mut found = FoundGuests::within(&text, 3);
+        let unescaped = "\"Bob\"".to_owned();
+        for (username_hash, username) in
+            [(&text[1..5], &text[6..9]), ("elsewhere", &unescaped), (&text[6..9], "")]
+        {
+            found.push(&text, Guest { username_hash, username }).unwrap();
+        }
+        assert!(found.push(&text, Guest { username_hash: "", username: "" }).is_err());
+        // Between the bytes of a character nothing begins, but an empty text may seem to.
+        found.push(&text, Guest { username_hash: "x", username: &text[3..3] }).unwrap();
+        let guests = found.keep(text.clone());
+        let expected = [("Zoë", "ann"), ("elsewhere", "\"Bob\""), ("ann", ""), ("x", "")];
+        assert!(guests == Guests::of(expected));
+        assert_eq!(guests.bytes(), text.len() + "elsewhere\"Bob\"x".len());
     }
 
     #[test]

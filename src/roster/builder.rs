@@ -13,7 +13,7 @@ use super::columns::TextColumn;
 use super::merge::OpenRuns;
 use super::rows::{SortedRows as _, SortedRun};
 use super::{RosterError, RosterMode};
-use crate::guest::Guests;
+use crate::guest::{Guest, Guests};
 
 /// How much a task holds in memory before it is written down. Whatever is reached first.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -35,11 +35,11 @@ pub struct Held {
 }
 
 impl Held {
-    /// Foretells what a page will take, where the mode leaves its texts as they are.
+    /// Foretells about what a page will take: rather more, where the mode leaves its texts as they are.
     #[must_use]
     pub fn of(guests: &Guests) -> Self {
         let rows = u32::try_from(guests.len()).unwrap_or(u32::MAX);
-        Self { rows, bytes: guests.text_bytes() + guests.len() * 2 * size_of::<u32>() }
+        Self { rows, bytes: guests.bytes() + guests.len() * 2 * size_of::<u32>() }
     }
 }
 
@@ -130,13 +130,28 @@ impl RosterBuilder {
     /// # Errors
     /// [`RosterError::EmptyHash`].
     pub fn push(&mut self, username_hash: &str, username: &str) -> Result<Pushed, RosterError> {
-        if username_hash.is_empty() {
+        let fingerprint = self.hold(Guest { username_hash, username })?;
+        Ok(self.remember(fingerprint))
+    }
+
+    /// Adds the rows of a page, as [`Self::push`] adds each.
+    ///
+    /// # Errors
+    /// As [`Self::push`].
+    pub fn push_all(&mut self, guests: &Guests) -> Result<Vec<Pushed>, RosterError> {
+        let fingerprints: Vec<u64> = guests.iter().map(|guest| self.hold(guest)).collect::<Result<_, _>>()?;
+        // Each is looked up somewhere else in the memory: with nothing between them the looks need not wait for each other.
+        Ok(fingerprints.into_iter().map(|fingerprint| self.remember(fingerprint)).collect())
+    }
+
+    fn hold(&mut self, guest: Guest<'_>) -> Result<u64, RosterError> {
+        if guest.username_hash.is_empty() {
             return Err(RosterError::EmptyHash);
         }
-        let (identity, name) = self.mode.admit(username_hash, username);
+        let (identity, name) = self.mode.admit(guest.username_hash, guest.username);
         self.identities.push(&identity);
         self.names.push(&name);
-        Ok(self.remember(&identity))
+        Ok(self.key.of(&identity))
     }
 
     /// Remembers all guests who are written down already, by reading every run to its end.
@@ -146,13 +161,12 @@ impl RosterBuilder {
     pub fn remember_all(&mut self, runs: &OpenRuns) -> Result<(), RosterError> {
         let mut rows = runs.rows()?;
         while let Some(row) = rows.advance()? {
-            self.remember(row.identity);
+            self.remember(self.key.of(row.identity));
         }
         Ok(())
     }
 
-    fn remember(&mut self, identity: &str) -> Pushed {
-        let fingerprint = self.key.of(identity);
+    fn remember(&mut self, fingerprint: u64) -> Pushed {
         Pushed { fingerprint, is_new: self.seen.insert(fingerprint) }
     }
 
@@ -285,7 +299,7 @@ mod tests {
         assert!(first.is_new);
         drop(builder.take_rows());
         assert_eq!(builder.push("a", "y").unwrap(), Pushed { is_new: false, ..first });
-        assert!(!builder.remember("a").is_new, "known by what stands for the guest");
+        assert!(!builder.remember(builder.key.of("a")).is_new, "known by what stands for the guest");
         assert!(builder.push("b", "x").unwrap().is_new);
     }
 

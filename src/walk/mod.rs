@@ -287,10 +287,7 @@ impl Walk {
 
     /// Takes in the answer to the next request.
     fn admit(&mut self, page: GuestPage) -> Result<(), WalkFailure> {
-        let mut pushed = Vec::with_capacity(page.guests.len());
-        for guest in page.guests.iter() {
-            pushed.push(self.builder.push(guest.username_hash, guest.username)?);
-        }
+        let pushed = self.builder.push_all(&page.guests)?;
         self.position.edge_repeats += self.position.guard.admit(&pushed, page.next.as_ref())?;
         self.position.rows += pushed.len() as u64;
         self.position.pages += 1;

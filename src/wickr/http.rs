@@ -272,7 +272,7 @@ impl WickrAdmin for HttpWickrAdmin {
             token: request.next_token.as_ref(),
         };
         let body = self.call(&operation).await?;
-        model::guest_page(&body, request.billing_period)
+        model::guest_page(body, request.billing_period)
     }
 
     async fn guest_user_history_count(&self, network: NetworkId) -> Result<Vec<HistoryMonth>, ApiError> {
@@ -336,9 +336,10 @@ mod tests {
             format!(r#"{{"billingPeriod": "2026-10", "username": "{text}", "usernameHash": "{text}"}}"#);
         let rows = vec![row; 100].join(", ");
         let body = format!(r#"{{"guestlist": [{rows}], "nextToken": "{}"}}"#, escaped(MAX_TOKEN_BYTES));
-        let page = model::guest_page(body.as_bytes(), "2026-10".parse().unwrap()).unwrap();
+        let length = body.len();
+        let page = model::guest_page(body.into_bytes(), "2026-10".parse().unwrap()).unwrap();
         assert_eq!((page.guests.len(), page.next.is_some()), (100, true));
-        assert!(body.len() <= MAX_BODY_BYTES, "{} bytes", body.len());
+        assert!(length <= MAX_BODY_BYTES, "{length} bytes");
     }
 
     #[test]

@@ -16,7 +16,7 @@ use self::json::{Object, Rows};
 use self::outline::outline;
 use super::api::{GuestPage, HistoryMonth, Network, NetworkPage};
 use super::error::{ApiError, ValidationReason, quotable};
-use crate::guest::{Guest, GuestError, Guests, NetworkId, PageToken, TextError};
+use crate::guest::{FoundGuests, Guest, GuestError, NetworkId, PageToken, TextError};
 use crate::period::BillingPeriod;
 
 /// The most rows of a page, however many are asked for (API reference of `ListGuestUsers`).
@@ -198,22 +198,38 @@ impl ErrorAnswer {
 ///
 /// # Errors
 /// [`ApiError::Unreadable`] for what is no JSON, [`ApiError::Shape`] for whatever else the API does not document.
-pub fn guest_page(body: &[u8], asked: BillingPeriod) -> Result<GuestPage, ApiError> {
-    let answer: GuestAnswer =
-        typed(body, "{guestlist: [{billingPeriod, username, usernameHash}], nextToken?}")?;
-    let none_beyond = answer.guestlist.none_beyond();
+pub fn guest_page(body: Vec<u8>, asked: BillingPeriod) -> Result<GuestPage, ApiError> {
+    const EXPECTED: &str = "{guestlist: [{billingPeriod, username, usernameHash}], nextToken?}";
+    match String::from_utf8(body) {
+        Ok(text) => {
+            let (guests, next) = found_guests(typed_text(&text, EXPECTED)?, &text, asked)?;
+            Ok(GuestPage { guests: guests.keep(text), next })
+        }
+        Err(error) => {
+            let (guests, next) = found_guests(typed(error.as_bytes(), EXPECTED)?, "", asked)?;
+            Ok(GuestPage { guests: guests.keep(String::new()), next })
+        }
+    }
+}
+
+/// Checks a page whose texts may lie in this one.
+fn found_guests(
+    answer: GuestAnswer<'_>,
+    text: &str,
+    asked: BillingPeriod,
+) -> Result<(FoundGuests, Option<PageToken>), ShapeError> {
     let rows = answer.guestlist.first();
-    let mut guests = Guests::with_capacity(rows.len(), body.len());
+    let mut guests = FoundGuests::within(text, rows.len());
     for (index, row) in rows.iter().enumerate() {
         let row_number = index + 1;
-        guests.push(guest(row, row_number, asked)?).map_err(|error| {
+        guests.push(text, guest(row, row_number, asked)?).map_err(|error| {
             let GuestError { field, problem } = error;
             ShapeError::BadText { row: row_number, field, problem }
         })?;
     }
     // After the rows: what is wrong with one of them says more.
-    none_beyond.map_err(too_many_rows)?;
-    Ok(GuestPage { guests, next: page_token(answer.next_token)? })
+    answer.guestlist.none_beyond().map_err(too_many_rows)?;
+    Ok((guests, page_token(answer.next_token)?))
 }
 
 const fn too_many_rows(rows: usize) -> ShapeError {
@@ -313,12 +329,24 @@ fn network_of(row: NetworkRow) -> Result<Network, ShapeError> {
 }
 
 fn typed<'de, T: Deserialize<'de>>(body: &'de [u8], expected: &'static str) -> Result<T, ApiError> {
-    // Once for the whole of it, not for each of its texts. What is no UTF-8 fails where it is needed.
-    let object = match std::str::from_utf8(body) {
-        Ok(text) => serde_json::from_str::<Object<T>>(text),
-        Err(_) => serde_json::from_slice::<Object<T>>(body),
-    };
-    object.map(|Object(answer)| answer).map_err(|typed_error| match outline(body) {
+    // What is no UTF-8 fails where it is needed.
+    match std::str::from_utf8(body) {
+        Ok(text) => typed_text(text, expected),
+        Err(_) => of_shape(serde_json::from_slice(body), body, expected),
+    }
+}
+
+/// Reads a text of which it is known that it is UTF-8: once for the whole of it, not for each text in it.
+fn typed_text<'de, T: Deserialize<'de>>(text: &'de str, expected: &'static str) -> Result<T, ApiError> {
+    of_shape(serde_json::from_str(text), text.as_bytes(), expected)
+}
+
+fn of_shape<T>(
+    read: serde_json::Result<Object<T>>,
+    body: &[u8],
+    expected: &'static str,
+) -> Result<T, ApiError> {
+    read.map(|Object(answer)| answer).map_err(|typed_error| match outline(body) {
         Ok(outline) => ShapeError::Answer { expected, outline }.into(),
         Err(error) => unreadable(&error, &typed_error, body.len()),
     })

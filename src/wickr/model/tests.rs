@@ -7,7 +7,7 @@ fn october() -> BillingPeriod {
 }
 
 fn page(body: &str) -> Result<GuestPage, String> {
-    guest_page(body.as_bytes(), october()).map_err(|error| match error {
+    guest_page(body.as_bytes().to_vec(), october()).map_err(|error| match error {
         ApiError::Shape(shape) => shape.to_string(),
         other => other.to_string(),
     })
@@ -22,6 +22,24 @@ fn a_page_is_read_in_either_spelling_and_unknown_fields_are_ignored() {
     .unwrap();
     assert_eq!(page.guests.iter().next().unwrap().username_hash, "h");
     assert_eq!(page.next.unwrap().as_str(), "t");
+}
+
+#[test]
+fn texts_are_read_wherever_they_lie_and_bytes_that_are_no_text_only_matter_in_them() {
+    let row = |username: &str| {
+        format!(r#"{{"billingPeriod": "2026-10", "usernameHash": "é", "username": "{username}"}}"#)
+    };
+    let rows = [row("ann!"), row(r#"Zo\u00eb \"Z\""#), row("Zoë")].join(", ");
+    let body = format!(r#"{{"guestlist": [{rows}], "more": "?"}}"#);
+    let names = |body: Vec<u8>| {
+        let page = guest_page(body, october()).map_err(|error| error.to_string())?;
+        Ok::<_, String>(page.guests.iter().map(|guest| guest.username.to_owned()).collect::<Vec<_>>())
+    };
+    let expected = Ok(["ann!", "Zoë \"Z\"", "Zoë"].map(str::to_owned).to_vec());
+    assert_eq!(names(body.clone().into_bytes()), expected);
+    let replaced = |what: u8| body.bytes().map(|byte| if byte == what { 0xff } else { byte }).collect();
+    assert_eq!(names(replaced(b'?')), expected);
+    assert!(names(replaced(b'!')).is_err());
 }
 
 #[test]

@@ -20,8 +20,8 @@ pub(crate) fn bodies(guests: u64) -> Vec<Vec<u8>> {
 
 /// Returns the pages of so many guests.
 pub(crate) fn pages(guests: u64) -> Vec<GuestPage> {
-    let page = |body: &Vec<u8>| model::guest_page(body, month()).expect("a page");
-    bodies(guests).iter().map(page).collect()
+    let page = |body| model::guest_page(body, month()).expect("a page");
+    bodies(guests).into_iter().map(page).collect()
 }
 
 pub(crate) fn of() -> RosterOf {
@@ -31,8 +31,8 @@ pub(crate) fn of() -> RosterOf {
 /// Returns a builder that has taken all guests of the pages.
 pub(crate) fn absorbed(pages: &[GuestPage]) -> RosterBuilder {
     let mut builder = RosterBuilder::new(RosterMode::Full, FingerprintKey::random());
-    for guest in pages.iter().flat_map(|page| page.guests.iter()) {
-        builder.push(guest.username_hash, guest.username).expect("a guest with a hash");
+    for page in pages {
+        builder.push_all(&page.guests).expect("guests with hashes");
     }
     builder
 }

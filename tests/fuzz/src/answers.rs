@@ -66,7 +66,7 @@ fn shown_error(error: &ApiError) -> String {
 
 /// A page of guests holds what the JSON says, and no text of it is ever printed.
 pub fn guest_page(data: &[u8]) {
-    let read = ANSWER_MEMORY.hold(data.len(), || model::guest_page(data, october()));
+    let read = ANSWER_MEMORY.hold(data.len(), || model::guest_page(data.to_vec(), october()));
     match &read {
         Ok(page) => {
             for guest in page.guests.iter() {
@@ -89,7 +89,7 @@ pub fn guest_page(data: &[u8]) {
         }
         Err(error) => assert_presentable(error, MOST_CHARACTERS),
     }
-    assert_discreet(data, "billingPeriod", |marked| match model::guest_page(marked, october()) {
+    assert_discreet(data, "billingPeriod", |marked| match model::guest_page(marked.to_vec(), october()) {
         Ok(page) => format!("{page:?}"),
         Err(error) => shown_error(&error),
     });
