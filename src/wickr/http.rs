@@ -9,7 +9,8 @@ use async_trait::async_trait;
 use aws_credential_types::Credentials;
 use chrono::{DateTime, TimeDelta, Utc};
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
-use reqwest::header::HeaderMap;
+use reqwest::header::{ACCEPT, HeaderMap, HeaderValue};
+use reqwest::{Method, Url};
 
 use super::api::{
     GuestPage, HistoryMonth, ListGuestUsers, Network, NetworkPage, SortDirection, SortField, WickrAdmin,
@@ -140,15 +141,12 @@ impl HttpWickrAdmin {
             uri.push('=');
             uri.extend(utf8_percent_encode(value, QUERY_ESCAPES));
         }
-        let unsendable = |error: &dyn std::fmt::Display| ApiError::Unsendable(error.to_string());
-        let unsigned = |error: SigningError| ApiError::NoCredentials(error.to_string());
-        let mut request = http::Request::get(uri)
-            .header("accept", "application/json")
-            .body(Vec::new())
-            .map_err(|error| unsendable(&error))?;
-        let time = self.signing_time().into();
-        sign(&mut request, credentials, &self.endpoint.region, SIGNING_NAME, time).map_err(unsigned)?;
-        reqwest::Request::try_from(request).map_err(|error| unsendable(&error.without_url()))
+        let url = Url::parse(&uri).map_err(|error| ApiError::Unsendable(error.to_string()))?;
+        let mut request = reqwest::Request::new(Method::GET, url);
+        request.headers_mut().insert(ACCEPT, HeaderValue::from_static("application/json"));
+        sign(&mut request, credentials, &self.endpoint.region, SIGNING_NAME, self.signing_time().into())
+            .map_err(|error: SigningError| ApiError::NoCredentials(error.to_string()))?;
+        Ok(request)
     }
 
     async fn exchange(&self, request: reqwest::Request) -> Result<Answer, ApiError> {

@@ -8,6 +8,7 @@ use std::time::SystemTime;
 use aws_credential_types::Credentials;
 use aws_sigv4::http_request::{SignableBody, SignableRequest, SigningSettings, sign as sign_request};
 use aws_sigv4::sign::v4;
+use reqwest::header::HeaderValue;
 
 /// A request that could not be signed: a header that is no text, or credentials that are none.
 #[derive(Debug, thiserror::Error)]
@@ -17,9 +18,9 @@ pub struct SigningError(String);
 /// Signs a request for a service and region at an instant, adding the headers that carry the signature.
 ///
 /// # Errors
-/// [`SigningError`] if a header is no text or the URI is not valid.
+/// [`SigningError`] if a header is no text or the body is a stream.
 pub fn sign(
-    request: &mut http::Request<Vec<u8>>,
+    request: &mut reqwest::Request,
     credentials: &Credentials,
     region: &str,
     service: &str,
@@ -42,17 +43,24 @@ pub fn sign(
         .map(|(name, value)| value.to_str().map(|value| (name.as_str(), value)))
         .collect::<Result<Vec<_>, _>>()
         .map_err(|source| error(&source))?;
-    let uri = request.uri().to_string();
+    let body = request.body().map_or(Some(&b""[..]), reqwest::Body::as_bytes);
+    let body = body.ok_or_else(|| SigningError("its body is a stream".to_owned()))?;
     let signable = SignableRequest::new(
         request.method().as_str(),
-        uri,
+        request.url().as_str(),
         headers.into_iter(),
-        SignableBody::Bytes(request.body()),
+        SignableBody::Bytes(body),
     )
     .map_err(|source| error(&source))?;
     let (instructions, _signature) =
         sign_request(signable, &parameters).map_err(|source| error(&source))?.into_parts();
-    instructions.apply_to_request_http1x(request);
+    // The signature is in headers alone: no parameters of the query come with it.
+    let (headers, _parameters) = instructions.into_parts();
+    for header in headers {
+        let mut value = HeaderValue::from_str(header.value()).map_err(|source| error(&source))?;
+        value.set_sensitive(header.sensitive());
+        request.headers_mut().insert(header.name(), value);
+    }
     Ok(())
 }
 
@@ -60,11 +68,13 @@ pub fn sign(
 mod tests {
     use std::time::Duration;
 
+    use reqwest::Method;
+
     use super::*;
 
     /// Signs as AWS's published test suite does (`aws-sig-v4-test-suite`): its example key, region, service
     /// and instant (2015-08-30T12:36:00Z).
-    fn signature(mut request: http::Request<Vec<u8>>, session_token: Option<&str>) -> String {
+    fn signature(mut request: reqwest::Request, session_token: Option<&str>) -> String {
         let credentials = Credentials::new(
             "AKIDEXAMPLE",
             "wJalrXUtnFEMI/K7MDENG+bPxRfiCYEXAMPLEKEY",
@@ -78,8 +88,16 @@ mod tests {
         authorization.rsplit("Signature=").next().unwrap().to_owned()
     }
 
-    fn get(uri: &str) -> http::Request<Vec<u8>> {
-        http::Request::get(uri).header("Host", "example.amazonaws.com").body(Vec::new()).unwrap()
+    fn request(method: Method, url: &str, headers: &[(&'static str, &'static str)]) -> reqwest::Request {
+        let mut request = reqwest::Request::new(method, url.parse().unwrap());
+        for (name, value) in [("host", "example.amazonaws.com")].iter().chain(headers) {
+            request.headers_mut().insert(*name, HeaderValue::from_static(value));
+        }
+        request
+    }
+
+    fn get(url: &str) -> reqwest::Request {
+        request(Method::GET, url, &[])
     }
 
     #[test]
@@ -87,16 +105,9 @@ mod tests {
         let token = "6e86291e8372ff2a2260956d9b8aae1d763fbf315fa00fa31553b73ebf194267";
         let unreserved = "-._~0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz";
         let host = "https://example.amazonaws.com";
-        let trimmed = http::Request::get(format!("{host}/"))
-            .header("Host", "example.amazonaws.com")
-            .header("My-Header1", " value1")
-            .header("My-Header2", " \"a   b   c\"")
-            .body(Vec::new())
-            .unwrap();
-        let post = http::Request::post(format!("{host}/"))
-            .header("Host", "example.amazonaws.com")
-            .body(Vec::new())
-            .unwrap();
+        let headers = [("my-header1", " value1"), ("my-header2", " \"a   b   c\"")];
+        let trimmed = request(Method::GET, &format!("{host}/"), &headers);
+        let post = request(Method::POST, &format!("{host}/"), &[]);
         for (name, request, session_token, expected) in [
             (
                 "get-vanilla",
@@ -147,10 +158,16 @@ mod tests {
     }
 
     #[test]
-    fn a_header_that_is_no_text_is_refused() {
-        let mut request = get("https://example.amazonaws.com/");
-        request.headers_mut().insert("x-odd", http::HeaderValue::from_bytes(&[0xff]).unwrap());
+    fn what_cannot_be_signed_is_refused() {
         let credentials = Credentials::new("a", "b", None, None, "test");
-        assert!(sign(&mut request, &credentials, "us-east-1", "wickr", SystemTime::UNIX_EPOCH).is_err());
+        let refused = |mut request| {
+            sign(&mut request, &credentials, "us-east-1", "wickr", SystemTime::UNIX_EPOCH).is_err()
+        };
+        let mut odd = get("https://example.amazonaws.com/");
+        odd.headers_mut().insert("x-odd", HeaderValue::from_bytes(&[0xff]).unwrap());
+        assert!(refused(odd));
+        let mut streamed = get("https://example.amazonaws.com/");
+        *streamed.body_mut() = Some(reqwest::Response::from(http::Response::new("a")).into());
+        assert!(refused(streamed));
     }
 }

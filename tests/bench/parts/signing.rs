@@ -4,6 +4,7 @@ use std::time::SystemTime;
 
 use aws_credential_types::Credentials;
 use criterion::{BatchSize, Criterion};
+use reqwest::header::HeaderValue;
 use wickr_guest_export::wickr::{SIGNING_NAME, sign};
 
 pub(crate) fn signing(criterion: &mut Criterion) {
@@ -15,8 +16,9 @@ pub(crate) fn signing(criterion: &mut Criterion) {
          &sortDirection=ASC&sortFields=username&billingPeriod=2026-10&nextToken={token}"
     );
     let request = || {
-        let request = http::Request::get(&uri).header("accept", "application/json");
-        request.body(Vec::new()).expect("a request")
+        let mut request = reqwest::Request::new(reqwest::Method::GET, uri.parse().expect("a URL"));
+        request.headers_mut().insert("accept", HeaderValue::from_static("application/json"));
+        request
     };
     criterion.bench_function("signing a request", |bencher| {
         bencher.iter_batched(
