@@ -225,6 +225,27 @@ mod tests {
     }
 
     #[test]
+    fn texts_that_repeat_are_the_same_wherever_the_output_is_flushed() {
+        let names = [Some("=\"1\""), None, Some(""), Some("=\"1\""), Some("ann")];
+        // Long runs of each, of far more bytes than are gathered at once.
+        let guests: Vec<_> = (0..20_000).map(|row| ("h", names[row / 700 % names.len()])).collect();
+        let (file, encoded) = encoded(&roster_batch(&guests), CsvOptions::default());
+        let mut guarded = 0;
+        let expected = guests.iter().map(|(_, name)| {
+            guarded += u64::from(name.is_some_and(|name| name.starts_with('=')));
+            let cell = match *name {
+                Some("=\"1\"") => r#""'=""1""""#,
+                Some("") => r#""""#,
+                Some(_) => r#""ann""#,
+                None => "",
+            };
+            format!(r#""2026-10","01234567","h",{cell}"#)
+        });
+        assert!(String::from_utf8(file).unwrap().lines().skip(1).eq(expected));
+        assert_eq!(encoded.guarded_cells, guarded);
+    }
+
+    #[test]
     fn rows_that_end_in_an_error_and_a_full_disk_are_told_apart() {
         let rows = [Rows::Err(std::io::Error::other("walk"))];
         let error = write(&schema::guest_roster(), rows, EXACT, &mut Vec::new()).unwrap_err();

@@ -3,6 +3,7 @@
 //! The header is quoted like any text: a name is a text too, and no reader minds.
 
 use std::io::Write;
+use std::ops::Range;
 
 use arrow::array::{Array, BooleanArray, Int64Array, RecordBatch, StringArray, TimestampMicrosecondArray};
 use arrow::datatypes::SchemaRef;
@@ -57,7 +58,7 @@ pub fn write<E: Into<RowsError>>(
     for batch in batches {
         let batch = batch.map_err(|error| WriteError::Rows(error.into()))?;
         schema::require(schema, &batch.schema())?;
-        let columns: Vec<Column<'_>> = (0..types.len())
+        let mut columns: Vec<Column<'_>> = (0..types.len())
             .map(|index| {
                 let guard =
                     options.formula_guard.then(|| FormulaGuard::of_column(schema.field(index).name()));
@@ -65,7 +66,7 @@ pub fn write<E: Into<RowsError>>(
             })
             .collect();
         for row in 0..batch.num_rows() {
-            for (index, column) in columns.iter().enumerate() {
+            for (index, column) in columns.iter_mut().enumerate() {
                 separate(index, &mut text);
                 encoded.guarded_cells += u64::from(column.write(row, &mut text)?);
             }
@@ -73,6 +74,7 @@ pub fn write<E: Into<RowsError>>(
             if text.len() >= FLUSHED_BYTES {
                 out.write_all(&text)?;
                 text.clear();
+                columns.iter_mut().for_each(Column::forget);
             }
         }
         encoded.rows += batch.num_rows() as u64;
@@ -102,7 +104,7 @@ fn write_text(text: &str, out: &mut Vec<u8>) {
 
 /// One column of a batch under its true type.
 enum Column<'a> {
-    Text(&'a StringArray, Option<FormulaGuard>),
+    Text(TextColumn<'a>),
     Integer(&'a Int64Array),
     Boolean(&'a BooleanArray),
     Timestamp(&'a TimestampMicrosecondArray),
@@ -114,7 +116,7 @@ impl<'a> Column<'a> {
             array.as_any().downcast_ref().expect("the type that the schema names")
         }
         match column_type {
-            ColumnType::Text => Self::Text(typed(array), guard),
+            ColumnType::Text => Self::Text(TextColumn { array: typed(array), guard, last: None }),
             ColumnType::Integer => Self::Integer(typed(array)),
             ColumnType::Boolean => Self::Boolean(typed(array)),
             ColumnType::Timestamp => Self::Timestamp(typed(array)),
@@ -122,9 +124,9 @@ impl<'a> Column<'a> {
     }
 
     /// Writes one cell and says whether the guard changed it.
-    fn write(&self, row: usize, out: &mut Vec<u8>) -> Result<bool, WriteError> {
+    fn write(&mut self, row: usize, out: &mut Vec<u8>) -> Result<bool, WriteError> {
         let array: &dyn Array = match self {
-            Self::Text(array, _) => *array,
+            Self::Text(column) => column.array,
             Self::Integer(array) => *array,
             Self::Boolean(array) => *array,
             Self::Timestamp(array) => *array,
@@ -133,14 +135,7 @@ impl<'a> Column<'a> {
             return Ok(false);
         }
         match self {
-            Self::Text(array, guard) => {
-                let text = array.value(row);
-                if guard.is_some_and(|guard| guard.guards(text)) {
-                    write_text(&format!("'{text}"), out);
-                    return Ok(true);
-                }
-                write_text(text, out);
-            }
+            Self::Text(column) => return Ok(column.write(row, out)),
             Self::Integer(array) => write!(out, "{}", array.value(row))?,
             Self::Boolean(array) => write!(out, "{}", array.value(row))?,
             Self::Timestamp(array) => {
@@ -151,5 +146,45 @@ impl<'a> Column<'a> {
             }
         }
         Ok(false)
+    }
+
+    /// Forgets what was written, which is there no longer.
+    fn forget(&mut self) {
+        if let Self::Text(column) = self {
+            column.last = None;
+        }
+    }
+}
+
+struct TextColumn<'a> {
+    array: &'a StringArray,
+    guard: Option<FormulaGuard>,
+    /// The last cell: some columns say the same in every row, and what was written once is only copied.
+    last: Option<WrittenCell<'a>>,
+}
+
+struct WrittenCell<'a> {
+    text: &'a str,
+    lies_at: Range<usize>,
+    is_guarded: bool,
+}
+
+impl TextColumn<'_> {
+    /// Writes one cell, which is no null, and says whether the guard changed it.
+    fn write(&mut self, row: usize, out: &mut Vec<u8>) -> bool {
+        let text = self.array.value(row);
+        if let Some(last) = self.last.as_ref().filter(|last| last.text == text) {
+            out.extend_from_within(last.lies_at.clone());
+            return last.is_guarded;
+        }
+        let start = out.len();
+        let is_guarded = self.guard.is_some_and(|guard| guard.guards(text));
+        if is_guarded {
+            write_text(&format!("'{text}"), out);
+        } else {
+            write_text(text, out);
+        }
+        self.last = Some(WrittenCell { text, lies_at: start..out.len(), is_guarded });
+        is_guarded
     }
 }
