@@ -17,7 +17,7 @@ use self::outline::outline;
 use super::api::{GuestPage, HistoryMonth, Network, NetworkPage};
 use super::error::{ApiError, ValidationReason, quotable};
 use crate::guest::{FoundGuests, Guest, GuestError, NetworkId, PageToken, TextError};
-use crate::period::BillingPeriod;
+use crate::period::{BillingPeriod, PeriodSpelling};
 
 /// The most rows of a page, however many are asked for (API reference of `ListGuestUsers`).
 pub const MAX_PAGE_ROWS: usize = 100;
@@ -219,10 +219,11 @@ fn found_guests(
     asked: BillingPeriod,
 ) -> Result<(FoundGuests, Option<PageToken>), ShapeError> {
     let rows = answer.guestlist.first();
+    let period = AskedPeriod::new(asked);
     let mut guests = FoundGuests::within(text, rows.len());
     for (index, row) in rows.iter().enumerate() {
         let row_number = index + 1;
-        guests.push(text, guest(row, row_number, asked)?).map_err(|error| {
+        guests.push(text, guest(row, row_number, &period)?).map_err(|error| {
             let GuestError { field, problem } = error;
             ShapeError::BadText { row: row_number, field, problem }
         })?;
@@ -236,15 +237,28 @@ const fn too_many_rows(rows: usize) -> ShapeError {
     ShapeError::TooManyRows { rows, most: MAX_PAGE_ROWS }
 }
 
-fn guest<'a>(row: &'a GuestRow<'_>, number: usize, asked: BillingPeriod) -> Result<Guest<'a>, ShapeError> {
+/// The period that was asked for, and how its rows may spell it.
+struct AskedPeriod {
+    asked: BillingPeriod,
+    spelled: [String; 2],
+}
+
+impl AskedPeriod {
+    fn new(asked: BillingPeriod) -> Self {
+        let spelled = [PeriodSpelling::Hyphen, PeriodSpelling::Underscore];
+        Self { asked, spelled: spelled.map(|spelling| asked.spelled(spelling)) }
+    }
+}
+
+fn guest<'a>(row: &'a GuestRow<'_>, number: usize, asked: &AskedPeriod) -> Result<Guest<'a>, ShapeError> {
     let field = |text: &'a Option<Text<'_>>, field| match text {
         Some(Text(text)) => Ok(&**text),
         None => Err(ShapeError::MissingField { row: number, field }),
     };
     let period = field(&row.billing_period, "billingPeriod")?;
-    if BillingPeriod::from_wire(period) != Ok(asked) {
+    if !asked.spelled.iter().any(|spelled| spelled == period) {
         let found = quotable(&period.chars().take(32).collect::<String>(), &[]);
-        return Err(ShapeError::ForeignPeriod { row: number, found, asked });
+        return Err(ShapeError::ForeignPeriod { row: number, found, asked: asked.asked });
     }
     let username = field(&row.username, "username")?;
     Ok(Guest { username_hash: field(&row.username_hash, "usernameHash")?, username })
