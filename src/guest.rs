@@ -7,6 +7,7 @@
 use std::fmt;
 use std::str::FromStr;
 
+use bytestring::ByteString;
 use serde::{Deserialize, Serialize};
 
 /// The longest username or hash that is believed, in bytes. The service documents none; an address of mail has at
@@ -158,39 +159,29 @@ pub struct Guest<'a> {
     pub username: &'a str,
 }
 
-/// The guests of a page, in its order. Their texts lie in one buffer, without an allocation for each: in the answer that
-/// they were read from, where there is one.
+/// The guests of a page, in its order. Their texts stay where they were read, in the answer, without an allocation or a
+/// copy for each.
 #[derive(Clone, Default)]
 pub struct Guests {
-    text: String,
+    answer: ByteString,
+    /// What stands in the answer otherwise than it reads, one after the other.
+    elsewhere: String,
     /// Where the hash of each row is, and where its username.
-    rows: Vec<[Span; 2]>,
+    rows: Vec<[Place; 2]>,
 }
 
-/// A text within another one, in bytes.
+/// Where a text is, in bytes: in the answer, or, past its end, elsewhere.
 #[derive(Clone, Copy)]
-struct Span {
+struct Place {
     start: u32,
     end: u32,
 }
 
-impl Span {
+impl Place {
     fn new(start: usize, length: usize) -> Self {
         let [start, end] =
             [start, start + length].map(|end| u32::try_from(end).expect("a page is far smaller than 4 GiB"));
         Self { start, end }
-    }
-
-    /// Finds a text that was borrowed from another one.
-    fn within(text: &str, part: &str) -> Option<Self> {
-        let start = part.as_ptr().addr().checked_sub(text.as_ptr().addr())?;
-        // An empty one may lie anywhere, between the bytes of a character too.
-        let lies_within = !part.is_empty() && start + part.len() <= text.len();
-        lies_within.then(|| Self::new(start, part.len()))
-    }
-
-    fn of(self, text: &str) -> &str {
-        &text[self.start as usize..self.end as usize]
     }
 }
 
@@ -205,10 +196,10 @@ pub struct GuestError {
 }
 
 impl Guests {
-    /// Makes room for so many guests with texts of so many bytes together.
+    /// Makes room for so many guests whose texts are borrowed from this one, as far as they stand there.
     #[must_use]
-    pub fn with_capacity(guests: usize, bytes: usize) -> Self {
-        Self { text: String::with_capacity(bytes), rows: Vec::with_capacity(guests) }
+    pub fn of_answer(answer: ByteString, guests: usize) -> Self {
+        Self { answer, elsewhere: String::new(), rows: Vec::with_capacity(guests) }
     }
 
     /// Adds a guest.
@@ -219,9 +210,36 @@ impl Guests {
     /// # Panics
     /// If the texts of all guests are longer than 4 GiB: a page is far smaller.
     pub fn push(&mut self, guest: Guest<'_>) -> Result<(), GuestError> {
-        guest.bounded()?;
-        self.rows.push([guest.username_hash, guest.username].map(|text| append(&mut self.text, 0, text)));
+        let hash = "usernameHash";
+        if guest.username_hash.is_empty() {
+            return Err(GuestError { field: hash, problem: TextError::Empty });
+        }
+        for (field, text) in [(hash, guest.username_hash), ("username", guest.username)] {
+            bounded(text, MAX_TEXT_BYTES).map_err(|problem| GuestError { field, problem })?;
+        }
+        let row = [guest.username_hash, guest.username].map(|text| self.place(text));
+        self.rows.push(row);
         Ok(())
+    }
+
+    /// Finds a text in the answer, or else keeps it.
+    fn place(&mut self, text: &str) -> Place {
+        let start = text.as_ptr().addr().checked_sub(self.answer.as_ptr().addr());
+        // An empty text may seem to lie anywhere, between the bytes of a character too.
+        let start = start.filter(|start| !text.is_empty() && start + text.len() <= self.answer.len());
+        start.map_or_else(
+            || {
+                let start = self.answer.len() + self.elsewhere.len();
+                self.elsewhere.push_str(text);
+                Place::new(start, text.len())
+            },
+            |start| Place::new(start, text.len()),
+        )
+    }
+
+    fn text(&self, place: Place) -> &str {
+        let (start, end, length) = (place.start as usize, place.end as usize, self.answer.len());
+        if start < length { &self.answer[start..end] } else { &self.elsewhere[start - length..end - length] }
     }
 
     /// Counts the guests.
@@ -236,17 +254,17 @@ impl Guests {
         self.rows.is_empty()
     }
 
-    /// Returns the bytes of the buffer that the texts lie in, which may hold more than them.
+    /// Returns the bytes of what the texts lie in, which holds more than them.
     #[must_use]
     pub fn bytes(&self) -> usize {
-        self.text.len()
+        self.answer.len() + self.elsewhere.len()
     }
 
     /// Returns the guests in the order of the page.
     #[must_use]
     pub fn iter(&self) -> impl ExactSizeIterator<Item = Guest<'_>> {
         self.rows.iter().map(|row| {
-            let [username_hash, username] = row.map(|span| span.of(&self.text));
+            let [username_hash, username] = row.map(|place| self.text(place));
             Guest { username_hash, username }
         })
     }
@@ -269,69 +287,6 @@ impl PartialEq for Guests {
 }
 
 impl Eq for Guests {}
-
-/// Guests who are found in the text of an answer, while that is still read.
-pub struct FoundGuests {
-    /// The length of that text.
-    text_bytes: usize,
-    rows: Vec<[Span; 2]>,
-    /// What stands in the text otherwise than it reads, to come behind it.
-    elsewhere: String,
-}
-
-impl FoundGuests {
-    /// Begins with nobody of so many in a text.
-    #[must_use]
-    pub fn within(text: &str, guests: usize) -> Self {
-        Self { text_bytes: text.len(), rows: Vec::with_capacity(guests), elsewhere: String::new() }
-    }
-
-    /// Adds a guest whose texts may lie in that text.
-    ///
-    /// # Errors
-    /// As [`Guests::push`].
-    ///
-    /// # Panics
-    /// As [`Guests::push`].
-    pub fn push(&mut self, text: &str, guest: Guest<'_>) -> Result<(), GuestError> {
-        guest.bounded()?;
-        self.rows.push([guest.username_hash, guest.username].map(|part| {
-            Span::within(text, part).unwrap_or_else(|| append(&mut self.elsewhere, self.text_bytes, part))
-        }));
-        Ok(())
-    }
-
-    /// Takes the text, which nobody needs to read any more.
-    ///
-    /// # Panics
-    /// If it is not as long as the one they were found in.
-    #[must_use]
-    pub fn keep(self, mut text: String) -> Guests {
-        assert_eq!(text.len(), self.text_bytes, "the guests are of another text");
-        text.push_str(&self.elsewhere);
-        Guests { text, rows: self.rows }
-    }
-}
-
-/// Appends a text to one that begins somewhere.
-fn append(texts: &mut String, begin: usize, text: &str) -> Span {
-    let span = Span::new(begin + texts.len(), text.len());
-    texts.push_str(text);
-    span
-}
-
-impl Guest<'_> {
-    fn bounded(self) -> Result<(), GuestError> {
-        let hash = "usernameHash";
-        if self.username_hash.is_empty() {
-            return Err(GuestError { field: hash, problem: TextError::Empty });
-        }
-        for (field, text) in [(hash, self.username_hash), ("username", self.username)] {
-            bounded(text, MAX_TEXT_BYTES).map_err(|problem| GuestError { field, problem })?;
-        }
-        Ok(())
-    }
-}
 
 impl fmt::Debug for Guest<'_> {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -378,22 +333,20 @@ mod tests {
     }
 
     #[test]
-    fn guests_stay_in_the_text_that_they_were_found_in_and_what_was_escaped_comes_behind_it() {
-        let text = "[Zoë ann]".to_owned();
-        let mut found = FoundGuests::within(&text, 3);
+    fn texts_stay_in_the_answer_and_what_reads_otherwise_is_kept_beside_it() {
+        let answer = ByteString::from("[Zoë ann]");
+        let mut guests = Guests::of_answer(answer.clone(), 3);
         let unescaped = "\"Bob\"".to_owned();
-        for (username_hash, username) in
-            [(&text[1..5], &text[6..9]), ("elsewhere", &unescaped), (&text[6..9], "")]
-        {
-            found.push(&text, Guest { username_hash, username }).unwrap();
-        }
-        assert!(found.push(&text, Guest { username_hash: "", username: "" }).is_err());
-        // Between the bytes of a character nothing begins, but an empty text may seem to.
-        found.push(&text, Guest { username_hash: "x", username: &text[3..3] }).unwrap();
-        let guests = found.keep(text.clone());
-        let expected = [("Zoë", "ann"), ("elsewhere", "\"Bob\""), ("ann", ""), ("x", "")];
-        assert!(guests == Guests::of(expected));
-        assert_eq!(guests.bytes(), text.len() + "elsewhere\"Bob\"x".len());
+        let mut push = |username_hash, username| guests.push(Guest { username_hash, username });
+        assert_eq!(push(&answer[1..5], &answer[6..9]), Ok(()));
+        assert_eq!(push("elsewhere", &unescaped), Ok(()));
+        // It begins between the bytes of a character.
+        let bytes = answer.as_bytes();
+        let nothing = std::str::from_utf8(&bytes[4..4]).unwrap();
+        assert_eq!(push(&answer[6..9], nothing), Ok(()));
+        assert!(push("", "ann").is_err());
+        assert!(guests == Guests::of([("Zoë", "ann"), ("elsewhere", "\"Bob\""), ("ann", "")]));
+        assert_eq!(guests.bytes(), answer.len() + "elsewhere\"Bob\"".len());
     }
 
     #[test]

@@ -7,6 +7,7 @@ use std::sync::{Arc, Mutex};
 
 use async_trait::async_trait;
 use aws_credential_types::Credentials;
+use bytes::{Bytes, BytesMut};
 use chrono::{DateTime, TimeDelta, Utc};
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 use reqwest::header::{ACCEPT, HeaderMap, HeaderValue};
@@ -63,7 +64,7 @@ struct Operation<'a> {
 struct Answer {
     status: u16,
     headers: HeaderMap,
-    body: Vec<u8>,
+    body: Bytes,
 }
 
 impl HttpWickrAdmin {
@@ -109,7 +110,7 @@ impl HttpWickrAdmin {
         self.clock.now() + TimeDelta::milliseconds(self.clock_offset_ms.load(Ordering::Relaxed))
     }
 
-    async fn call(&self, operation: &Operation<'_>) -> Result<Vec<u8>, ApiError> {
+    async fn call(&self, operation: &Operation<'_>) -> Result<Bytes, ApiError> {
         let credentials = self.credentials.current(self.clock.now()).await?;
         let request = self.signed_request(operation, &credentials)?;
         let answer = self.exchange(request).await?;
@@ -165,26 +166,35 @@ impl HttpWickrAdmin {
             refuse_compression(&headers)?;
             self.whole_body(response).await?
         } else {
-            self.words_of(response).await?
+            self.words_of(response).await?.into()
         };
         Ok(Answer { status, headers, body })
     }
 
     /// Reads a body of which nothing may be missing.
-    async fn whole_body(&self, mut response: reqwest::Response) -> Result<Vec<u8>, ApiError> {
+    async fn whole_body(&self, mut response: reqwest::Response) -> Result<Bytes, ApiError> {
         const TOO_LARGE: ApiError = ApiError::TooLarge { limit: MAX_BODY_BYTES };
         let announced = usize::try_from(response.content_length().unwrap_or_default()).unwrap_or(usize::MAX);
         if announced > MAX_BODY_BYTES {
             return Err(TOO_LARGE);
         }
-        let mut body = Vec::with_capacity(announced);
+        // Most come in one piece, which need not be copied.
+        let (mut first, mut whole) = (Bytes::new(), BytesMut::new());
         while let Some(chunk) = response.chunk().await.map_err(|error| self.transport_error(error))? {
-            if body.len() + chunk.len() > MAX_BODY_BYTES {
+            if first.len().max(whole.len()) + chunk.len() > MAX_BODY_BYTES {
                 return Err(TOO_LARGE);
             }
-            body.extend_from_slice(&chunk);
+            if first.is_empty() {
+                first = chunk;
+                continue;
+            }
+            if whole.is_empty() {
+                whole.reserve(announced.max(first.len() + chunk.len()));
+                whole.extend_from_slice(&first);
+            }
+            whole.extend_from_slice(&chunk);
         }
-        Ok(body)
+        Ok(if whole.is_empty() { first } else { whole.freeze() })
     }
 
     /// Reads what a refusal says, or its beginning: the status tells what to do, however much is said about it.
@@ -270,7 +280,7 @@ impl WickrAdmin for HttpWickrAdmin {
             token: request.next_token.as_ref(),
         };
         let body = self.call(&operation).await?;
-        model::guest_page(body, request.billing_period)
+        model::guest_page(&body, request.billing_period)
     }
 
     async fn guest_user_history_count(&self, network: NetworkId) -> Result<Vec<HistoryMonth>, ApiError> {
@@ -334,10 +344,10 @@ mod tests {
             format!(r#"{{"billingPeriod": "2026-10", "username": "{text}", "usernameHash": "{text}"}}"#);
         let rows = vec![row; 100].join(", ");
         let body = format!(r#"{{"guestlist": [{rows}], "nextToken": "{}"}}"#, escaped(MAX_TOKEN_BYTES));
-        let length = body.len();
-        let page = model::guest_page(body.into_bytes(), "2026-10".parse().unwrap()).unwrap();
+        let body = Bytes::from(body);
+        let page = model::guest_page(&body, "2026-10".parse().unwrap()).unwrap();
         assert_eq!((page.guests.len(), page.next.is_some()), (100, true));
-        assert!(length <= MAX_BODY_BYTES, "{length} bytes");
+        assert!(body.len() <= MAX_BODY_BYTES, "{} bytes", body.len());
     }
 
     #[test]

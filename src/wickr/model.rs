@@ -10,13 +10,15 @@ mod tests;
 
 use std::borrow::Cow;
 
+use bytes::Bytes;
+use bytestring::ByteString;
 use serde::Deserialize;
 
 use self::json::{Object, Rows};
 use self::outline::outline;
 use super::api::{GuestPage, HistoryMonth, Network, NetworkPage};
 use super::error::{ApiError, ValidationReason, quotable};
-use crate::guest::{FoundGuests, Guest, GuestError, NetworkId, PageToken, TextError};
+use crate::guest::{Guest, GuestError, Guests, NetworkId, PageToken, TextError};
 use crate::period::{BillingPeriod, PeriodSpelling};
 
 /// The most rows of a page, however many are asked for (API reference of `ListGuestUsers`).
@@ -198,39 +200,34 @@ impl ErrorAnswer {
 ///
 /// # Errors
 /// [`ApiError::Unreadable`] for what is no JSON, [`ApiError::Shape`] for whatever else the API does not document.
-pub fn guest_page(body: Vec<u8>, asked: BillingPeriod) -> Result<GuestPage, ApiError> {
+pub fn guest_page(body: &Bytes, asked: BillingPeriod) -> Result<GuestPage, ApiError> {
     const EXPECTED: &str = "{guestlist: [{billingPeriod, username, usernameHash}], nextToken?}";
-    match String::from_utf8(body) {
-        Ok(text) => {
-            let (guests, next) = found_guests(typed_text(&text, EXPECTED)?, &text, asked)?;
-            Ok(GuestPage { guests: guests.keep(text), next })
-        }
-        Err(error) => {
-            let (guests, next) = found_guests(typed(error.as_bytes(), EXPECTED)?, "", asked)?;
-            Ok(GuestPage { guests: guests.keep(String::new()), next })
-        }
+    match ByteString::try_from(body.clone()) {
+        Ok(text) => Ok(checked_page(typed_text(&text, EXPECTED)?, text.clone(), asked)?),
+        // What is no text may lie where nobody looks.
+        Err(_) => Ok(checked_page(typed(body, EXPECTED)?, ByteString::new(), asked)?),
     }
 }
 
 /// Checks a page whose texts may lie in this one.
-fn found_guests(
+fn checked_page(
     answer: GuestAnswer<'_>,
-    text: &str,
+    text: ByteString,
     asked: BillingPeriod,
-) -> Result<(FoundGuests, Option<PageToken>), ShapeError> {
+) -> Result<GuestPage, ShapeError> {
     let rows = answer.guestlist.first();
     let period = AskedPeriod::new(asked);
-    let mut guests = FoundGuests::within(text, rows.len());
+    let mut guests = Guests::of_answer(text, rows.len());
     for (index, row) in rows.iter().enumerate() {
         let row_number = index + 1;
-        guests.push(text, guest(row, row_number, &period)?).map_err(|error| {
+        guests.push(guest(row, row_number, &period)?).map_err(|error| {
             let GuestError { field, problem } = error;
             ShapeError::BadText { row: row_number, field, problem }
         })?;
     }
     // After the rows: what is wrong with one of them says more.
     answer.guestlist.none_beyond().map_err(too_many_rows)?;
-    Ok((guests, page_token(answer.next_token)?))
+    Ok(GuestPage { guests, next: page_token(answer.next_token)? })
 }
 
 const fn too_many_rows(rows: usize) -> ShapeError {

@@ -7,7 +7,7 @@ fn october() -> BillingPeriod {
 }
 
 fn page(body: &str) -> Result<GuestPage, String> {
-    guest_page(body.as_bytes().to_vec(), october()).map_err(|error| match error {
+    guest_page(&Bytes::copy_from_slice(body.as_bytes()), october()).map_err(|error| match error {
         ApiError::Shape(shape) => shape.to_string(),
         other => other.to_string(),
     })
@@ -32,7 +32,7 @@ fn texts_are_read_wherever_they_lie_and_bytes_that_are_no_text_only_matter_in_th
     let rows = [row("ann!"), row(r#"Zo\u00eb \"Z\""#), row("Zoë")].join(", ");
     let body = format!(r#"{{"guestlist": [{rows}], "more": "?"}}"#);
     let names = |body: Vec<u8>| {
-        let page = guest_page(body, october()).map_err(|error| error.to_string())?;
+        let page = guest_page(&body.into(), october()).map_err(|error| error.to_string())?;
         Ok::<_, String>(page.guests.iter().map(|guest| guest.username.to_owned()).collect::<Vec<_>>())
     };
     let expected = Ok(["ann!", "Zoë \"Z\"", "Zoë"].map(str::to_owned).to_vec());

@@ -166,7 +166,7 @@ impl State {
 
 fn guests(rows: &[u64]) -> Guests {
     let (mut hash, mut username) = (String::new(), String::new());
-    let mut guests = Guests::with_capacity(rows.len(), rows.len() * 32);
+    let mut guests = Guests::default();
     for guest in rows {
         hash.clear();
         username.clear();

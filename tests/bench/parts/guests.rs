@@ -20,7 +20,7 @@ pub(crate) fn bodies(guests: u64) -> Vec<Vec<u8>> {
 
 /// Returns the pages of so many guests.
 pub(crate) fn pages(guests: u64) -> Vec<GuestPage> {
-    let page = |body| model::guest_page(body, month()).expect("a page");
+    let page = |body: Vec<u8>| model::guest_page(&body.into(), month()).expect("a page");
     bodies(guests).into_iter().map(page).collect()
 }
 

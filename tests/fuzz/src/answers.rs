@@ -3,6 +3,7 @@
 use std::collections::BTreeSet;
 use std::time::Duration;
 
+use bytes::Bytes;
 use chrono::{DateTime, TimeDelta, Utc};
 use http::{HeaderMap, HeaderName, HeaderValue};
 use percent_encoding::percent_decode_str;
@@ -66,7 +67,7 @@ fn shown_error(error: &ApiError) -> String {
 
 /// A page of guests holds what the JSON says, and no text of it is ever printed.
 pub fn guest_page(data: &[u8]) {
-    let read = ANSWER_MEMORY.hold(data.len(), || model::guest_page(data.to_vec(), october()));
+    let read = ANSWER_MEMORY.hold(data.len(), || model::guest_page(&Bytes::copy_from_slice(data), october()));
     match &read {
         Ok(page) => {
             for guest in page.guests.iter() {
@@ -89,9 +90,11 @@ pub fn guest_page(data: &[u8]) {
         }
         Err(error) => assert_presentable(error, MOST_CHARACTERS),
     }
-    assert_discreet(data, "billingPeriod", |marked| match model::guest_page(marked.to_vec(), october()) {
-        Ok(page) => format!("{page:?}"),
-        Err(error) => shown_error(&error),
+    assert_discreet(data, "billingPeriod", |marked| {
+        match model::guest_page(&Bytes::copy_from_slice(marked), october()) {
+            Ok(page) => format!("{page:?}"),
+            Err(error) => shown_error(&error),
+        }
     });
 }
 
