@@ -16,7 +16,7 @@ mod run_store;
 mod stream;
 
 use std::fmt;
-use std::sync::{Arc, OnceLock};
+use std::sync::Arc;
 
 use arrow::array::RecordBatch;
 use sha2::{Digest, Sha256};
@@ -93,15 +93,6 @@ pub enum RosterRows {
     Runs(OpenRuns),
 }
 
-impl RosterRows {
-    fn rows(&self) -> Result<Box<dyn SortedRows + Send>, RosterError> {
-        Ok(match self {
-            Self::Memory(run) => Box::new(run.rows()),
-            Self::Runs(runs) => Box::new(runs.rows()?),
-        })
-    }
-}
-
 /// Digests who the guests are.
 #[derive(Default)]
 struct GuestSetHasher(Sha256);
@@ -128,13 +119,26 @@ struct RosterContent {
     username_conflicts: u64,
     empty_usernames: u64,
     content_sha256: ContentDigest,
-    /// Who the guests are, whatever they are called. It never leaves the process, and of rows in memory it is taken only
-    /// when it is asked for.
-    guest_set: OnceLock<GuestSet>,
-    rows: RosterRows,
+    rows: HeldRows,
 }
 
+/// Who the guests are, whatever they are called. It never leaves the process.
 type GuestSet = [u8; 32];
+
+/// Rows with what tells whose they are: of those in memory that is found out when it is asked for.
+enum HeldRows {
+    Memory(Arc<SortedRun>),
+    Runs(OpenRuns, GuestSet),
+}
+
+impl HeldRows {
+    fn guest_set(&self) -> &GuestSet {
+        match self {
+            Self::Memory(run) => run.guest_set(),
+            Self::Runs(_, guest_set) => guest_set,
+        }
+    }
+}
 
 impl Roster {
     /// Puts a roster together: counts and digests its rows, of which so many were pushed, repeated ones included.
@@ -147,16 +151,16 @@ impl Roster {
         let disclosure = of.mode.disclosure();
         let mut content = disclosure.map(|disclosure| RosterHasher::new(disclosure, of.period, of.network));
         let (mut guests, mut username_conflicts, mut empty_usernames) = (0, 0, 0);
-        let mut guest_set = match &rows {
-            RosterRows::Memory(_) => None,
-            RosterRows::Runs(_) => Some(GuestSetHasher::default()),
+        let (mut guest_set, is_merged) = (GuestSetHasher::default(), matches!(rows, RosterRows::Runs(_)));
+        let mut sorted: Box<dyn SortedRows> = match &rows {
+            RosterRows::Memory(run) => Box::new(run.rows()),
+            RosterRows::Runs(runs) => Box::new(runs.rows()?),
         };
-        let mut sorted = rows.rows()?;
         while let Some(GuestRow { identity, name, conflict }) = sorted.advance()? {
             guests += 1;
             username_conflicts += u64::from(conflict);
             empty_usernames += u64::from(name.is_empty());
-            if let Some(guest_set) = &mut guest_set {
+            if is_merged {
                 guest_set.push(identity);
             }
             if let Some(content) = &mut content {
@@ -169,7 +173,10 @@ impl Roster {
             Some(content) => content.finish(),
             None => ContentDigest::of_counts(of.period, of.network, guests),
         };
-        let guest_set = guest_set.map_or_else(OnceLock::new, |hasher| OnceLock::from(hasher.finish()));
+        let rows = match rows {
+            RosterRows::Memory(run) => HeldRows::Memory(run),
+            RosterRows::Runs(runs) => HeldRows::Runs(runs, guest_set.finish()),
+        };
         let duplicates = pushed.saturating_sub(guests);
         Ok(Self(Arc::new(RosterContent {
             of,
@@ -178,7 +185,6 @@ impl Roster {
             username_conflicts,
             empty_usernames,
             content_sha256,
-            guest_set,
             rows,
         })))
     }
@@ -251,14 +257,7 @@ impl Roster {
         self.network() == other.network()
             && self.period() == other.period()
             && self.0.guests == other.0.guests
-            && self.guest_set() == other.guest_set()
-    }
-
-    fn guest_set(&self) -> &GuestSet {
-        self.0.guest_set.get_or_init(|| match &self.0.rows {
-            RosterRows::Memory(run) => run.guest_set(),
-            RosterRows::Runs(_) => unreachable!("it is taken while the runs are read"),
-        })
+            && self.0.rows.guest_set() == other.0.rows.guest_set()
     }
 
     /// Returns the rows from the first on, or `None` if the roster only counts. May be called again.
@@ -276,16 +275,16 @@ impl Roster {
     /// Returns the rows as they are held in memory, if they are.
     pub(crate) fn in_memory(&self) -> Option<Arc<SortedRun>> {
         match &self.0.rows {
-            RosterRows::Memory(run) => Some(Arc::clone(run)),
-            RosterRows::Runs(_) => None,
+            HeldRows::Memory(run) => Some(Arc::clone(run)),
+            HeldRows::Runs(..) => None,
         }
     }
 
-    /// Returns the same roster, whose rows are held elsewhere.
-    pub(crate) fn held_in(&self, rows: RosterRows) -> Self {
+    /// Returns the same roster, whose rows were written down.
+    pub(crate) fn held_in(&self, runs: OpenRuns) -> Self {
         let content = &*self.0;
-        let guest_set = OnceLock::from(*self.guest_set());
-        Self(Arc::new(RosterContent { of: content.of.clone(), guest_set, rows, ..*content }))
+        let rows = HeldRows::Runs(runs, *content.rows.guest_set());
+        Self(Arc::new(RosterContent { of: content.of.clone(), rows, ..*content }))
     }
 
     /// Returns the one row of `guest_counts`.

@@ -2,7 +2,7 @@
 //!
 //! Rows are lent, not handed out: a merge of millions would otherwise allocate twice a guest.
 
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 use arrow::array::{StringArray, StringBuilder};
 
@@ -41,6 +41,7 @@ pub struct SortedRun {
     conflicts: Vec<bool>,
     /// What was pushed took so many bytes.
     bytes: usize,
+    guest_set: OnceLock<GuestSet>,
 }
 
 impl SortedRun {
@@ -82,7 +83,13 @@ impl SortedRun {
             }
             texts.finish()
         };
-        Self { identities: in_order(identities), names: in_order(names), conflicts, bytes }
+        Self {
+            identities: in_order(identities),
+            names: in_order(names),
+            conflicts,
+            bytes,
+            guest_set: OnceLock::new(),
+        }
     }
 
     /// Sorts and deduplicates rows that are at hand.
@@ -112,11 +119,13 @@ impl SortedRun {
         (self.identities.slice(first, count), self.names.slice(first, count))
     }
 
-    /// Digests the identities of all rows.
-    pub(super) fn guest_set(&self) -> GuestSet {
-        let mut hasher = GuestSetHasher::default();
-        self.identities.iter().flatten().for_each(|identity| hasher.push(identity));
-        hasher.finish()
+    /// Returns the digest of the identities of all rows, which is made once.
+    pub(super) fn guest_set(&self) -> &GuestSet {
+        self.guest_set.get_or_init(|| {
+            let mut hasher = GuestSetHasher::default();
+            self.identities.iter().flatten().for_each(|identity| hasher.push(identity));
+            hasher.finish()
+        })
     }
 
     /// Returns the rows from the first on.

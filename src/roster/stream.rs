@@ -10,13 +10,12 @@ use arrow::array::{Array as _, ArrayRef, RecordBatch, StringArray, StringBuilder
 use arrow::datatypes::DataType;
 
 use super::rows::{SortedRows, SortedRun};
-use super::{Roster, RosterError, RosterRows};
+use super::{HeldRows, OpenRuns, Roster, RosterError};
 use crate::dataset::content::Disclosure;
 use crate::dataset::{BATCH_ROWS, schema};
 
 /// The rows of one roster, sorted bytewise by `username_hash`, in the schema of `guest_roster`.
 pub struct RosterStream {
-    roster: Roster,
     rows: Rows,
     /// What is the same in every row, as often as the largest batch has rows.
     period: ArrayRef,
@@ -27,7 +26,7 @@ pub struct RosterStream {
 /// Where the next rows come from.
 enum Rows {
     /// Not from runs yet: opening them may fail, and that is the first batch's failure.
-    Unopened,
+    Unopened(OpenRuns),
     /// Slices of a run's columns, from this row on.
     Columns(Arc<SortedRun>, usize),
     /// Copied out of a merge.
@@ -44,24 +43,24 @@ impl RosterStream {
             Disclosure::Pseudonymous { .. } => false,
         };
         let rows = match &roster.0.rows {
-            RosterRows::Memory(run) => Rows::Columns(Arc::clone(run), 0),
-            RosterRows::Runs(_) => Rows::Unopened,
+            HeldRows::Memory(run) => Rows::Columns(Arc::clone(run), 0),
+            HeldRows::Runs(runs, _) => Rows::Unopened(runs.clone()),
         };
         let most = match &roster.0.rows {
-            RosterRows::Memory(run) => run.rows_held().min(BATCH_ROWS),
+            HeldRows::Memory(run) => run.rows_held().min(BATCH_ROWS),
             // Files that have changed since they were counted may have more, until that shows at their end.
-            RosterRows::Runs(_) => BATCH_ROWS,
+            HeldRows::Runs(..) => BATCH_ROWS,
         };
         let repeated =
             |text: String| Arc::new(StringArray::from_iter_values(repeat_n(text, most))) as ArrayRef;
         let (period, network) =
             (repeated(roster.period().to_string()), repeated(roster.network().to_string()));
-        Some(Self { roster: roster.clone(), rows, period, network, with_names })
+        Some(Self { rows, period, network, with_names })
     }
 
     fn read_batch(&mut self) -> Result<Option<RecordBatch>, RosterError> {
-        if let Rows::Unopened = self.rows {
-            self.rows = Rows::Merged(self.roster.0.rows.rows()?);
+        if let Rows::Unopened(runs) = &self.rows {
+            self.rows = Rows::Merged(Box::new(runs.rows()?));
         }
         let (hashes, usernames) = match &mut self.rows {
             Rows::Columns(run, next) => {
@@ -70,7 +69,7 @@ impl RosterStream {
                 columns
             }
             Rows::Merged(rows) => copied(rows.as_mut(), self.with_names)?,
-            Rows::Unopened | Rows::Ended => return Ok(None),
+            Rows::Unopened(_) | Rows::Ended => return Ok(None),
         };
         let count = hashes.len();
         if count == 0 {

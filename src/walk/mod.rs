@@ -115,7 +115,7 @@ impl Walked {
         let opened = store.open(&[run]).await.map_err(failed)?;
         self.position.runs.push(run);
         let roster = self.roster.clone();
-        self.roster = blocking(move || roster.held_in(RosterRows::Runs(opened))).await;
+        self.roster = blocking(move || roster.held_in(opened)).await;
         Ok(())
     }
 }
