@@ -10,8 +10,8 @@ use aws_credential_types::Credentials;
 use bytes::{Bytes, BytesMut};
 use chrono::{DateTime, TimeDelta, Utc};
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
+use reqwest::Method;
 use reqwest::header::{ACCEPT, HeaderMap, HeaderValue};
-use reqwest::{Method, Url};
 
 use super::api::{
     GuestPage, HistoryMonth, ListGuestUsers, Network, NetworkPage, SortDirection, SortField, WickrAdmin,
@@ -134,15 +134,16 @@ impl HttpWickrAdmin {
         operation: &Operation<'_>,
         credentials: &Credentials,
     ) -> Result<reqwest::Request, ApiError> {
-        let mut uri = self.endpoint.url.as_str().trim_end_matches('/').to_owned();
-        uri.push_str(&operation.path);
-        for (index, (name, value)) in operation.query.iter().enumerate() {
-            uri.push(if index == 0 { '?' } else { '&' });
-            uri.push_str(name);
-            uri.push('=');
-            uri.extend(utf8_percent_encode(value, QUERY_ESCAPES));
+        let mut url = self.endpoint.url.clone();
+        url.set_path(&[url.path().trim_end_matches('/'), &operation.path].concat());
+        let mut query = String::new();
+        for (name, value) in &operation.query {
+            query.push_str(if query.is_empty() { "" } else { "&" });
+            query.push_str(name);
+            query.push('=');
+            query.extend(utf8_percent_encode(value, QUERY_ESCAPES));
         }
-        let url = Url::parse(&uri).map_err(|error| ApiError::Unsendable(error.to_string()))?;
+        url.set_query(Some(query.as_str()).filter(|query| !query.is_empty()));
         let mut request = reqwest::Request::new(Method::GET, url);
         request.headers_mut().insert(ACCEPT, HeaderValue::from_static("application/json"));
         sign(&mut request, credentials, &self.endpoint.region, SIGNING_NAME, self.signing_time().into())
@@ -217,6 +218,9 @@ impl HttpWickrAdmin {
         let error = error.without_url();
         let host = self.endpoint.url.host_str().unwrap_or_default();
         let message = format!("{host}: {}", quotable(&error_chain(&error), &[]));
+        if error.is_builder() {
+            return ApiError::Unsendable(message);
+        }
         if speaks_no_http(&error) {
             return ApiError::Unreadable(message);
         }
