@@ -41,7 +41,7 @@ use self::trial::{Bench, Held};
 
 const DEFAULT_SEED: u64 = 0x5EED;
 /// Schedules in the small campaign, which meets everything already.
-const DEFAULT_CASES: u64 = 500;
+const DEFAULT_CASES: u64 = 250;
 /// More schedules than this at once only queue for the processor.
 const AT_ONCE: usize = 24;
 /// Histories at once: the program waits for the disk now and then.
