@@ -198,7 +198,7 @@ pub struct GuestError {
 impl Guests {
     /// Makes room for so many guests whose texts are borrowed from this one, as far as they stand there.
     #[must_use]
-    pub fn of_answer(answer: ByteString, guests: usize) -> Self {
+    pub(crate) fn of_answer(answer: ByteString, guests: usize) -> Self {
         Self { answer, elsewhere: String::new(), rows: Vec::with_capacity(guests) }
     }
 
@@ -208,7 +208,7 @@ impl Guests {
     /// [`GuestError`] if the hash is empty or a text is longer than [`MAX_TEXT_BYTES`]; the guest is not added then.
     ///
     /// # Panics
-    /// If the texts of all guests are longer than 4 GiB: a page is far smaller.
+    /// If the answer and what stands elsewhere are longer than 4 GiB: a page is far smaller.
     pub fn push(&mut self, guest: Guest<'_>) -> Result<(), GuestError> {
         let hash = "usernameHash";
         if guest.username_hash.is_empty() {
@@ -222,7 +222,8 @@ impl Guests {
         Ok(())
     }
 
-    /// Finds a text in the answer, or else keeps it.
+    /// Finds a text in the answer, or else keeps it. What lies where the answer lies is a part of it, as nothing else can
+    /// be there; what was missed would only be copied.
     fn place(&mut self, text: &str) -> Place {
         let start = text.as_ptr().addr().checked_sub(self.answer.as_ptr().addr());
         // An empty text may seem to lie anywhere, between the bytes of a character too.

@@ -11,6 +11,9 @@ pub(super) struct TextColumn {
 }
 
 impl TextColumn {
+    /// What tells a text from the next.
+    pub(super) const BYTES_BESIDE_A_TEXT: usize = size_of::<u32>();
+
     /// Returns the bytes of all texts together.
     pub(super) fn text_bytes(&self) -> usize {
         self.text.len()
@@ -18,7 +21,7 @@ impl TextColumn {
 
     /// Returns the bytes of all texts together, and of what tells them apart.
     pub(super) fn bytes(&self) -> usize {
-        self.text.len() + size_of_val(self.ends.as_slice())
+        self.text.len() + self.ends.len() * Self::BYTES_BESIDE_A_TEXT
     }
 
     /// Returns the number of texts.

@@ -151,6 +151,7 @@ impl Roster {
         let disclosure = of.mode.disclosure();
         let mut content = disclosure.map(|disclosure| RosterHasher::new(disclosure, of.period, of.network));
         let (mut guests, mut username_conflicts, mut empty_usernames) = (0, 0, 0);
+        // Of rows in memory it is taken only if it is asked for.
         let (mut guest_set, is_merged) = (GuestSetHasher::default(), matches!(rows, RosterRows::Runs(_)));
         let mut sorted: Box<dyn SortedRows> = match &rows {
             RosterRows::Memory(run) => Box::new(run.rows()),

@@ -27,8 +27,9 @@ impl<F: Future> Asked<F> {
         !matches!(self.requests[walk], Request::None)
     }
 
-    /// Asks, as soon as [`Self::next`] or [`Self::leave`] is waited for.
+    /// Asks, as soon as [`Self::next`] or [`Self::leave`] is waited for. Nothing must be under way for this walk.
     pub(super) fn ask(&mut self, walk: usize, request: F) {
+        debug_assert!(!self.has(walk), "its answer would be lost");
         self.requests[walk] = Request::OnItsWay(Box::pin(request));
     }
 
@@ -51,8 +52,9 @@ impl<F: Future> Asked<F> {
         .await
     }
 
-    /// Lets what was asked for this walk leave before what the caller does next, which need not wait for it: the
-    /// connection is another task's, which gets its turn here. An answer that is there already is kept.
+    /// Lets what was asked for this walk leave before what the caller does next, if nothing keeps it: the connection is
+    /// another task's, which gets its turn here. What has to wait, for the pace or for a connection, goes on with
+    /// [`Self::next`]. An answer that is there already is kept.
     pub(super) async fn leave(&mut self, walk: usize) {
         poll_fn(|context| {
             if let Poll::Ready(answer) = self.poll(walk, context) {

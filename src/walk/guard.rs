@@ -252,9 +252,12 @@ mod tests {
     fn a_list_of_too_many_pages_is_an_error_though_each_brings_something() {
         let seen = (2..MAX_PAGES).map(|page| (page as u128).to_be_bytes()).collect();
         let mut guard = ListGuard { seen_tokens: TokenDigests(seen), stale_pages: 0 };
-        let mut admit = |token: &str| guard.admit(Some(&PageToken::new(token.to_owned()).unwrap()), true);
-        assert_eq!(admit("last but one"), Ok(()));
-        assert_eq!(admit("last"), Err(GuardError::Endless));
+        let [last_but_one, last] =
+            ["last but one", "last"].map(|token| PageToken::new(token.to_owned()).unwrap());
+        assert!(!guard.may_refuse(&last_but_one));
+        assert_eq!(guard.admit(Some(&last_but_one), true), Ok(()));
+        assert!(guard.may_refuse(&last));
+        assert_eq!(guard.admit(Some(&last), true), Err(GuardError::Endless));
     }
 
     #[test]

@@ -5,7 +5,8 @@
 //!
 //! Walks are read piece by piece, one or two at a time: [`Round::read`] goes on until there is a run to write down or
 //! the round has ended, and between two pieces it can be written down as a [`RoundPosition`], from which another
-//! process goes on. When that is done, and what else belongs to it, is for whoever makes the walks.
+//! process goes on. When that is done, and what else belongs to it, is for whoever makes the walks. Where it is certain
+//! that a walk goes on, its next page is on its way while the rows of the one before it are taken in.
 
 mod asked;
 mod guard;

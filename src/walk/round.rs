@@ -3,8 +3,6 @@
 //! Two confirm each other if each reads all of the list, or go towards each other and read it together (see
 //! [`Meeting`]). Where those do not meet, the forward one goes on alone: what the other has read is dropped, as rows of
 //! a list that is not in order, or moved, are no part of one walk over it.
-//!
-//! Where it is certain that a walk goes on, its next page is on its way while the rows of this one are taken in.
 
 use tokio_util::sync::CancellationToken;
 

@@ -1,5 +1,6 @@
 //! A walk in pieces finds what a walk at once finds, wherever it is interrupted and however often.
 
+use std::sync::Mutex;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use async_trait::async_trait;
@@ -10,7 +11,7 @@ use super::*;
 use crate::guest::{Guests, NetworkId, PageToken};
 use crate::roster::RunBound;
 use crate::storage::{LocalDestination, RelativePath};
-use crate::telemetry::Silent;
+use crate::telemetry::{Progress, Silent};
 use crate::wickr::{HistoryMonth, Network, NetworkPage, WickrAdmin};
 
 /// A list of numbered guests, a few of them twice, in an order that is not that of their hashes. A token is the
@@ -64,6 +65,17 @@ impl WickrAdmin for Numbered {
     }
 }
 
+/// Notes how many pages had been asked for whenever one was about to be taken in.
+struct AskedMeanwhile<'a>(&'a Numbered, Mutex<Vec<u64>>);
+
+impl Progress for AskedMeanwhile<'_> {
+    fn expect(&self, _: Option<u64>) {}
+
+    fn advance(&self, _: u64) {
+        self.1.lock().unwrap().push(self.0.pages_asked.load(Ordering::SeqCst));
+    }
+}
+
 fn runs_of(rows: u32) -> RunBound {
     RunBound { rows, bytes: usize::MAX }
 }
@@ -114,6 +126,28 @@ async fn in_pieces(mut round: Round, rows: u32, api: &Numbered, store: &RunStore
 
 async fn resumed(position: RoundPosition, store: &RunStore) -> Round {
     Round::resume(|_| plan(), position, store).await.unwrap()
+}
+
+#[tokio::test]
+async fn the_next_page_is_on_its_way_before_one_is_taken_in_where_it_is_sure_to_be_needed() {
+    let asked = async |round: &mut Round, guests, rows| {
+        let api = Numbered::new(guests);
+        let watch = AskedMeanwhile(&api, Mutex::default());
+        let reached = round.read(&api, &CancellationToken::new(), &watch, runs_of(rows)).await.unwrap();
+        (reached, watch.1.into_inner().unwrap())
+    };
+    let alone = || Round::begin(plan()).alone();
+    assert_eq!(asked(&mut alone(), 500, u32::MAX).await, (Reached::End, vec![2, 3, 4, 5, 5]));
+    // Each page but the first has a row more: the third reaches the bound.
+    assert_eq!(asked(&mut alone(), 500, 303).await, (Reached::Run, vec![2, 3, 4, 4]));
+    assert_eq!(asked(&mut alone(), 500, 302).await, (Reached::Run, vec![2, 3, 3]));
+    // What may end on any page, or turn out to be of no use, is asked for page by page.
+    for accompanied in [Round::met_backward, Round::confirmed_backward] {
+        let mut round = Round::begin(plan());
+        assert_eq!(asked(&mut round, 500, 1).await, (Reached::Run, vec![1]));
+        let (_, asked) = asked(&mut accompanied(round), 500, u32::MAX).await;
+        assert_eq!(asked[0], 1, "{asked:?}");
+    }
 }
 
 fn assert_same(pieces: &Walked, whole: &Walked) {

@@ -169,6 +169,10 @@ fn check_custom_url(text: &str) -> Result<Url, EndpointError> {
     {
         return Err(EndpointError::Decorated(shown()));
     }
+    // Not every host of a URL can be asked for: one with braces, as a template has that nobody filled in, cannot.
+    url.as_str()
+        .parse::<http::Uri>()
+        .map_err(|error| EndpointError::NotAUrl(text.to_owned(), error.to_string()))?;
     let loopback = match url.host_str() {
         None => return Err(EndpointError::NotAUrl(text.to_owned(), "it names no host".to_owned())),
         Some("localhost") => true,
@@ -255,7 +259,9 @@ mod tests {
         {
             assert!(matches!(custom(url).resolve(), Err(EndpointError::Insecure(_))), "{url}");
         }
-        assert!(matches!(custom("wickr").resolve(), Err(EndpointError::NotAUrl(..))));
+        for url in ["wickr", "https://wickr.{region}.example.com"] {
+            assert!(matches!(custom(url).resolve(), Err(EndpointError::NotAUrl(..))), "{url}");
+        }
         let error = custom("https://key:secret@wickr.example.com").resolve().unwrap_err();
         assert!(matches!(error, EndpointError::Decorated(_)) && !error.to_string().contains("secret"));
     }

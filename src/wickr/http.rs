@@ -147,7 +147,10 @@ impl HttpWickrAdmin {
         let mut request = reqwest::Request::new(Method::GET, url);
         request.headers_mut().insert(ACCEPT, HeaderValue::from_static("application/json"));
         sign(&mut request, credentials, &self.endpoint.region, SIGNING_NAME, self.signing_time().into())
-            .map_err(|error: SigningError| ApiError::NoCredentials(error.to_string()))?;
+            .map_err(|error| match error {
+                SigningError::Request(_) => ApiError::Unsendable(error.to_string()),
+                SigningError::Credentials(_) => ApiError::NoCredentials(error.to_string()),
+            })?;
         Ok(request)
     }
 
@@ -218,9 +221,6 @@ impl HttpWickrAdmin {
         let error = error.without_url();
         let host = self.endpoint.url.host_str().unwrap_or_default();
         let message = format!("{host}: {}", quotable(&error_chain(&error), &[]));
-        if error.is_builder() {
-            return ApiError::Unsendable(message);
-        }
         if speaks_no_http(&error) {
             return ApiError::Unreadable(message);
         }
@@ -337,8 +337,14 @@ impl WickrAdmin for HttpWickrAdmin {
 
 #[cfg(test)]
 mod tests {
+    use std::time::Duration;
+
+    use aws_credential_types::provider::SharedCredentialsProvider;
+
     use super::*;
+    use crate::clock::SystemClock;
     use crate::guest::{MAX_TEXT_BYTES, MAX_TOKEN_BYTES};
+    use crate::wickr::client::{HttpClients, TimeLimit, Way};
 
     #[test]
     fn the_largest_page_that_is_believed_is_read_even_if_every_byte_is_escaped() {
@@ -352,6 +358,34 @@ mod tests {
         let page = model::guest_page(&body, "2026-10".parse().unwrap()).unwrap();
         assert_eq!((page.guests.len(), page.next.is_some()), (100, true));
         assert!(body.len() <= MAX_BODY_BYTES, "{} bytes", body.len());
+    }
+
+    #[test]
+    fn a_request_goes_below_the_endpoint_with_its_query_escaped() {
+        let clients = HttpClients::new(TimeLimit::Exchange(Duration::from_secs(1)), None).unwrap();
+        let credentials = Credentials::new("AKIDEXAMPLE", "secret", None, None, "test");
+        let url = |endpoint: &str, query: &[(&'static str, &str)]| {
+            let api = HttpWickrAdmin::new(
+                clients.get(Way::Plain).unwrap(),
+                Endpoint { url: endpoint.parse().unwrap(), region: "us-east-1".to_owned() },
+                CachedCredentials::new(SharedCredentialsProvider::new(credentials.clone())),
+                Arc::new(SystemClock),
+            );
+            let operation = Operation {
+                path: "/networks/12345678".to_owned(),
+                query: query.iter().map(|(name, value)| (*name, (*value).to_owned())).collect(),
+                action: "wickr:GetNetwork",
+                token: None,
+            };
+            api.signed_request(&operation, &credentials).unwrap().url().to_string()
+        };
+        for endpoint in ["https://h.example", "https://h.example/"] {
+            assert_eq!(url(endpoint, &[]), "https://h.example/networks/12345678");
+        }
+        assert_eq!(
+            url("https://h.example/a%2Fb/", &[("maxResults", "100"), ("nextToken", "a b/+=&'é%")]),
+            "https://h.example/a%2Fb/networks/12345678?maxResults=100&nextToken=a%20b%2F%2B%3D%26%27%C3%A9%25"
+        );
     }
 
     #[test]

@@ -202,11 +202,13 @@ impl ErrorAnswer {
 /// [`ApiError::Unreadable`] for what is no JSON, [`ApiError::Shape`] for whatever else the API does not document.
 pub fn guest_page(body: &Bytes, asked: BillingPeriod) -> Result<GuestPage, ApiError> {
     const EXPECTED: &str = "{guestlist: [{billingPeriod, username, usernameHash}], nextToken?}";
-    match ByteString::try_from(body.clone()) {
-        Ok(text) => Ok(checked_page(typed_text(&text, EXPECTED)?, text.clone(), asked)?),
+    let text = ByteString::try_from(body.clone());
+    let answer = match &text {
+        Ok(text) => of_shape(serde_json::from_str(text), body, EXPECTED)?,
         // What is no text may lie where nobody looks.
-        Err(_) => Ok(checked_page(typed(body, EXPECTED)?, ByteString::new(), asked)?),
-    }
+        Err(_) => of_shape(serde_json::from_slice(body), body, EXPECTED)?,
+    };
+    Ok(checked_page(answer, text.clone().unwrap_or_default(), asked)?)
 }
 
 /// Checks a page whose texts may lie in this one.
@@ -342,16 +344,12 @@ fn network_of(row: NetworkRow) -> Result<Network, ShapeError> {
 fn typed<'de, T: Deserialize<'de>>(body: &'de [u8], expected: &'static str) -> Result<T, ApiError> {
     // What is no UTF-8 fails where it is needed.
     match std::str::from_utf8(body) {
-        Ok(text) => typed_text(text, expected),
+        Ok(text) => of_shape(serde_json::from_str(text), body, expected),
         Err(_) => of_shape(serde_json::from_slice(body), body, expected),
     }
 }
 
-/// Reads a text of which it is known that it is UTF-8: once for the whole of it, not for each text in it.
-fn typed_text<'de, T: Deserialize<'de>>(text: &'de str, expected: &'static str) -> Result<T, ApiError> {
-    of_shape(serde_json::from_str(text), text.as_bytes(), expected)
-}
-
+/// Returns what was read of a body, or says what that looks like.
 fn of_shape<T>(
     read: serde_json::Result<Object<T>>,
     body: &[u8],

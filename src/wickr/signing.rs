@@ -10,15 +10,21 @@ use aws_sigv4::http_request::{SignableBody, SignableRequest, SigningSettings, si
 use aws_sigv4::sign::v4;
 use reqwest::header::HeaderValue;
 
-/// A request that could not be signed: a header that is no text, or credentials that are none.
+/// A request that could not be signed.
 #[derive(Debug, thiserror::Error)]
-#[error("the request could not be signed: {0}")]
-pub struct SigningError(String);
+pub enum SigningError {
+    /// Its URL is no URI, a header is no text, or its body is a stream.
+    #[error("the request cannot be signed: {0}")]
+    Request(String),
+    /// The credentials are none.
+    #[error("the request could not be signed: {0}")]
+    Credentials(String),
+}
 
 /// Signs a request for a service and region at an instant, adding the headers that carry the signature.
 ///
 /// # Errors
-/// [`SigningError`] if a header is no text or the body is a stream.
+/// [`SigningError`] if the request, or the credentials, are none that can be signed, or signed with.
 pub fn sign(
     request: &mut reqwest::Request,
     credentials: &Credentials,
@@ -26,7 +32,8 @@ pub fn sign(
     service: &str,
     time: SystemTime,
 ) -> Result<(), SigningError> {
-    let error = |error: &dyn std::error::Error| SigningError(error.to_string());
+    let unsignable = |error: &dyn std::error::Error| SigningError::Request(error.to_string());
+    let no_credentials = |error: &dyn std::error::Error| SigningError::Credentials(error.to_string());
     let identity = credentials.clone().into();
     let parameters = v4::SigningParams::builder()
         .identity(&identity)
@@ -35,29 +42,29 @@ pub fn sign(
         .time(time)
         .settings(SigningSettings::default())
         .build()
-        .map_err(|source| error(&source))?
+        .map_err(|error| no_credentials(&error))?
         .into();
     let headers = request
         .headers()
         .iter()
         .map(|(name, value)| value.to_str().map(|value| (name.as_str(), value)))
         .collect::<Result<Vec<_>, _>>()
-        .map_err(|source| error(&source))?;
+        .map_err(|error| unsignable(&error))?;
     let body = request.body().map_or(Some(&b""[..]), reqwest::Body::as_bytes);
-    let body = body.ok_or_else(|| SigningError("its body is a stream".to_owned()))?;
+    let body = body.ok_or_else(|| SigningError::Request("its body is a stream".to_owned()))?;
     let signable = SignableRequest::new(
         request.method().as_str(),
         request.url().as_str(),
         headers.into_iter(),
         SignableBody::Bytes(body),
     )
-    .map_err(|source| error(&source))?;
+    .map_err(|error| unsignable(&error))?;
     let (instructions, _signature) =
-        sign_request(signable, &parameters).map_err(|source| error(&source))?.into_parts();
+        sign_request(signable, &parameters).map_err(|error| no_credentials(&error))?.into_parts();
     // The signature is in headers alone: no parameters of the query come with it.
     let (headers, _parameters) = instructions.into_parts();
     for header in headers {
-        let mut value = HeaderValue::from_str(header.value()).map_err(|source| error(&source))?;
+        let mut value = HeaderValue::from_str(header.value()).map_err(|error| no_credentials(&error))?;
         value.set_sensitive(header.sensitive());
         request.headers_mut().insert(header.name(), value);
     }
