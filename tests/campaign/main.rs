@@ -31,6 +31,7 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use futures::stream::{self, StreamExt as _};
+use tempfile::TempDir;
 use tokio::runtime::{Builder, Runtime};
 
 use self::history::History;
@@ -41,10 +42,10 @@ use self::trial::{Bench, Held};
 
 const DEFAULT_SEED: u64 = 0x5EED;
 /// Schedules in the small campaign, which meets everything already.
-const DEFAULT_CASES: u64 = 250;
+const DEFAULT_CASES: u64 = 500;
 /// More schedules than this at once only queue for the processor.
 const AT_ONCE: usize = 24;
-/// Histories at once: the program waits for the disk now and then.
+/// Histories at once: the program waits for its requests now and then.
 const HISTORIES_AT_ONCE: usize = 3;
 /// How long a failure is made smaller.
 const SHRINKING: Duration = Duration::from_secs(30);
@@ -67,6 +68,12 @@ fn numbers(percent: u64) -> Range<u64> {
 
 fn up_to(count: u64) -> Range<u64> {
     setting("CAMPAIGN_CASE").map_or(0..count, |number| number..number + 1)
+}
+
+/// Makes a folder in memory, where the system has a place for that: what is judged is what a process leaves, which is the
+/// same there, and a disk would have to be waited for at each of ten thousand syncs.
+fn scratch_folder() -> std::io::Result<TempDir> {
+    tempfile::tempdir_in("/dev/shm").or_else(|_| tempfile::tempdir())
 }
 
 fn runtime() -> Runtime {

@@ -15,6 +15,7 @@ use super::judging::{self, Contents, Damaged, Mixed, Publications};
 use super::program::{self, Disturbance, Ended};
 use super::tally::Events;
 use super::world::{AS_OF, KEY};
+use crate::scratch_folder;
 use crate::trial::{Held, ensure};
 
 /// What an undisturbed run makes of a generation.
@@ -43,7 +44,7 @@ pub(super) struct Stage<'a> {
 
 impl<'a> Stage<'a> {
     pub(super) fn new(history: &'a History, runtime: &'a Handle) -> Held<Self> {
-        let folder = tempfile::tempdir().map_err(|error| format!("a folder: {error}"))?;
+        let folder = scratch_folder().map_err(|error| format!("a folder: {error}"))?;
         Ok(Self {
             history,
             runtime,

@@ -9,6 +9,7 @@ use wickr_guest_export::storage::seal;
 
 use super::Held;
 use crate::schedule::Damage;
+use crate::scratch_folder;
 
 const CURSOR: &str = "cursor.json";
 const SEAL: &str = "cursor_sha256";
@@ -25,7 +26,7 @@ pub(super) struct StateFolder {
 
 impl StateFolder {
     pub(super) fn new(watched: bool) -> Held<Self> {
-        let folder = tempfile::tempdir().map_err(|error| format!("a state folder: {error}"))?;
+        let folder = scratch_folder().map_err(|error| format!("a state folder: {error}"))?;
         Ok(Self { folder, older: Mutex::default(), watched })
     }
 
