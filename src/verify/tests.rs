@@ -312,6 +312,34 @@ async fn a_summary_that_says_something_else_is_found() {
 }
 
 #[tokio::test]
+async fn a_summary_that_is_only_older_than_a_check_is_whole_and_one_from_the_future_is_not() {
+    let root = output().await;
+    let read =
+        |format: &str| fs::read(root.path().join(format!("summary/{format}/guest_counts.{format}"))).unwrap();
+    let put = |[parquet, csv]: &[Vec<u8>; 2]| {
+        replace(&root.path().join("summary/parquet/guest_counts.parquet"), parquet);
+        replace(&root.path().join("summary/csv/guest_counts.csv"), csv);
+    };
+    let summary = || ["parquet", "csv"].map(read);
+    let sample = |hours| Sample::new(0..50).hours_later(hours);
+    sample(3).run(local(root.path())).await.unwrap();
+    let then = summary();
+    sample(5).run(local(root.path())).await.unwrap();
+    let now = summary();
+    assert_ne!(then, now);
+    put(&then);
+    assert!(report(root.path()).await.is_clean(), "as while a run is at work");
+    let manifest = root.path().join("manifests/period=2026-10/network=12345678/manifest.json");
+    let checked_now = fs::read(&manifest).unwrap();
+    sample(7).run(local(root.path())).await.unwrap();
+    let later = summary();
+    replace(&manifest, &checked_now);
+    put(&later);
+    let found = report(root.path()).await.findings;
+    assert!(found.iter().any(|finding| finding.problem.contains("than the manifest of 12345678/2026-10")));
+}
+
+#[tokio::test]
 async fn a_closing_that_says_something_else_than_was_published_is_found() {
     let root = output().await;
     let place = root.path().join("manifests/period=2026-10/_CLOSED.json");
