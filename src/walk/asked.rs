@@ -4,38 +4,35 @@ use std::future::poll_fn;
 use std::pin::Pin;
 use std::task::{Context, Poll};
 
+use futures::FutureExt as _;
+use futures::future::{MaybeDone, maybe_done};
+
 /// What was asked for walks that are told apart by their number, 0 or 1. Dropping it withdraws all of it.
 pub(super) struct Asked<F: Future> {
-    requests: [Request<F>; 2],
+    requests: [MaybeDone<Pin<Box<F>>>; 2],
     /// Whose answer is taken first if there are two: not whose was taken last, or one walk would wait for the other.
     turn: usize,
 }
 
-enum Request<F: Future> {
-    None,
-    OnItsWay(Pin<Box<F>>),
-    Answered(F::Output),
-}
-
 impl<F: Future> Asked<F> {
     pub(super) const fn nothing() -> Self {
-        Self { requests: [Request::None, Request::None], turn: 0 }
+        Self { requests: [MaybeDone::Gone, MaybeDone::Gone], turn: 0 }
     }
 
     /// Says whether something was asked for this walk whose answer was not taken.
     pub(super) const fn has(&self, walk: usize) -> bool {
-        !matches!(self.requests[walk], Request::None)
+        !matches!(self.requests[walk], MaybeDone::Gone)
     }
 
     /// Asks, as soon as [`Self::next`] or [`Self::leave`] is waited for. Nothing must be under way for this walk.
     pub(super) fn ask(&mut self, walk: usize, request: F) {
         debug_assert!(!self.has(walk), "its answer would be lost");
-        self.requests[walk] = Request::OnItsWay(Box::pin(request));
+        self.requests[walk] = maybe_done(Box::pin(request));
     }
 
     /// Withdraws what was asked for this walk.
     pub(super) fn withdraw(&mut self, walk: usize) {
-        self.requests[walk] = Request::None;
+        self.requests[walk] = MaybeDone::Gone;
     }
 
     /// Waits for the next answer, none if nothing was asked.
@@ -57,9 +54,8 @@ impl<F: Future> Asked<F> {
     /// [`Self::next`]. An answer that is there already is kept.
     pub(super) async fn leave(&mut self, walk: usize) {
         poll_fn(|context| {
-            if let Poll::Ready(answer) = self.poll(walk, context) {
-                self.requests[walk] = Request::Answered(answer);
-            }
+            // Done or not, it stays.
+            let _ = self.requests[walk].poll_unpin(context);
             Poll::Ready(())
         })
         .await;
@@ -68,23 +64,15 @@ impl<F: Future> Asked<F> {
 
     /// Takes the answer for this walk, if it is there.
     fn poll(&mut self, walk: usize, context: &mut Context<'_>) -> Poll<F::Output> {
-        match std::mem::replace(&mut self.requests[walk], Request::None) {
-            Request::None => Poll::Pending,
-            Request::Answered(answer) => Poll::Ready(answer),
-            Request::OnItsWay(mut request) => {
-                let answer = request.as_mut().poll(context);
-                if answer.is_pending() {
-                    self.requests[walk] = Request::OnItsWay(request);
-                }
-                answer
-            }
+        if !self.has(walk) || self.requests[walk].poll_unpin(context).is_pending() {
+            return Poll::Pending;
         }
+        Pin::new(&mut self.requests[walk]).take_output().map_or(Poll::Pending, Poll::Ready)
     }
 }
 
 #[cfg(test)]
 mod tests {
-    use futures::FutureExt as _;
     use tokio::sync::oneshot;
 
     use super::*;

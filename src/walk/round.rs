@@ -195,8 +195,12 @@ impl Round {
             // Those that are on their way are still taken in: no page is asked for twice.
             if !bound.is_reached_by(self.held()) {
                 for (at, walk) in self.walks.iter().enumerate() {
-                    let Some(request) = walk.request().filter(|_| !asked.has(at)) else { continue };
-                    asked.ask(at, ask(request));
+                    if asked.has(at) {
+                        continue;
+                    }
+                    if let Some(request) = walk.request() {
+                        asked.ask(at, ask(request));
+                    }
                 }
             }
             let Some((at, answer)) = asked.next().await else { return Ok(Reached::Run) };
